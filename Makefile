@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh machine with python3 (3.11 or newer), git and make: `make demo` and `make test`.
+PYTHON ?= python3
+EXTRA ?= test
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint setup notebooks clean
+
+demo: setup
+	@rm -rf runs/demo
+	$(BIN)/python -m neuralop_jax train configs/darcy_small/fno.toml --out runs/demo
+
+test: setup
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python neuralop_jax
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.$(EXTRA)
+
+# A machine without the venv module gets it from virtualenv, inside this folder.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m pip install -q --target .tools virtualenv && PYTHONPATH=.tools $(PYTHON) -m virtualenv $(VENV); }
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .tools runs

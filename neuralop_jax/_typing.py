@@ -1,0 +1,21 @@
+"""The shapes that recur in signatures, as jaxtyping annotations."""
+
+from jaxtyping import Array, Float, Inexact, Key
+
+Field = Inexact[Array, "channels *space"]
+"""One sample on a grid: channels first, one to four space axes, real or complex."""
+
+RealField = Float[Array, "channels *space"]
+"""One real sample on a grid."""
+
+Points = Float[Array, "points dimensions"]
+"""Coordinates of scattered points."""
+
+Params = Float[Array, " parameters"]
+"""A vector of scalar parameters of one sample (viscosity, time, ...)."""
+
+Trajectory = Inexact[Array, "time channels *space"]
+"""One field at successive times."""
+
+PRNGKey = Key[Array, ""]
+"""A typed random key, as `jax.random.key` makes it."""

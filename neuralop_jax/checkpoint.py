@@ -1,0 +1,111 @@
+"""Save and load operators: weights, normalizers and everything needed to build them again, in one directory."""
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from neuralop_jax import models
+from neuralop_jax._checkpoint_store import CheckpointStore as CheckpointStore
+from neuralop_jax._checkpoint_store import DamagedCheckpoint as DamagedCheckpoint
+from neuralop_jax._checkpoint_store import fill as fill
+from neuralop_jax.errors import CheckpointError
+from neuralop_jax.info import DatasetInfo
+from neuralop_jax.models import AbstractOperator, Normalized
+from neuralop_jax.normalizers import normalizer_from_json
+
+
+def load(path: str | Path, *, step: int | None = None, strict: bool = False) -> AbstractOperator:
+    """The operator that a training run or `save_model` left in a directory, built and filled from nothing but its files.
+
+    Every leaf is compared with its sha256. Of a run with averaged weights it is these that are loaded.
+
+    **Arguments:**
+
+    - `path`: a run directory, or the directory given to `save_model`.
+    - `step`: the training step; the newest by default.
+    - `strict`: refuses a damaged step; by default the one before is taken, with a warning.
+
+    **Returns:** the operator as it was saved; from a run it is a `Normalized` operator, from physical units to physical units.
+    Its specification is `models.spec_of(operator)`, its data are `load_info(path)`.
+
+    **Raises:** `CheckpointError` if there is no checkpoint, it is damaged, or it was written by a newer version.
+
+    !!! example
+
+        ```python
+        import tempfile
+
+        import jax
+        import jax.numpy as jnp
+
+        from neuralop_jax import checkpoint
+        from neuralop_jax.models import FNO
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        with tempfile.TemporaryDirectory() as directory:
+            checkpoint.save_model(directory, model)
+            loaded = checkpoint.load(directory)
+        u = jnp.ones((1, 8))
+        assert (loaded(u) == model(u)).all()
+        ```
+    """
+    with _open(path) as store:
+
+        def read(step: int) -> AbstractOperator:
+            record, arrays = store.read(step, ("model", "ema"))
+            return _build(record["operator"], arrays["model"] | arrays.get("ema", {}), f"{store.directory}/{step}")
+
+        if step is None:
+            return store.newest(read, strict=strict)
+        if step not in store.steps():
+            raise CheckpointError(f"{path} has no checkpoint of step {step}. Found: {', '.join(map(str, store.steps())) or 'none'}.")
+        return read(step)
+
+
+def load_info(path: str | Path) -> DatasetInfo | None:
+    """What a run or `save_model` recorded of the data: names, units, grids, citation; `None` if nothing was."""
+    with _open(path) as store:
+        info = store.newest(lambda step: store.read(step, ())[0])["operator"]["info"]
+    return None if info is None else DatasetInfo.from_json(info)
+
+
+def save_model(path: str | Path, model: AbstractOperator, info: DatasetInfo | None = None) -> None:
+    """Writes an operator, with what is known of its data, into a new directory from which `load` makes an equal one.
+
+    **Arguments:**
+
+    - `path`: a directory that is empty or not there.
+    - `model`: an operator of a registered class, `Normalized` or bare.
+    - `info`: the dataset it was trained on.
+
+    **Raises:** `CheckpointError` if `path` is in the way or cannot be written; `ConfigError` if the class is not registered.
+    """
+    path = Path(path)
+    record = {"operator": operator_record(model, info)}
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CheckpointError(f"{path} exists and is not overwritten. Choose another path, or move it away.")
+    with CheckpointStore(path) as store:
+        store.save(0, {"model": model}, record)
+
+
+def operator_record(model: AbstractOperator, info: DatasetInfo | None = None) -> dict[str, Any]:
+    """What has to stand beside the arrays of an operator to build it again: JSON types only."""
+    normalizers = {"input": model.input.to_json(), "output": model.output.to_json()} if isinstance(model, Normalized) else None
+    return {"spec": models.spec_of(model), "normalizers": normalizers, "info": None if info is None else info.to_json()}
+
+
+def _open(path: str | Path) -> CheckpointStore:
+    inside = Path(path) / "checkpoints"
+    return CheckpointStore(inside if inside.is_dir() else path, read_only=True)
+
+
+def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> AbstractOperator:
+    def build() -> AbstractOperator:
+        model = models.build(record["spec"], key=jax.random.key(0))
+        if record["normalizers"] is None:
+            return model
+        return Normalized(model, *(normalizer_from_json(record["normalizers"][name]) for name in ("input", "output")))
+
+    return fill(eqx.filter_eval_shape(build), arrays, where)

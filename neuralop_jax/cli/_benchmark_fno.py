@@ -1,0 +1,128 @@
+"""One row of the FNO benchmark: the same network on the same data, here and in the peer's process, timed in turn."""
+
+import dataclasses
+import pathlib
+import tempfile
+import time
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+
+from neuralop_jax import losses, models, training
+from neuralop_jax.errors import NeuralOpError
+from neuralop_jax.evaluation import PeerProcess, Timing, time_call, time_in_turn
+from neuralop_jax.interop import from_torch
+
+_AGREEMENT = 1e-4
+"""Largest relative difference of the outputs, in float32, with the same weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FNOCase:
+    """A two-dimensional FNO of four blocks on a square grid, one channel in and out, and a batch for it."""
+
+    batch: int
+    points: int
+    width: int
+    n_modes: int
+
+    @property
+    def name(self) -> str:
+        """The case in words."""
+        return f"batch {self.batch}, {self.points}x{self.points}, width {self.width}, n_modes {self.n_modes}"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of the peer's constructor."""
+        modes = [self.n_modes, self.n_modes]
+        return {"n_modes": modes, "in_channels": 1, "out_channels": 1, "hidden_channels": self.width}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a batch."""
+        return (self.batch, 1, self.points, self.points)
+
+
+CASES = (FNOCase(16, 64, 32, 16), FNOCase(4, 128, 64, 24), FNOCase(64, 16, 24, 8))
+GPU_CASE = FNOCase(32, 128, 64, 32)
+
+
+def measure(case: FNOCase, *, repeats: int, peer: PeerProcess | None) -> dict[str, Any]:
+    """The median seconds of inference and of a training step (forward, backward, Adam, mean squared error), with their spread.
+
+    **Arguments:**
+
+    - `case`: the network and the batch.
+    - `repeats`: timed calls of each.
+    - `peer`: the process of the original, or `None` to time this library alone.
+
+    **Returns:** a row of JSON types: `case`, `ours`, `peer`, `ratio` (peer's seconds over ours), `parameters`, and
+    `output_difference`, relative, with the peer's weights.
+
+    **Raises:** `NeuralOpError` if both sides differ in parameters or output, which makes their times incomparable.
+    """
+    if peer is None:
+        model, x, difference = _build(case), jax.random.normal(jax.random.key(1), case.shape), None
+    else:
+        model, x, difference = _build_with_peer(case, peer)
+    forward, step, compile_seconds = _prepare(model, x)
+    rivals = {"ours forward": lambda: time_call(forward), "ours step": lambda: time_call(step)}
+    if peer is not None:
+        rivals |= {"peer forward": lambda: peer.seconds("forward"), "peer step": lambda: peer.seconds("step")}
+    taken: dict[str, Timing] = {}
+    for what in ("forward", "step"):
+        taken |= time_in_turn({name: call for name, call in rivals.items() if name.endswith(what)}, rounds=repeats)
+    sides = {side: _side(taken, side) for side in ("ours", "peer") if f"{side} step" in taken}
+    sides["ours"]["compile_s"] = compile_seconds
+    return {
+        "case": case.name,
+        "ours": sides["ours"],
+        "peer": sides.get("peer"),
+        "ratio": {what: sides["peer"][f"{what}_s"] / sides["ours"][f"{what}_s"] for what in ("forward", "step")}
+        if peer
+        else None,
+        "parameters": _count(model),
+        "output_difference": difference,
+        "repeats": repeats,
+    }
+
+
+def _build(case: FNOCase) -> models.FNO:
+    modes = (case.n_modes, case.n_modes)
+    return models.FNO(in_channels=1, out_channels=1, n_modes=modes, width=case.width, key=jax.random.key(0))
+
+
+def _build_with_peer(case: FNOCase, peer: PeerProcess) -> tuple[models.FNO, Array, float]:
+    """The network with the peer's weights, the peer's input, and how far the outputs differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "peer.npz"
+        parameters = peer.build(case.config, case.shape, file)
+        with np.load(file, allow_pickle=False) as data:
+            arrays = dict(data)
+    x, y = jnp.asarray(arrays.pop("in:x")), arrays.pop("out:y")
+    ported = from_torch("neuraloperator_fno", case.config, arrays)
+    if _count(ported.model) != parameters:
+        raise NeuralOpError(f"{case.name}: {_count(ported.model)} parameters here but {parameters} in the peer.")
+    difference = float(np.linalg.norm(np.asarray(ported(x=x)) - y) / np.linalg.norm(y))
+    if not difference < _AGREEMENT:
+        raise NeuralOpError(f"{case.name}: the outputs differ by {difference:.1e} relative, wanted below {_AGREEMENT:.0e}.")
+    return ported.model, x, difference
+
+
+def _prepare(model: models.FNO, x: Array) -> tuple[Any, Any, float]:
+    """Inference and a training step as calls without arguments, compiled, and the seconds that compiling them took."""
+    raise NotImplementedError
+
+
+def _side(taken: dict[str, Timing], side: str) -> dict[str, Any]:
+    row: dict[str, Any] = {f"{what}_s": taken[f"{side} {what}"].median for what in ("forward", "step")}
+    return row | {what: taken[f"{side} {what}"].spread() for what in ("forward", "step")}
+
+
+def _count(model: eqx.Module) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))

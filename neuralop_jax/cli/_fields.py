@@ -1,0 +1,137 @@
+"""Input fields of a prediction from a user's file, and predicted fields into one."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from neuralop_jax.config import DataConfig
+from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
+from neuralop_jax.errors import DataError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+
+
+def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tuple[np.ndarray, Grid | None]:
+    """The input functions in a file, `(samples, channels, *space)` in float32, and their grid where the file states one.
+
+    HDF5 files are read as in training, `.npy` and `.npz` files without pickles.
+
+    **Raises:** `DataError` if the file holds anything else than finite fields of the right names and number of axes.
+    """
+    if path.suffix.lower() not in (".npy", ".npz"):
+        info = read_info(path, data.input)
+        if not split and len(info.splits) > 1:
+            raise DataError(f"{path} has the splits {', '.join(info.splits)}. Choose one with --split.")
+        dataset = HDF5Dataset(
+            path,
+            split or next(iter(info.splits)),
+            data.input,
+            data.input,
+            input_time=data.input_time,
+            target_time=data.input_time,
+        )
+        plain = describe(path)["kind"] == "plain HDF5"
+        return dataset.read_all().inputs["u"], None if plain else dataset.grid
+    arrays = _load(path)
+    if all(name in arrays for name in data.input):
+        values = np.concatenate([_batched(f"{path}:{name}", arrays[name], num_dims) for name in data.input], axis=1)
+    elif len(arrays) == 1:
+        name, values = next(iter(arrays.items()))
+        values = _batched(f"{path}:{name}" if name else str(path), values, num_dims)
+    else:
+        raise DataError(f"{path} holds {', '.join(arrays) or 'no array'}; wanted {', '.join(data.input)}, or one array alone.")
+    return values, None
+
+
+def write_fields(path: Path, values: np.ndarray, info: DatasetInfo, data: DataConfig, grid: Grid) -> None:
+    """Writes predictions `(samples, channels, *space)` to a new file, one array per target field, in one step.
+
+    **Raises:** `DataError` if the file exists, cannot be written, or its suffix is neither `.npz` nor of HDF5.
+    """
+    check_new(path)
+    train = info.splits[data.train_split]
+    fields, arrays, start = [], {}, 0
+    for name in data.target:
+        field = info.field(name)
+        frames = len(train.times) if field.time_varying and data.target_time == "all" else 1
+        stop = start + frames * field.channels
+        axes = ([frames] if frames > 1 else []) + ([field.channels] if field.channels > 1 else [])
+        arrays[name] = values[:, start:stop].reshape(len(values), *axes, *grid.shape)
+        fields.append(FieldInfo(name, field.unit, f"predicted {field.description or name}", field.channels, frames > 1))
+        start = stop
+    if path.suffix.lower() in HDF5_SUFFIXES:
+        times = train.times if any(field.time_varying for field in fields) else ()
+        splits = {"prediction": SplitInfo(len(values), grid, times, train.time_unit)}
+        write_hdf5(
+            path,
+            DatasetInfo(info.name, f"Predictions: {info.title}", tuple(fields), splits, info.parameters),
+            {"prediction": arrays},
+        )
+    else:
+        _write_npz(path, arrays)
+
+
+def check_new(path: Path) -> None:
+    """Raises `DataError` unless a prediction can be written under this name."""
+    if path.suffix.lower() not in (*HDF5_SUFFIXES, ".npz"):
+        raise DataError(f"{path}: wanted a name that ends in .h5, .hdf5 or .npz. Choose one of these.")
+    if path.exists():
+        raise DataError(f"{path} exists and is not overwritten. Choose another name.")
+    if not path.parent.is_dir():
+        raise DataError(f"no such directory: {path.parent}. Create it first.")
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file by name, or the one of an `.npy` file under the empty name."""
+    if not path.is_file():
+        raise DataError(f"no such file: {path} (looked in {Path.cwd()}). Check the path.")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        if "pickle" in reason.lower():
+            raise DataError(
+                f"{path} holds pickled objects, which can run code when opened; refused. Save plain arrays."
+            ) from error
+        raise DataError(f"{path} is not a NumPy file, or is damaged: {reason}. Save it again with numpy.save.") from error
+
+
+def _batched(where: str, values: np.ndarray, num_dims: int) -> np.ndarray:
+    """`(samples, channels, *space)` from an array that may lack the axes of samples and channels."""
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"{where} holds {values.dtype}, wanted real numbers. Convert it.")
+    if not num_dims <= values.ndim <= num_dims + 2 or 0 in values.shape:
+        space = ", ".join("xyzw"[:num_dims])
+        raise DataError(
+            f"{where} has shape {values.shape}, wanted ({space}), (samples, {space}) or (samples, channels, {space})."
+        )
+    if values.ndim == num_dims + 1:
+        values = values[:, None]
+    values = values.reshape((1,) * (num_dims + 2 - values.ndim) + values.shape).astype(np.float32)
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        raise DataError(f"{where} holds {len(bad)} non-finite values, first at {bad[0].tolist()}. Leave these samples out.")
+    return values
+
+
+def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
+    finally:
+        partial.unlink(missing_ok=True)

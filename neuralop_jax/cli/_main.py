@@ -1,0 +1,94 @@
+"""The entry of the command line: choose the verb, run it, turn its outcome into an exit code."""
+
+import functools
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from neuralop_jax._config_loader import option_names
+from neuralop_jax._version import __version__
+from neuralop_jax.cli import train
+from neuralop_jax.cli._console import printable
+from neuralop_jax.cli._parse import parse, show_help, suggest_verb
+from neuralop_jax.config import ExperimentConfig
+from neuralop_jax.errors import ConfigError, NeuralOpError, TrainingDiverged
+
+PROG = "neuralop-jax"
+VERBS = ("train", "evaluate", "predict", "report", "data info", "doctor", "benchmark")
+_DESCRIPTION = """Train, evaluate and use neural operators. Every command has its own help: neuralop-jax train --help.
+With --debug an error comes with its traceback. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    **Arguments:**
+
+    - `argv`: the words behind the program's name; those of the process if `None`.
+
+    **Returns:** the exit code: 0 done, 1 failed, 2 wrong input, 130 after SIGINT, 143 after SIGTERM.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        return _command(words)() or 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except NeuralOpError as error:
+        if debug:
+            traceback.print_exc()
+        print(printable(error), file=sys.stderr)
+        return 1 if isinstance(error, TrainingDiverged) else 2
+    except BrokenPipeError:  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _command(words: list[str]) -> Callable[[], int | None]:
+    """The call that the words ask for; help and version end the program here."""
+    if words[:1] == ["--version"]:
+        return lambda: print(__version__)
+    if not words:
+        raise ConfigError(f"{PROG} needs a command: {', '.join(VERBS)}. See {PROG} --help.")
+    if words[0] in ("--help", "-h"):
+        return _show_overview
+    size = 2 if words[0] in {verb.partition(" ")[0] for verb in VERBS if " " in verb} else 1
+    name, rest = " ".join(words[:size]), words[size:]
+    if size == 2 and words[1:2] in ([], ["--help"], ["-h"]):
+        name, rest = next(verb for verb in VERBS if verb.startswith(f"{words[0]} ")), words[1:]
+    if name not in VERBS:
+        raise ConfigError(suggest_verb(name, VERBS, PROG))
+    if name == "train":
+        return _train(rest)
+    return parse(_verb(name), rest, f"{PROG} {name}")
+
+
+def _train(words: list[str]) -> Callable[[], int | None]:
+    """`train`: the options of the experiment go to the loader of its configuration, the others to the parser."""
+    if "--help" in words or "-h" in words:
+        show_help(train.TrainHelp, f"{PROG} train")
+    overrides, own = train.split_overrides(words)
+    options = parse(train.Train, own, f"{PROG} train", known=option_names(ExperimentConfig))()
+    return functools.partial(train.train, options, overrides)
+
+
+def _verb(name: str) -> Callable[..., Any]:
+    """The function of a verb: `evaluate` in `cli/evaluate.py`, `data info` is `info` in `cli/data.py`."""
+    module, _, function = name.partition(" ")
+    return getattr(importlib.import_module(f"neuralop_jax.cli.{module}"), function or module)
+
+
+def _show_overview() -> None:
+    verbs = {name: train.Train if name == "train" else _verb(name) for name in VERBS}
+    tyro.extras.subcommand_cli_from_dict(verbs, args=["--help"], prog=PROG, description=_DESCRIPTION)

@@ -1,0 +1,70 @@
+"""A run directory as the verbs see it: its configuration, its figures, and the table they print."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neuralop_jax.cli._console import show_table
+from neuralop_jax.config import ExperimentConfig, from_json
+from neuralop_jax.errors import RunDirError
+
+
+def read_config(run: Path) -> ExperimentConfig:
+    """The configuration of a run; `RunDirError` if `run` is not the directory of one."""
+    if not run.is_dir():
+        raise RunDirError(
+            f"no such run directory: {run} (looked in {Path.cwd()}). Train one with: neuralop-jax train CONFIG --out {run}"
+        )
+    if not (run / "config.json").is_file():
+        raise RunDirError(f"{run} is not a run directory: it has no config.json. Name the directory that train wrote.")
+    return from_json(_read_json(run / "config.json"), f"{run}/config.json")
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """The figures in `results.json`; empty if there are none yet."""
+    return _read_json(run / "results.json") if (run / "results.json").exists() else {}
+
+
+def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds the figures of `splits` to `results.json`, replacing those of the same names, in one step."""
+    results = read_results(run)
+    results["splits"] = {**results.get("splits", {}), **splits}
+    partial = run / f".results.json.{os.getpid()}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, run / "results.json")
+    except OSError as error:
+        raise RunDirError(f"{run}/results.json cannot be written: {error.strerror}. Check space and rights.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> None:
+    """Prints the table of errors, one row per split."""
+    rows = [
+        (
+            name,
+            " x ".join(map(str, s["grid"])),
+            s["count"],
+            *(f"{s[key]:.4g}" for key in ("relative_l2", "relative_h1", "max_error")),
+        )
+        for name, s in splits.items()
+    ]
+    show_table(("split", "grid", ">samples", ">relative L2", ">relative H1", ">largest error"), rows, title=title)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirError(f"{path} cannot be read: {error}. Restore it, or train the run again.") from error
+    if not isinstance(tree, dict):
+        raise RunDirError(
+            f"{path} is damaged: wanted a table, found a {type(tree).__name__}. Restore it, or train the run again."
+        )
+    return tree

@@ -1,0 +1,55 @@
+"""`evaluate RUN`: the errors of a trained operator on held-out data, also on other grids than it was trained on."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from neuralop_jax._checks import did_you_mean
+from neuralop_jax.cli._console import say
+from neuralop_jax.cli._run import merge_results, read_config, show_errors
+from neuralop_jax.errors import ConfigError, DataError
+
+
+def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") -> None:
+    """Measure the errors of a trained operator on held-out data and add them to RUN/results.json.
+
+    Args:
+        run: The run directory.
+        resolution: Points per axis, such as 16,32 or 64x32. Taken from splits with that grid, or from every k-th point of a finer
+            one, which is said; never interpolated. Every split on its own grid if left out.
+        split: Names of splits, separated by commas; all but the training split if left out.
+    """
+    config = read_config(run)
+
+    from neuralop_jax import checkpoint, evaluation
+    from neuralop_jax.cli._held_out import Subsampled, on_grid, open_split, parse_resolutions
+    from neuralop_jax.data import read_info
+
+    known = read_info(config.data.path, (*config.data.input, *config.data.target)).splits
+    names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != config.data.train_split]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--split {name}: {config.data.path} has {', '.join(known)}.{did_you_mean(name, known)}")
+    if not names:
+        raise DataError(
+            f"{config.data.path} has no split but {config.data.train_split!r}. Add a held-out split, or name one with --split."
+        )
+    grids = {name: known[name].grid for name in names}
+    dims = known[config.data.train_split].grid.num_dims
+    chosen = [(name, (1,) * grids[name].num_dims) for name in names]
+    if resolution:
+        chosen = [pair for shape in parse_resolutions(resolution, dims) for pair in on_grid(grids, shape).items()]
+    operator = checkpoint.load(run)
+    results = {}
+    for name, strides in chosen:
+        dataset = open_split(config.data, name)
+        label = name
+        if any(stride > 1 for stride in strides):
+            dataset = Subsampled(dataset, strides)
+            shape = "x".join(map(str, dataset.grid.shape))
+            label = f"{name}@{shape}"
+            say(f"{label}: no split has the grid {shape}; it is {name} at strides {'x'.join(map(str, strides))}.")
+        results[label] = evaluation.evaluate(operator, dataset, batch_size=config.data.batch_size)
+    merge_results(run, results)
+    show_errors(results)
+    say(f"Added to {run / 'results.json'}.")

@@ -1,0 +1,21 @@
+"""`report RUN`: the run as one HTML page."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from neuralop_jax.cli._console import say
+from neuralop_jax.cli._run import read_config
+
+
+def report(run: Positional[Path]) -> None:
+    """Write RUN/report.html, one self-contained page with curves, pictures, errors and the environment of a run.
+
+    Args:
+        run: The run directory.
+    """
+    read_config(run)
+
+    from neuralop_jax.viz import write_report
+
+    say(f"Report: {write_report(run)}")

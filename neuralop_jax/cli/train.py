@@ -1,0 +1,128 @@
+"""`train CONFIG`: from a configuration to a trained operator, its errors and a report."""
+
+import contextlib
+import dataclasses
+import json
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from neuralop_jax._config_values import check_arguments
+from neuralop_jax.cli._console import say
+from neuralop_jax.cli._run import read_results, show_errors
+from neuralop_jax.config import ExperimentConfig, load_config, to_json
+from neuralop_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from neuralop_jax.training import StopRequest
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a model as the file CONFIG says; options in the form --section.option VALUE take precedence over the file."""
+
+    config: tyro.conf.Positional[Path]
+    """The experiment, a TOML file."""
+    _: dataclasses.KW_ONLY
+    out: Path | None = None
+    """The run directory; a new one below runs/ if left out."""
+    resume: bool = False
+    """Continue the run in OUT from its newest checkpoint."""
+    print_config: bool = False
+    """Print the resolved configuration as JSON and stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainHelp(Train):
+    __doc__ = Train.__doc__
+
+    experiment: Annotated[ExperimentConfig, tyro.conf.arg(name="")]
+
+
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of the experiment (dotted, or `--seed`) with their values, and the other words."""
+    overrides, own, rest = [], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if name != "--seed" and not (name.startswith("--") and "." in name):
+            own.append(word)
+            continue
+        overrides.append(word)
+        if not equals and rest and not rest[0].startswith("--"):
+            overrides.append(rest.pop(0))
+    return overrides, own
+
+
+def train(options: Train, overrides: Sequence[str]) -> int:
+    """Trains as `options` say and prints what came of it; the exit code is 128 + the signal that stopped it, else 0."""
+    config = load_config(options.config, overrides)
+    if options.resume and options.out is None:
+        raise ConfigError("--resume needs --out RUN, the run directory to continue.")
+
+    from neuralop_jax import models, training
+
+    kind, arguments = config.model.kind, config.model.options
+    models.check_options(kind, arguments)
+    check_arguments(models.REGISTRY[kind].__init__, arguments, "model")
+    if options.print_config:
+        print(json.dumps(to_json(config), indent=2))
+        return 0
+    run = options.out or _new_run(config)
+    stop = training.StopRequest()
+    with _stopping(stop) as received:
+        training.fit(config, run_dir=run, resume=options.resume, stop=stop)
+    if received:
+        say(f"Stopped by {signal.Signals(received[0]).name}; saved in {run}. Continue with --resume --out {run}")
+        return 128 + received[0]
+    return _summary(run)
+
+
+def _new_run(config: ExperimentConfig) -> Path:
+    """A name below `runs/` that no other run has: data, model, time, chance."""
+    stem = Path(config.data.path).stem
+    return Path("runs") / f"{stem}-{config.model.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+@contextlib.contextmanager
+def _stopping(stop: "StopRequest") -> Iterator[list[int]]:
+    """Within the block the first SIGINT or SIGTERM asks the training to save and stop, the second ends the program at once.
+
+    Gives the list of signals received.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stop.request()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(run: Path) -> int:
+    """Prints the figures of a finished run and writes its report."""
+    results = read_results(run)
+    show_errors(results["splits"], title=f"Errors of {run}")
+    say(f"{results['parameters']:,} parameters, {results['steps']:,} steps in {results['train_seconds']:.1f} s.")
+    try:
+        from neuralop_jax.viz import write_report
+
+        say(f"Report: {write_report(run)}")
+    except Exception as error:  # noqa: BLE001 - the trained run is whole, whatever becomes of its pictures
+        say(f"The report failed ({type(error).__name__}: {error}); the run in {run} is whole. Try: neuralop-jax report {run}")
+        return 1
+    return 0

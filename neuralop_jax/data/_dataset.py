@@ -1,0 +1,178 @@
+"""A split of an HDF5 file as a sequence of `Sample`s: checked once when opened, read lazily afterwards."""
+
+import hashlib
+import json
+import math
+import operator
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from neuralop_jax._checks import one_of
+from neuralop_jax.data._open import open_file, open_hdf5
+from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_rows
+from neuralop_jax.data._sample import Sample
+from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo
+
+_FRAMES = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
+_LARGEST = np.finfo(np.float32).max
+
+
+class HDF5Dataset:
+    r"""One split of an HDF5 file: sample $i$ is the pair $(u_i, v_i)$ of the input and the target function on a grid.
+
+    Construction reads the chosen fields once, block by block: non-finite values, damaged chunks and fields that differ from their
+    sha256 are found before training, not in the middle of it. Afterwards samples are read when asked for. The object can be sent
+    to another process, which opens the file for itself.
+
+    **Plain files.** A file that the library did not write is read by these rules. If there are datasets in the root of the file,
+    they are the fields and form one split, `"train"`; otherwise every group that holds the fields is a split of its name, so that
+    `f["train/a"]`, `f["train/u"]`, `f["test/a"]`, `f["test/u"]` make a file with two splits. Arrays are `(samples, *space)`, or
+    `(samples, channels, *space)` beside another chosen field that has one axis less. Nothing more is known of the grid: it is
+    taken as the unit box with open boundaries. Use `write_hdf5` to say more.
+
+    **Arguments:**
+
+    - `path`: the file.
+    - `split`: the name of the split.
+    - `input`: names of the fields that form the input function, stacked along the channel axis in this order.
+    - `target`: names of the fields that form the output function, likewise.
+    - `input_time`, `target_time`: which frames of time-varying fields to take: `"all"`, frame by frame along the channel axis,
+        or only the `"first"` or the `"last"`.
+    - `nonfinite`: `"error"` refuses a split that holds NaN or infinity; `"drop"` leaves the samples out that do.
+
+    **Returns:** an object with `len(d)` and `d[i]`, a `Sample` of float32 arrays of shape `(channels, *space)`.
+
+    **Raises:** `DataError` for whatever is wrong with the file (see `open_hdf5`), an unknown split or field, unequal lengths,
+    non-finite values; `ConfigError` for an unknown option.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import HDF5Dataset
+
+        dataset = HDF5Dataset(
+            "datasets/darcy_small/darcy_small.h5", "train", input=("permeability",), target=("pressure",)
+        )
+        assert len(dataset) == 1000
+        assert dataset[0].inputs["u"].shape == (1, 16, 16)
+        ```
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str,
+        input: str | Sequence[str],
+        target: str | Sequence[str],
+        *,
+        input_time: str = "all",
+        target_time: str = "all",
+        nonfinite: str = "error",
+    ):
+        one_of("input_time", input_time, _FRAMES, ConfigError)
+        one_of("target_time", target_time, _FRAMES, ConfigError)
+        one_of("nonfinite", nonfinite, ("error", "drop"), ConfigError)
+        self.path = Path(path)
+        self.split = split
+        self.input = (input,) if isinstance(input, str) else tuple(input)
+        self.target = (target,) if isinstance(target, str) else tuple(target)
+        self.input_time, self.target_time = input_time, target_time
+        if not self.input or not self.target:
+            raise ConfigError("data.input and data.target must each name at least one field.")
+        self._opened: tuple[int, dict[str, h5py.Dataset]] | None = None
+        names = tuple(dict.fromkeys((*self.input, *self.target)))
+        with open_hdf5(self.path) as file:
+            self._info = info_of(file, names)
+            datasets = [find_field(file, self._info, split, name) for name in names]
+            finite, digests = zip(*(_scan(dataset, nonfinite) for dataset in datasets), strict=True)
+        self._rows = np.flatnonzero(np.all(finite, axis=0))
+        if len(self._rows) == 0:
+            raise DataError(f"{path}: split {split!r} has no samples (of {len(finite[0])}, none is finite). Add data.")
+        choices = (split, self.input, self.target, input_time, target_time, nonfinite)
+        self._fingerprint = hashlib.sha256(json.dumps([choices, digests]).encode()).hexdigest()
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Names, units, grids and source of the whole file, all splits."""
+        return self._info
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of this split."""
+        return self._info.splits[self.split].grid
+
+    @property
+    def fingerprint(self) -> str:
+        """A sha256 over the values of the fields and the options: equal exactly if two datasets give equal samples."""
+        return self._fingerprint
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of a split of {len(self)} samples")
+        row = int(self._rows[index])
+        batch = self._read(row, row + 1)
+        return Sample({name: values[0] for name, values in batch.inputs.items()}, batch.target[0])
+
+    def read_all(self) -> Sample:
+        """The whole split as one `Sample` whose arrays have a leading axis of length `len(self)`."""
+        whole = self._read(0, self._info.splits[self.split].num_samples)
+        if len(self) == len(whole.target):
+            return whole
+        return Sample({name: values[self._rows] for name, values in whole.inputs.items()}, whole.target[self._rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def _read(self, start: int, stop: int) -> Sample:
+        fields = {name: self._read_field(name, start, stop) for name in dict.fromkeys((*self.input, *self.target))}
+        u = np.concatenate([self._channels(name, fields[name], self.input_time) for name in self.input], axis=1)
+        v = np.concatenate([self._channels(name, fields[name], self.target_time) for name in self.target], axis=1)
+        return Sample({"u": u}, v)
+
+    def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            file = open_file(self.path)
+            names = dict.fromkeys((*self.input, *self.target))
+            opened = self._opened = (os.getpid(), {key: find_field(file, self._info, self.split, key) for key in names})
+        with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
+            return read_rows(opened[1][name], start, stop).astype(np.float32)
+
+    def _channels(self, name: str, values: np.ndarray, time: str) -> np.ndarray:
+        """`(samples, [time], [channels], *space)` to `(samples, channels, *space)`."""
+        if self._info.field(name).time_varying:
+            values = values[:, _FRAMES[time]]
+        channels = math.prod(values.shape[1 : values.ndim - self.grid.num_dims])
+        return values.reshape(len(values), channels, *self.grid.shape)
+
+
+def _scan(dataset: h5py.Dataset, nonfinite: str) -> tuple[np.ndarray, str]:
+    """Which samples are finite, and the sha256 of all values, in one pass over the field."""
+    digest, finite, number, first = hashlib.sha256(), np.ones(dataset.shape[0], bool), 0, None
+    for start, values in blocks(dataset):
+        digest.update(raw_bytes(values))
+        good = np.abs(values) <= _LARGEST
+        if not good.all():
+            finite[start : start + len(values)] = good.reshape(len(values), -1).all(axis=1)
+            bad = np.argwhere(~good)
+            first = first or [int(bad[0, 0]) + start, *bad[0, 1:].tolist()]
+            number += len(bad)
+    check_sha256(dataset, digest.hexdigest())
+    if number and nonfinite == "error":
+        affected = int((~finite).sum())
+        raise DataError(
+            f"{dataset.file.filename}:{dataset.name} holds {number} non-finite values, first at {first}. "
+            f"Use --data.nonfinite drop to skip the {affected} affected sample{'s' if affected > 1 else ''}."
+        )
+    return finite, digest.hexdigest()

@@ -1,0 +1,251 @@
+"""Opening HDF5 files that nobody vouches for: what leaves the file, lies about its size or needs a plug-in is refused."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neuralop_jax.errors import DataError, NeuralOpError
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIZE_LIMIT = 64
+"""A dataset may claim at most this many times the bytes of its file."""
+ATTRIBUTE_LIMIT = 2**20
+"""An attribute may claim at most this many bytes."""
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+"""Filters that h5py carries itself; any other would load a plug-in, which is code."""
+
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+_IMPOSTORS = (
+    (b"version https://git-lfs", "it is a Git LFS pointer; fetch the file itself with: git lfs pull"),
+    (b"<!doctype html", "the download probably returned a web page"),
+    (b"<html", "the download probably returned a web page"),
+    (b"<?xml", "the download probably returned a web page"),
+    (b"\x93numpy", "it is a NumPy array; load it and save it with neuralop_jax.data.write_hdf5"),
+    (b"pk\x03\x04", "it is a zip archive; unpack it, load the arrays and save them with neuralop_jax.data.write_hdf5"),
+    (b"matlab 5.0", "it is a MATLAB 5 file; load it and save the arrays with neuralop_jax.data.write_hdf5"),
+)
+
+
+@contextlib.contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Opens an HDF5 file for reading after looking at its first bytes, and closes it at the end of the `with` block.
+
+    The file alone is checked here. What is inside is checked when it is reached: `member` follows no soft or external link, and
+    `check_dataset` refuses data that lie outside the file.
+
+    **Arguments:**
+
+    - `path`: the file.
+
+    **Returns:** a context manager that gives an `h5py.File`.
+
+    **Raises:** `DataError` if the file is missing, is not HDF5 (the message shows how it starts), is a pickle, which is never
+    opened, is truncated, or is being written by another process.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import open_hdf5
+
+        with open_hdf5("datasets/darcy_small/darcy_small.h5") as file:
+            print(sorted(file))
+        ```
+    """
+    with open_file(Path(path)) as file:
+        yield file
+
+
+def open_file(path: Path) -> h5py.File:
+    """`open_hdf5` without the `with` block: the caller closes the file."""
+    _check_start(path)
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as error:
+        raise DataError(f"{path} is being written by another process. Wait until it has ended.") from error
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise DataError(_opening_failed(path, str(error))) from error
+
+
+def _check_start(path: Path) -> None:
+    """Raises unless `path` is a readable file with an HDF5 signature at byte 0 or at a power of two from 512 on."""
+    if not path.exists():
+        raise DataError(f"no such file: {path} (looked in {Path.cwd()}). Check the path, or write the file with write_hdf5.")
+    if not path.is_file():
+        raise DataError(f"{path} is a directory, not an HDF5 file. Name the file inside it.")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+            found = start.startswith(SIGNATURE)
+            offset, size = 512, path.stat().st_size
+            while not found and offset < size:
+                file.seek(offset)
+                found = file.read(len(SIGNATURE)) == SIGNATURE
+                offset *= 2
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if found:
+        return
+    if path.suffix.lower() in _PICKLES or (len(start) > 1 and start[0] == 0x80 and start[1] <= 5):
+        raise DataError(
+            f"{path} is a pickle-based file, which can run code when opened; not supported. "
+            "Load it where you trust it and save its arrays with neuralop_jax.data.write_hdf5."
+        )
+    if not start:
+        raise DataError(f"{path} is not an HDF5 file: it is empty. Download or generate it again.")
+    shown = start[:16].decode("latin-1") if start[:16].isascii() else start[:8].hex(" ")
+    reasons = [reason for prefix, reason in _IMPOSTORS if start.lstrip().lower().startswith(prefix)]
+    reason = reasons[0] if reasons else "download or generate it again"
+    raise DataError(f"{path} is not an HDF5 file (starts with {shown!r}): {reason}.")
+
+
+def _opening_failed(path: Path, reason: str) -> str:
+    if "truncated file" in reason and "stored_eof = " in reason:
+        wanted = reason.split("stored_eof = ")[1].split(")")[0].split(",")[0]
+        if wanted.isdigit():
+            return (
+                f"{path} is truncated: {path.stat().st_size:,} bytes on disk, header says {int(wanted):,}. "
+                "Download or generate it again."
+            )
+    return f"{path} is damaged: {_one_line(reason)}. Download or generate it again."
+
+
+def _one_line(reason: str) -> str:
+    return " ".join(reason.split()).strip(" .'\"")[:200]
+
+
+@contextlib.contextmanager
+def damage_as_data_error(where: str) -> Iterator[None]:
+    """Turns what h5py raises on damaged metadata inside the block into a one-line `DataError` about `where`."""
+    try:
+        yield
+    except NeuralOpError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise DataError(f"{where} is damaged: {_one_line(str(error))}. Download or generate it again.") from error
+
+
+def names_in(group: h5py.Group) -> list[str]:
+    """The names of the members of `group`, links included, in order; `DataError` for a name that is not UTF-8."""
+    names = list(group)
+    for name in names:
+        if not isinstance(name, str):
+            raise DataError(f"{group.file.filename}:{group.name} is damaged: the name {name!r} is not UTF-8. Rename it.")
+    return names
+
+
+def link_target(group: h5py.Group, name: str) -> str:
+    """Where a soft or external link points, in words; the empty string for an ordinary member."""
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.HardLink):
+        return ""
+    if isinstance(link, h5py.SoftLink):
+        return f"soft link to {link.path!r}"
+    if isinstance(link, h5py.ExternalLink):
+        return f"external link to {link.path!r} in {link.filename!r}"
+    return "link of an unknown kind"
+
+
+def member(file: h5py.Group | h5py.Dataset, *names: str) -> h5py.Group | h5py.Dataset:
+    """The object `names[0]/names[1]/...` below `file`, by ordinary members only: no link is followed.
+
+    **Raises:** `DataError` if a part is a link; `KeyError` if it is absent.
+    """
+    here = file
+    for name in names:
+        if not isinstance(here, h5py.Group) or name in ("", ".") or name not in here:
+            raise KeyError("/".join(names))
+        where, target = f"{file.file.filename}:{place(here, name)}", link_target(here, name)
+        if target:
+            raise DataError(f"{where} points outside its place ({target}). Refused; copy the data into one file.")
+        with damage_as_data_error(where):
+            item = here[name]
+        if not isinstance(item, h5py.Group | h5py.Dataset):
+            raise DataError(f"{where} is the definition of a type, wanted a group or an array.")
+        here = item
+    return here
+
+
+def place(group: h5py.Group, name: str) -> str:
+    """The path of a member inside its file."""
+    return f"{(group.name or '').rstrip('/')}/{name}"
+
+
+def check_dataset(dataset: h5py.Dataset) -> None:
+    """Raises `DataError` unless the numbers of `dataset` lie in its file, are real or boolean, complete, and of credible size."""
+    path = dataset.file.filename
+    where = f"{path}:{dataset.name}"
+    with damage_as_data_error(where):
+        if dataset.external:
+            target = f"external storage {dataset.external[0][0]!r}"
+            raise DataError(f"{where} points outside the file ({target}). Refused; copy the data into one file.")
+        if dataset.is_virtual:
+            target = "virtual dataset of " + ", ".join(sorted({repr(s.file_name) for s in dataset.virtual_sources()}))
+            raise DataError(f"{where} points outside the file ({target}). Refused; copy the data into one file.")
+        if dataset.shape is None:
+            raise DataError(f"{where} is empty: it has a type but no shape. Leave it out.")
+        if dataset.dtype.kind not in "fiub" or dataset.dtype.itemsize > 8:
+            raise DataError(
+                f"{where} holds {_kind(dataset)}, wanted real floats of at most 64 bits, integers or booleans. "
+                "Convert it, and split a complex field into two channels."
+            )
+        properties = dataset.id.get_create_plist()
+        for index in range(properties.get_nfilters()):
+            code, _, _, name = properties.get_filter(index)
+            if code not in FILTERS:
+                named = f"{code} {name.decode('latin-1')!r}" if name else str(code)
+                raise DataError(f"{where} needs the filter plug-in {named}, which is code. Refused; write it again with gzip.")
+        size = Path(path).stat().st_size
+        claims = math.prod(dataset.shape) * dataset.dtype.itemsize
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
+        if max(claims, chunk) > SIZE_LIMIT * size:
+            raise DataError(
+                f"{where} claims {_bytes(max(claims, chunk))} but the file has {size:,} bytes; "
+                f"refused (limit {SIZE_LIMIT} × file size)."
+            )
+        if claims and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
+            raise DataError(f"{where} is incomplete: part of it was never written. Generate it again.")
+
+
+def _kind(dataset: h5py.Dataset) -> str:
+    if h5py.check_string_dtype(dataset.dtype):
+        return "strings"
+    if h5py.check_vlen_dtype(dataset.dtype):
+        return "lists of varying length"
+    if h5py.check_ref_dtype(dataset.dtype):
+        return "references"
+    if dataset.dtype.kind == "V":
+        return "records"
+    return str(dataset.dtype)
+
+
+def _bytes(number: int) -> str:
+    size, units = float(number), ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    while size >= 1024 and len(units) > 1:
+        size /= 1024
+        units.pop(0)
+    return f"{size:.1f} {units[0]}"
+
+
+def attribute(item: h5py.Group | h5py.Dataset, name: str) -> np.ndarray:
+    """The values of an attribute as a vector, empty if there is none; `DataError` above `ATTRIBUTE_LIMIT` bytes."""
+    if name not in item.attrs:
+        return np.zeros(0)
+    identifier = item.attrs.get_id(name)
+    if math.prod(identifier.shape or ()) * identifier.dtype.itemsize > ATTRIBUTE_LIMIT:
+        raise DataError(f"{item.file.filename}:{item.name} has an attribute {name!r} above {ATTRIBUTE_LIMIT:,} bytes; refused.")
+    value = item.attrs[name]
+    return np.zeros(0) if isinstance(value, h5py.Empty) else np.ravel(np.asarray(value))
+
+
+def texts_attribute(item: h5py.Group | h5py.Dataset, name: str) -> tuple[str, ...]:
+    """The texts of an attribute, none if it is absent."""
+    return tuple(v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in attribute(item, name))
+
+
+def text_attribute(item: h5py.Group | h5py.Dataset, name: str, default: str = "") -> str:
+    """The text of an attribute, or `default` if it is absent."""
+    return (*texts_attribute(item, name), default)[0]

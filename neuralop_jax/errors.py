@@ -1,0 +1,33 @@
+"""The errors of the library: one line that says what, where, found, wanted, and the remedy.
+
+Every class also derives from the built-in error a Python user would expect (`ValueError`, `OSError`, ...), so that existing
+`except` clauses keep working. The command line prints the message alone and exits with code 2.
+"""
+
+
+class NeuralOpError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class ConfigError(NeuralOpError, ValueError):
+    """An option is unknown, of the wrong type, out of range, or does not fit the data."""
+
+
+class DataError(NeuralOpError, ValueError):
+    """A data file is missing, damaged, unsafe, or does not hold what was asked for."""
+
+
+class ModelInputError(NeuralOpError, ValueError):
+    """An array given to a model has the wrong rank, channels, type or an argument the model cannot use."""
+
+
+class CheckpointError(NeuralOpError, ValueError):
+    """A checkpoint is damaged or does not fit the model it is loaded into."""
+
+
+class RunDirError(NeuralOpError, OSError):
+    """A run directory is in use, already holds a run, or cannot be written."""
+
+
+class TrainingDiverged(NeuralOpError, RuntimeError):
+    """The loss or the gradient stopped being finite."""

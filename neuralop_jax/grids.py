@@ -1,0 +1,108 @@
+"""Uniform grids: the geometry of a field, kept beside the array that holds its values."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from neuralop_jax._checks import one_of
+from neuralop_jax.errors import ConfigError
+
+BOUNDARIES = ("periodic", "dirichlet", "neumann", "open")
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    r"""A uniform grid of `shape` points over the box `extent`: on axis $i$, $x_j = a_i + j h_i$.
+
+    The spacing is $h = (b - a)/N$ on an axis that excludes its right end (always so on a periodic axis, where the end is
+    the start) and $h = (b - a)/(N - 1)$ on an axis that includes it.
+
+    **Arguments:**
+
+    - `shape`: points per axis.
+    - `extent`: the interval $(a, b)$ of each axis, in `unit`; defaults to $(0, 1)$.
+    - `boundary`: per axis one of `"periodic"`, `"dirichlet"`, `"neumann"`, `"open"` (nothing is known).
+    - `endpoint`: per axis, whether the last point lies on $b$; defaults to true on every axis that is not periodic.
+    - `names`: the names of the axes; default `("x", "y", "z", "w")`.
+    - `unit`: the unit of length; `"1"` is dimensionless.
+
+    **Raises:** `ConfigError` if the lengths differ, an interval is empty, or a periodic axis includes its right end.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.grids import Grid
+
+        grid = Grid((64,), extent=((0.0, 6.283185307179586),), boundary=("periodic",))
+        assert abs(grid.spacing[0] - 6.283185307179586 / 64) < 1e-15
+        ```
+    """
+
+    shape: tuple[int, ...]
+    extent: tuple[tuple[float, float], ...] = ()
+    boundary: tuple[str, ...] = ()
+    endpoint: tuple[bool, ...] = ()
+    names: tuple[str, ...] = ()
+    unit: str = "1"
+
+    def __post_init__(self):
+        dims = len(self.shape)
+        if not 1 <= dims <= 4 or any(n < 1 for n in self.shape):
+            raise ConfigError(f"Grid.shape must hold 1 to 4 positive sizes, got {self.shape}.")
+        defaults: dict[str, Any] = {
+            "extent": ((0.0, 1.0),) * dims,
+            "boundary": ("open",) * dims,
+            "names": ("x", "y", "z", "w")[:dims],
+        }
+        for name, default in defaults.items():
+            object.__setattr__(self, name, tuple(getattr(self, name)) or default)
+        object.__setattr__(self, "extent", tuple((float(a), float(b)) for a, b in self.extent))
+        endpoint = tuple(self.endpoint) or tuple(kind != "periodic" for kind in self.boundary)
+        object.__setattr__(self, "endpoint", endpoint)
+        for name in ("extent", "boundary", "endpoint", "names"):
+            if len(getattr(self, name)) != dims:
+                raise ConfigError(f"Grid.{name} has {len(getattr(self, name))} entries but shape {self.shape} has {dims} axes.")
+        for kind, closed, (left, right) in zip(self.boundary, self.endpoint, self.extent, strict=True):
+            one_of("Grid.boundary", kind, BOUNDARIES, ConfigError)
+            if not left < right:
+                raise ConfigError(f"Grid.extent must hold intervals (a, b) with a < b, got ({left}, {right}).")
+            if kind == "periodic" and closed:
+                raise ConfigError("Grid.endpoint must be False on a periodic axis: its right end is its left end.")
+
+    @property
+    def num_dims(self) -> int:
+        """The number of space axes."""
+        return len(self.shape)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """The distance of neighboring points per axis, in `unit`."""
+        return tuple(
+            (b - a) / max(n - closed, 1) for n, (a, b), closed in zip(self.shape, self.extent, self.endpoint, strict=True)
+        )
+
+    def coordinates(self) -> tuple[np.ndarray, ...]:
+        """The coordinates of the points of each axis: one float64 vector per axis."""
+        pairs = zip(self.shape, self.extent, self.spacing, strict=True)
+        return tuple(a + h * np.arange(n, dtype=np.float64) for n, (a, _), h in pairs)
+
+    def with_shape(self, shape: tuple[int, ...]) -> "Grid":
+        """The same box with another number of points per axis."""
+        return dataclasses.replace(self, shape=tuple(shape))
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of JSON types from which `from_json` makes an equal grid."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Grid":
+        """The grid that `to_json` described."""
+        return cls(
+            shape=tuple(data["shape"]),
+            extent=tuple((a, b) for a, b in data["extent"]),
+            boundary=tuple(data["boundary"]),
+            endpoint=tuple(data["endpoint"]),
+            names=tuple(data["names"]),
+            unit=data["unit"],
+        )

@@ -1,0 +1,292 @@
+"""The FNO of the neuraloperator library, version 2.0.0: its configuration, its weights, and its index rules."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from neuralop_jax._checks import one_of
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._state import fill, read_config, read_state, split_complex
+from neuralop_jax.layers import SpectralConv
+from neuralop_jax.models import FNO
+
+_FAMILY = "neuraloperator_fno"
+_REQUIRED = ("n_modes", "in_channels", "out_channels", "hidden_channels")
+_DEFAULTS: dict[str, Any] = {
+    "n_layers": 4,
+    "lifting_channel_ratio": 2,
+    "projection_channel_ratio": 2,
+    "positional_embedding": "grid",
+    "non_linearity": "gelu",
+    "norm": None,
+    "complex_data": False,
+    "use_channel_mlp": True,
+    "channel_mlp_dropout": 0,
+    "channel_mlp_expansion": 0.5,
+    "channel_mlp_skip": "soft-gating",
+    "fno_skip": "linear",
+    "resolution_scaling_factor": None,
+    "domain_padding": None,
+    "fno_block_precision": "full",
+    "stabilizer": None,
+    "max_n_modes": None,
+    "factorization": None,
+    "rank": 1.0,
+    "fixed_rank_modes": False,
+    "implementation": "factorized",
+    "decomposition_kwargs": None,
+    "separable": False,
+    "preactivation": False,
+}
+"""The original's defaults. Without a factorization, `rank`, `fixed_rank_modes`, `implementation` and `decomposition_kwargs`
+have no effect, and `channel_mlp_dropout` has none at inference."""
+
+
+class NeuralOperatorFNO(eqx.Module):
+    r"""neuraloperator 2.0.0's `FNO` for inference, from `(B, in_channels, *S)` to `(B, out_channels, *S)`.
+
+    It returns the numbers of the original also where that deviates from its own rule, the wavenumbers
+    $-\lfloor M/2\rfloor \dots \lceil M/2\rceil - 1$ per axis (all but the last one, in two dimensions or more):
+
+    - On an axis with an odd number of points (padding counted), the original undoes its shift of the spectrum by the same
+      shift once more, so that every result at wavenumber $k$ lands at $k - 1$.
+    - Where an even number of modes is stored but an odd number used, on an odd grid coarser than `n_modes` or by an odd
+      `n_modes` below an even `max_n_modes`, the weight of wavenumber $k$ is applied at $k + 1$.
+
+    `model` is right by wavenumber in both cases. Use `model` for networks trained on axes with an even number of points, or
+    with the later development version of the original, which shifts back rightly, and this callable otherwise.
+
+    **Source:** `neuralop/models/fno.py`, `neuralop/layers/spectral_convolution.py` of neuraloperator 2.0.0.
+    """
+
+    model: FNO
+
+    def __call__(self, x: Float[Array, "batch channels *space"]) -> Float[Array, "batch out *space"]:
+        """The output of the original for a batch of inputs.
+
+        **Raises:** `ModelInputError` for an array of another layout.
+        """
+        dims = len(self.model.n_modes)
+        if x.ndim != dims + 2 or x.shape[1] != self.model.in_channels:
+            raise ModelInputError(
+                f"{_FAMILY}: x has shape {x.shape}, wanted (batch, {self.model.in_channels}, *space) with {dims} space axes."
+            )
+        model = eqx.tree_at(_convs, self.model, [_IndexedSpectralConv(conv) for conv in _convs(self.model)])
+        return jax.vmap(model)(x)
+
+
+def _convs(model: FNO) -> list[Any]:
+    return [block.conv for block in model.blocks]
+
+
+class _IndexedSpectralConv(eqx.Module):
+    """A spectral convolution that picks and places wavenumbers by the original's index rules; on most grids they are right."""
+
+    conv: SpectralConv
+
+    def __call__(self, u: Float[Array, "channels *space"], shape: Sequence[int]) -> Float[Array, "channels *space"]:
+        """The convolved field; `shape` is that of `u`, since configurations that change it are refused."""
+        conv, stored = self.conv, self.conv.weight.shape[1 : u.ndim]
+        axes = [_full_axis(*numbers) for numbers in zip(shape[:-1], conv.n_modes[:-1], stored[:-1], strict=True)]
+        if all(np.array_equal(rows, own) and np.array_equal(read, written) for rows, own, read, written in axes):
+            return conv(u)
+        last = np.arange(min(shape[-1], conv.n_modes[-1]) // 2 + 1)
+        rows, read, written = (np.ix_(*(axis[which] for axis in axes), last) for which in (0, 2, 3))
+        space = range(1, u.ndim)
+        spectrum = jnp.fft.rfftn(u, axes=space, norm="forward")
+        weight = (conv.weight[0] + 1j * conv.weight[1])[rows]
+        product = "...o,o...->o..." if conv.separable else "...io,i...->o..."
+        mixed = jnp.einsum(product, weight, spectrum[(slice(None), *read)], precision="highest")
+        placed = jnp.zeros((len(mixed), *spectrum.shape[1:]), mixed.dtype).at[(slice(None), *written)].set(mixed)
+        return jnp.fft.irfftn(placed, s=shape, axes=space, norm="forward") + conv.bias.reshape(-1, *(1,) * len(shape))
+
+
+def _full_axis(points: int, n_modes: int, stored: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """On one full axis: rows of the weight that the original uses and those it should; bins of the spectrum read and written."""
+    kept = min(points, n_modes)
+    wavenumbers = np.arange(kept) - kept // 2
+    rows = (stored - kept) // 2 + np.arange(kept)
+    return rows, stored // 2 + wavenumbers, wavenumbers % points, (wavenumbers - points % 2) % points
+
+
+def port_neuraloperator_fno(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> NeuralOperatorFNO:
+    """The network that neuraloperator's `FNO(**config)` with this state dict is."""
+    full = read_config(_FAMILY, config, _DEFAULTS, _REQUIRED)
+    _refuse_unsupported(full)
+    model = eqx.filter_eval_shape(FNO, **_options(full), key=jax.random.key(0))
+    places = _places(full)
+    shapes = {name: shape for name, (shape, _) in places.items()}
+    spectral = [f"fno_blocks.convs.{index}.weight.tensor" for index in range(full["n_layers"])]
+    arrays = read_state(_FAMILY, state_dict, shapes, spectral=spectral, ignored=("_metadata",))
+    channels = 1 if full["separable"] else 2
+    for name in spectral:  # (in, out, *modes), or (channels, *modes) if separable
+        modes = range(channels, arrays[name].ndim)
+        arrays[name] = split_complex(arrays[name].transpose(*modes, *range(channels)))
+    return NeuralOperatorFNO(fill(model, {name: where for name, (_, where) in places.items()}, arrays))
+
+
+def _refuse_unsupported(config: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for what the original computes wrongly, or this library does not do."""
+    for name in ("in_channels", "out_channels", "hidden_channels", "n_layers"):
+        if not _positive(config[name]):
+            raise ConfigError(f"{_FAMILY}: {name} must be a positive integer, got {config[name]!r}.")
+    if not isinstance(config["n_modes"], list | tuple) or not all(map(_positive, config["n_modes"])):
+        raise ConfigError(f"{_FAMILY}: n_modes must be a list of positive integers, got {config['n_modes']!r}.")
+    dims, factorization = len(config["n_modes"]), config["factorization"]
+    if factorization is not None and str(factorization).lower() not in ("dense", "complexdense"):
+        raise ConfigError(
+            f"{_FAMILY}: factorization {factorization!r} is not supported; store each weight.to_tensor() as weight.tensor and "
+            "set factorization to None."
+        )
+    if config["complex_data"]:
+        raise ConfigError(
+            f"{_FAMILY}: complex_data is not supported, because the original mixes up wavenumbers on complex fields and its "
+            "weights hold no meaning elsewhere; train a new network with real and imaginary part as channels."
+        )
+    if any(factor != 1 for factor in _flat(config["resolution_scaling_factor"])):
+        raise ConfigError(
+            f"{_FAMILY}: resolution_scaling_factor {config['resolution_scaling_factor']} is not supported, because the original "
+            "moves negative wavenumbers to other ones when the size changes; train a new network with output_scaling."
+        )
+    if config["fno_block_precision"] != "full":
+        raise ConfigError(
+            f"{_FAMILY}: fno_block_precision {config['fno_block_precision']!r} is not supported; the weights are the same for "
+            "'full', so set that to evaluate them in full precision."
+        )
+    one_of(f"{_FAMILY}: norm", config["norm"], (None, "instance_norm", "group_norm"), ConfigError)
+    one_of(f"{_FAMILY}: positional_embedding", config["positional_embedding"], ("grid", None), ConfigError)
+    one_of(f"{_FAMILY}: stabilizer", config["stabilizer"], (None, "tanh"), ConfigError)
+    for name in ("fno_skip", "channel_mlp_skip"):
+        one_of(f"{_FAMILY}: {name}", _lower(config[name]), tuple(_BYPASSES), ConfigError)
+    kept, stored = _columns(config["n_modes"]), _stored(config)
+    if len(stored) != dims or any(k > s for k, s in zip(kept, stored, strict=True)):
+        raise ConfigError(
+            f"{_FAMILY}: max_n_modes {config['max_n_modes']} does not hold n_modes {config['n_modes']}, which need "
+            f"{list(kept)} (the original halves the last of n_modes, not of max_n_modes); give at least that."
+        )
+    padding = config["domain_padding"]
+    if not (padding is None or isinstance(padding, int | float) or (isinstance(padding, list) and len(padding) == dims)):
+        raise ConfigError(f"{_FAMILY}: domain_padding must be a number or a list of {dims} numbers, got {padding!r}.")
+
+
+_BYPASSES = {"linear": "linear", "identity": "identity", "soft-gating": "soft_gating", None: "none"}
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of this library's FNO that build the same network."""
+    stored, padding = _stored(config), config["domain_padding"]
+    fractions = padding if isinstance(padding, list) else [padding or 0.0] * len(config["n_modes"])
+    return {
+        "in_channels": config["in_channels"],
+        "out_channels": config["out_channels"],
+        "n_modes": tuple(config["n_modes"]),
+        "max_n_modes": None
+        if config["max_n_modes"] is None
+        else (*stored[:-1], max(2 * (stored[-1] - 1), config["n_modes"][-1])),
+        "width": config["hidden_channels"],
+        "depth": config["n_layers"],
+        "lifting_ratio": config["lifting_channel_ratio"],
+        "projection_ratio": config["projection_channel_ratio"],
+        "channel_mlp": config["use_channel_mlp"],
+        "repeat_activation": not config["use_channel_mlp"],
+        "channel_mlp_expansion": config["channel_mlp_expansion"],
+        "bypass": _BYPASSES[_lower(config["fno_skip"])],
+        "channel_mlp_bypass": _BYPASSES[_lower(config["channel_mlp_skip"])],
+        "activation": getattr(config["non_linearity"], "__name__", config["non_linearity"]),
+        "norm": config["norm"] and config["norm"].removesuffix("_norm"),
+        "preactivation": config["preactivation"],
+        "stabilizer": config["stabilizer"],
+        "separable": config["separable"],
+        "repeat_activation": not config["use_channel_mlp"],
+        "padding": tuple(fractions) if sum(fractions) > 0 else None,
+        "coordinates": config["positional_embedding"] == "grid",
+    }
+
+
+_Places = dict[str, tuple[tuple[int, ...], Callable[[FNO], Any]]]
+
+
+def _places(config: Mapping[str, Any]) -> _Places:
+    """Every entry of the state dict, its shape there, and the leaf of the operator that it becomes."""
+    width, dims = config["hidden_channels"], len(config["n_modes"])
+    lifted = config["in_channels"] + (dims if config["positional_embedding"] else 0)
+    hidden = int(config["lifting_channel_ratio"] * width)
+    places = _mlp("lifting", (lifted, hidden, width) if hidden else (lifted, width), lambda m: m.lifting)
+    projected = int(config["projection_channel_ratio"] * width)
+    places |= _mlp("projection", (width, projected, config["out_channels"]), lambda m: m.projection)
+    for index in range(config["n_layers"]):
+        places |= _block_places(config, index, width, dims)
+    return places
+
+
+def _block_places(config: Mapping[str, Any], index: int, width: int, dims: int) -> _Places:
+    def block(m: FNO) -> Any:
+        return m.blocks[index]
+
+    channels = (width,) if config["separable"] else (width, width)
+    conv = f"fno_blocks.convs.{index}"
+    places: _Places = {
+        f"{conv}.weight.tensor": ((*channels, *_stored(config)), lambda m: block(m).conv.weight),
+        f"{conv}.bias": ((width, *(1,) * dims), lambda m: block(m).conv.bias),
+    }
+    places |= _skip(f"fno_blocks.fno_skips.{index}", config["fno_skip"], width, dims, lambda m: block(m).bypass)
+    if config["use_channel_mlp"]:
+        hidden = round(width * config["channel_mlp_expansion"])
+        places |= _mlp(f"fno_blocks.channel_mlp.{index}", (width, hidden, width), lambda m: block(m).mlp)
+        name = f"fno_blocks.channel_mlp_skips.{index}"
+        places |= _skip(name, config["channel_mlp_skip"], width, dims, lambda m: block(m).mlp_bypass)
+    if config["norm"] == "group_norm":
+        for which in (0, 1):
+            name = f"fno_blocks.norm.{2 * index + which}"
+            places[f"{name}.weight"] = (width,), lambda m, which=which: block(m).norms[which].scale
+            places[f"{name}.bias"] = (width,), lambda m, which=which: block(m).norms[which].shift
+    return places
+
+
+def _mlp(name: str, sizes: Sequence[int], where: Callable[[FNO], Any]) -> _Places:
+    """A pointwise network: convolutions of kernel size 1 with a bias."""
+    places: _Places = {}
+    for layer, (read, written) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        places[f"{name}.fcs.{layer}.weight"] = (written, read, 1), lambda m, i=layer: where(m).layers[i].weight
+        places[f"{name}.fcs.{layer}.bias"] = (written,), lambda m, i=layer: where(m).layers[i].bias
+    return places
+
+
+def _skip(name: str, kind: str | None, width: int, dims: int, where: Callable[[FNO], Any]) -> _Places:
+    if _lower(kind) == "linear":
+        return {f"{name}.conv.weight": ((width, width, 1), lambda m: where(m).weight)}
+    if _lower(kind) == "soft-gating":
+        return {f"{name}.weight": ((1, width, *(1,) * dims), lambda m: where(m).scale)}
+    return {}
+
+
+def _columns(n_modes: Sequence[int]) -> tuple[int, ...]:
+    """The size of the weight per axis: the last one is halved, since the real transform is."""
+    return (*n_modes[:-1], n_modes[-1] // 2 + 1)
+
+
+def _stored(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The size of the stored weight per axis: `max_n_modes` as it is, by default `n_modes` with the last one halved."""
+    largest = config["max_n_modes"]
+    if largest is None:
+        return _columns(config["n_modes"])
+    return (largest,) if isinstance(largest, int) else tuple(largest)
+
+
+def _positive(number: Any) -> bool:
+    return isinstance(number, int) and number >= 1
+
+
+def _lower(name: str | None) -> str | None:
+    return name.lower() if isinstance(name, str) else name
+
+
+def _flat(factors: Any) -> list[float]:
+    if isinstance(factors, list):
+        return [number for factor in factors for number in _flat(factor)]
+    return [] if factors is None else [factors]

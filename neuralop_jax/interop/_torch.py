@@ -1,0 +1,62 @@
+"""Networks trained with the PyTorch code of papers and libraries, as operators of this library."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+
+from neuralop_jax._checks import one_of
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.interop._classic_fno import port_classic_fno
+from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
+
+_FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
+    "neuraloperator_fno": port_neuraloperator_fno,
+    "classic_fno": port_classic_fno,
+}
+
+
+def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> Any:
+    """A PyTorch network as a JAX callable that returns the same numbers, $f(x)$ in the layout of the original.
+
+    The result is an `equinox.Module`: a pytree whose leaves are the weights, so it can be jitted, differentiated and
+    trained. It is called as `ported(x=batch)` with the batch axis first, and holds the operator of this library, which acts
+    on one channel-first sample, as `ported.model`.
+
+    | family | original | layout in → out | result |
+    |---|---|---|---|
+    | `"neuraloperator_fno"` | `neuralop.models.FNO` of neuraloperator 2.0.0 | `(B, C, *S)` → `(B, C, *S)` | `NeuralOperatorFNO` |
+    | `"classic_fno"` | the first FNO-2D, with `weights1` and `weights2` | `(B, X, Y, C)` → `(B, X, Y, C)` | `LiFNO` |
+
+    The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
+    callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.
+
+    **Arguments:**
+
+    - `family`: a family of the table.
+    - `config`: the keyword arguments of the original's constructor, of JSON types (an activation by its name, `"gelu"`);
+      what is absent takes the original's default.
+    - `state_dict`: names to arrays, whatever `numpy.asarray` reads: numpy arrays, or PyTorch tensors in CPU memory.
+
+    **Returns:** the callable, in float64 if the state dict is and JAX has `jax_enable_x64` set, else in float32.
+
+    **Raises:** `ConfigError` if the family or an option is unknown or not supported; `CheckpointError` if entries of the state
+    dict are missing, not expected, or of the wrong shape.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.interop import from_torch
+
+        config = {"in_dim": 1, "out_dim": 1, "d_model": 4, "num_basis": 3, "padding": "0,0"}
+        shapes = {"fc0": (4, 3), "fc1": (128, 4), "fc2": (1, 128)} | {f"w{i}": (4, 4, 1, 1) for i in range(4)}
+        state = {f"{name}.weight": np.ones(shape, np.float32) for name, shape in shapes.items()}
+        state |= {f"{name}.bias": np.zeros(shape[0], np.float32) for name, shape in shapes.items()}
+        state |= {f"conv{i}.weights{j}": np.ones((4, 4, 3, 3), np.complex64) for i in range(4) for j in (1, 2)}
+        ported = from_torch("classic_fno", config, state)
+        assert ported(x=np.ones((2, 8, 8, 1), np.float32)).shape == (2, 8, 8, 1)
+        ```
+    """
+    one_of("family", family, _FAMILIES, ConfigError)
+    return _FAMILIES[family](config, state_dict)

@@ -1,0 +1,147 @@
+"""Spectral transforms by the FFT: truncated forward and inverse, derivative, resampling by wavenumber."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact
+
+from neuralop_jax.kernels._modes import compute_type
+
+
+def fft_forward(u: Inexact[Array, "channels *space"], kept: Sequence[int]) -> Float[Array, "2 *modes channels"]:
+    r"""The coefficients $\hat u_k = \frac{1}{N}\sum_n u_n e^{-2\pi i\, k\cdot n/N}$ of the kept wavenumbers.
+
+    **Arguments:**
+
+    - `u`: one field, real or complex, one to four space axes of any size.
+    - `kept`: coefficients per axis as `kept_modes` counts them; the last axis is halved if `u` is real.
+
+    **Returns:** real and imaginary parts, `(2, *kept, channels)`, wavenumbers ascending on every axis.
+    """
+    dims, real = u.ndim - 1, not jnp.iscomplexobj(u)
+    axes = tuple(range(1, dims + 1))
+    dtype = compute_type(u.dtype)
+    u = u.astype(dtype if real else np.result_type(dtype, np.complex64))
+    spectrum = jnp.fft.rfftn(u, axes=axes, norm="forward") if real else jnp.fft.fftn(u, axes=axes, norm="forward")
+    for axis, count in zip(axes, kept, strict=True):
+        half = real and axis == dims
+        head = _along(axis, slice(0, count if half else count - count // 2))
+        tail = _along(axis, slice(spectrum.shape[axis] - count // 2, None))
+        spectrum = spectrum[head] if half else jnp.concatenate([spectrum[tail], spectrum[head]], axis)
+    spectrum = jnp.moveaxis(spectrum, 0, -1)
+    return jnp.stack([spectrum.real, spectrum.imag])
+
+
+def fft_inverse(
+    coefficients: Float[Array, "2 *modes channels"], shape: Sequence[int], *, real: bool
+) -> Inexact[Array, "channels *space"]:
+    r"""The field $u_n = \sum_k \hat u_k e^{2\pi i\, k\cdot n/N}$ on a grid of `shape`, from the kept wavenumbers.
+
+    Every wavenumber goes to its own place whatever the size of the grid; those beyond the grid's Nyquist limit are dropped.
+    For real fields the halved axis stands for both signs: its column 0, and column $N/2$ of an even size, contribute their
+    real part once, every other column twice the real part, as in the real inverse FFT.
+
+    **Returns:** the field, `(channels, *shape)`, real if `real`.
+    """
+    dims = len(shape)
+    spectrum = jnp.moveaxis(coefficients[0] + 1j * coefficients[1], -1, 0)
+    for axis, points in enumerate(shape, start=1):
+        half = real and axis == dims
+        bins = points // 2 + 1 if half else points
+        count = min(spectrum.shape[axis], bins)
+        low = 0 if half else spectrum.shape[axis] // 2 - count // 2
+        spectrum = spectrum[_along(axis, slice(low, low + count))]
+        negative = 0 if half else count // 2
+        zeros = jnp.zeros((*spectrum.shape[:axis], bins - count, *spectrum.shape[axis + 1 :]), spectrum.dtype)
+        parts = [spectrum[_along(axis, slice(negative, None))], zeros, spectrum[_along(axis, slice(0, negative))]]
+        spectrum = jnp.concatenate(parts, axis)
+    axes = tuple(range(1, dims + 1))
+    if real:
+        return jnp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
+    return jnp.fft.ifftn(spectrum, axes=axes, norm="forward")
+
+
+def derivative(
+    u: Inexact[Array, "channels *space"], axis: int, *, order: int = 1, extent: float = 1.0
+) -> Inexact[Array, "channels *space"]:
+    r"""The spectral derivative $\partial^n u/\partial x^n$ along one periodic axis: multiplication by $(2\pi i k/L)^n$.
+
+    The Nyquist coefficient of an even size is dropped for odd $n$, since $\sin(\pi j)$ vanishes on the grid.
+
+    **Arguments:**
+
+    - `u`: one field on a periodic grid.
+    - `axis`: the space axis, from 0.
+    - `order`: $n \ge 0$.
+    - `extent`: the period $L$, in the unit of length.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import derivative
+
+        x = jnp.arange(16) / 16
+        slope = derivative(jnp.sin(2 * jnp.pi * x)[None], 0)
+        assert jnp.allclose(slope, 2 * jnp.pi * jnp.cos(2 * jnp.pi * x), atol=1e-4)
+        ```
+    """
+    if jnp.iscomplexobj(u):
+        return _apply_to_parts(lambda part: derivative(part, axis, order=order, extent=extent), u)
+    axis, points, dtype = axis + 1, u.shape[axis + 1], u.dtype
+    k = np.arange(points // 2 + 1, dtype=np.float64)
+    symbol = (2j * np.pi * k / extent) ** order
+    if points % 2 == 0 and order % 2 == 1:
+        symbol[-1] = 0
+    spectrum = jnp.fft.rfft(u.astype(compute_type(dtype)), axis=axis)
+    symbol = jnp.asarray(symbol, spectrum.dtype).reshape(-1, *(1,) * (u.ndim - 1 - axis))
+    return jnp.fft.irfft(spectrum * symbol, n=points, axis=axis).astype(dtype)
+
+
+def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inexact[Array, "channels *space"]:
+    r"""The trigonometric interpolant of `u` on a periodic grid of `shape`: coefficients are padded or cropped by wavenumber.
+
+    Exact to round-off for fields band-limited under both Nyquist limits. **Nyquist rule:** from an even size $N$ to a larger
+    one the coefficient at $N/2$ is shared equally between $\pm N/2$; to a smaller even size $N'$ the coefficients at
+    $\pm N'/2$ are added, so that shrinking by an integer factor equals sampling the band-limited part at every such point.
+
+    **Arguments:**
+
+    - `u`: one field, real or complex.
+    - `shape`: points per axis of the new grid, over the same extent.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import resample
+
+        wave = lambda n: jnp.cos(2 * jnp.pi * 3 * jnp.arange(n) / n)[None]
+        assert jnp.allclose(resample(wave(8), (20,)), wave(20), atol=1e-5)
+        ```
+    """
+    if jnp.iscomplexobj(u):
+        return _apply_to_parts(lambda part: resample(part, shape), u)
+    dtype = u.dtype
+    for axis, target in enumerate(shape, start=1):
+        points = u.shape[axis]
+        if points == target:
+            continue
+        spectrum = jnp.fft.rfft(u.astype(compute_type(dtype)), axis=axis, norm="forward")
+        columns = min(points, target) // 2 + 1
+        scale = np.ones(columns)
+        if min(points, target) % 2 == 0:
+            scale[-1] = 0.5 if points < target else 2.0
+        kept = spectrum[_along(axis, slice(0, columns))]
+        kept = kept * jnp.asarray(scale, spectrum.real.dtype).reshape(-1, *(1,) * (u.ndim - 1 - axis))
+        u = jnp.fft.irfft(kept, n=target, axis=axis, norm="forward")
+    return u.astype(dtype)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, part)
+
+
+def _apply_to_parts(function, u):
+    return function(u.real) + 1j * function(u.imag)

@@ -1,0 +1,14 @@
+"""Equinox modules on one sample, from which the operators are made."""
+
+from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
+from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
+from neuralop_jax.layers._embedding import append_coordinates as append_coordinates
+from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
+from neuralop_jax.layers._norm import (
+    AdaptiveNorm as AdaptiveNorm,
+    GroupNorm as GroupNorm,
+    InstanceNorm as InstanceNorm,
+)
+from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
+from neuralop_jax.layers._pointwise import Pointwise as Pointwise, SoftGate as SoftGate
+from neuralop_jax.layers._spectral_conv import SpectralConv as SpectralConv

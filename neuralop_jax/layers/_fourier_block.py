@@ -1,0 +1,154 @@
+"""One Fourier block: spectral convolution and bypass, then a network over the channels and its own bypass."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Inexact
+
+from neuralop_jax._checks import one_of
+from neuralop_jax._typing import Params, PRNGKey
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import resample
+from neuralop_jax.kernels._transform import Transform
+from neuralop_jax.layers._activation import activation as activate
+from neuralop_jax.layers._channel_mlp import ChannelMLP
+from neuralop_jax.layers._norm import AdaptiveNorm, GroupNorm, InstanceNorm
+from neuralop_jax.layers._pointwise import Pointwise, SoftGate
+from neuralop_jax.layers._spectral_conv import SpectralConv
+
+BYPASSES = ("linear", "identity", "soft_gating", "convolution", "none")
+NORMS = (None, "instance", "group", "adaptive")
+
+
+class FourierBlock(eqx.Module):
+    r"""With $\sigma$ the activation (left out in the last block), $N_i$ norms, $S_i$ bypasses, $M$ the channel MLP:
+
+    $$y = \sigma\big(N_1(\mathcal K\,t(u)) + S_1 u\big), \qquad z = \sigma\big(N_2(M y + S_2 u)\big).$$
+
+    $t$ is the identity or, with `stabilizer="tanh"`, the hyperbolic tangent. With `preactivation`, $\sigma$ and $N_1$ act on
+    $u$ before everything else and $\sigma$, $N_2$ on $y$ before $M$. Without the channel MLP, $z = y$; with
+    `repeat_activation` it is then $\sigma(N_2(y))$, as in neuraloperator 2.0.
+
+    **Arguments:** as the options of the same names of `FNO`; `last` marks the last block of an operator.
+
+    **Source:** neuraloperator 2.0 (Kossaifi et al. 2024, arXiv:2412.10354). Differs: where the block changes the grid, the
+    bypasses are resampled by wavenumber like the spectral branch, not interpolated.
+    """
+
+    conv: SpectralConv
+    bypass: eqx.Module | None
+    mlp: ChannelMLP | None
+    mlp_bypass: eqx.Module | None
+    norms: tuple[eqx.Module, ...]
+    activation: str = eqx.field(static=True)
+    preactivation: bool = eqx.field(static=True)
+    stabilizer: str | None = eqx.field(static=True)
+    repeat_activation: bool = eqx.field(static=True)
+    last: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        width: int,
+        n_modes: Sequence[int],
+        *,
+        max_n_modes: Sequence[int] | None = None,
+        bypass: str = "linear",
+        bypass_bias: bool = False,
+        channel_mlp: bool = True,
+        channel_mlp_expansion: float = 0.5,
+        channel_mlp_bypass: str = "soft_gating",
+        activation: str = "gelu",
+        norm: str | None = None,
+        num_parameters: int = 0,
+        preactivation: bool = False,
+        stabilizer: Literal["tanh"] | None = None,
+        separable: bool = False,
+        spectral_bias: bool = True,
+        repeat_activation: bool = False,
+        complex_data: bool = False,
+        transform: Transform = "auto",
+        last: bool = False,
+        key: PRNGKey,
+    ):
+        one_of("bypass", bypass, BYPASSES, ConfigError)
+        one_of("channel_mlp_bypass", channel_mlp_bypass, BYPASSES, ConfigError)
+        one_of("norm", norm, NORMS, ConfigError)
+        one_of("stabilizer", stabilizer, (None, "tanh"), ConfigError)
+        conv_key, bypass_key, mlp_key, mlp_bypass_key, *norm_keys = jax.random.split(key, 6)
+        self.conv = SpectralConv(
+            width,
+            width,
+            n_modes,
+            max_n_modes=max_n_modes,
+            separable=separable,
+            bias=spectral_bias,
+            complex_data=complex_data,
+            transform=transform,
+            key=conv_key,
+        )
+        self.bypass = _bypass(bypass, width, len(n_modes), bypass_bias, complex_data, bypass_key)
+        hidden = round(channel_mlp_expansion * width)
+        self.mlp = ChannelMLP((width, hidden, width), complex_data=complex_data, key=mlp_key) if channel_mlp else None
+        self.mlp_bypass = (
+            _bypass(channel_mlp_bypass, width, len(n_modes), False, complex_data, mlp_bypass_key) if channel_mlp else None
+        )
+        num_norms = 0 if norm is None else 2 if channel_mlp or repeat_activation else 1
+        self.norms = tuple(_norm(norm, width, num_parameters, k) for k in norm_keys[:num_norms])
+        self.activation, self.preactivation, self.stabilizer = activation, preactivation, stabilizer
+        self.repeat_activation, self.last = repeat_activation, last
+
+    def __call__(
+        self,
+        u: Inexact[Array, "channels *space"],
+        shape: Sequence[int] | None = None,
+        *,
+        p: Params | None = None,
+    ) -> Inexact[Array, "channels *out_space"]:
+        """The block's output on the grid of `u`, or on a grid of `shape` over the same extent."""
+        shape = u.shape[1:] if shape is None else tuple(shape)
+        if self.preactivation:
+            u = self._normalize(0, activate(self.activation, u), p)
+        v = self.conv(self._stabilize(u), shape)
+        if not self.preactivation:
+            v = self._normalize(0, v, p)
+        v = self._activate(v if self.bypass is None else v + resample(self.bypass(u), shape))
+        if self.mlp is None and not self.repeat_activation:
+            return v
+        if self.preactivation:
+            v = self._normalize(1, v, p)
+        if self.mlp is not None:
+            v = self.mlp(v)
+            v = v if self.mlp_bypass is None else v + resample(self.mlp_bypass(u), shape)
+        if self.preactivation:
+            return v
+        return self._activate(self._normalize(1, v, p))
+
+    def _activate(self, u: Array) -> Array:
+        return u if self.last else activate(self.activation, u)
+
+    def _normalize(self, index: int, u: Array, p: Params | None) -> Array:
+        return self.norms[index](u, p) if self.norms else u
+
+    def _stabilize(self, u: Array) -> Array:
+        if self.stabilizer is None:
+            return u
+        return jnp.tanh(u.real) + 1j * jnp.tanh(u.imag) if jnp.iscomplexobj(u) else jnp.tanh(u)
+
+
+def _bypass(kind: str, width: int, dims: int, bias: bool, complex_data: bool, key: PRNGKey):
+    if kind == "linear":
+        return Pointwise(width, width, bias=bias, complex_data=complex_data, key=key)
+    if kind == "convolution":  # three points wide, so it changes with the grid
+        if complex_data:
+            raise ConfigError("bypass 'convolution' works on real fields only. Use 'linear' with complex_data.")
+        return eqx.nn.Conv(dims, width, width, 3, padding="SAME", padding_mode="CIRCULAR", use_bias=bias, key=key)
+    return {"identity": eqx.nn.Identity(), "soft_gating": SoftGate(width), "none": None}[kind]
+
+
+def _norm(kind: str | None, width: int, num_parameters: int, key: PRNGKey):
+    if kind == "adaptive":
+        return AdaptiveNorm(width, num_parameters, key=key)
+    return InstanceNorm() if kind == "instance" else GroupNorm(width)

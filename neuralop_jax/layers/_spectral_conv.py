@@ -1,0 +1,90 @@
+"""The spectral convolution: a learned complex matrix for every kept wavenumber."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact
+
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import contract_dense, contract_separable, forward_transform, inverse_transform, kept_modes
+from neuralop_jax.kernels._modes import centered
+from neuralop_jax.kernels._transform import Transform
+from neuralop_jax.layers._pointwise import over_space
+
+
+class SpectralConv(eqx.Module):
+    r"""$\mathcal K u = \mathcal F^{-1}\big(R_k\,(\mathcal F u)_k\big) + b$ over the kept wavenumbers $k$, zero elsewhere.
+
+    With `n_modes[i]` $= M$, axis $i$ keeps the wavenumbers $-\lfloor M/2\rfloor \dots \lceil M/2\rceil - 1$ and the last axis
+    of real data $0 \dots \lfloor M/2\rfloor$. The forward transform carries $1/N$, so amplitudes do not depend on the grid; a
+    grid with fewer points than modes uses the weights of the wavenumbers that it can represent.
+
+    **Arguments:**
+
+    - `in_channels`, `out_channels`: sizes.
+    - `n_modes`: wavenumbers kept per axis.
+    - `max_n_modes`: size of the stored weight, at least `n_modes`; the wavenumbers of `n_modes` are its center.
+    - `separable`: one number per channel and wavenumber instead of a matrix; needs equal channels.
+    - `complex_data`: complex fields, all signs on all axes.
+    - `transform`: `"fft"`, `"dft"` (matrix products) or `"auto"`, by shape and platform.
+    - `key`: draws $R$ as complex normal with variance $2/(c_\text{in} + c_\text{out})$, half in each part, and $b$ with the
+      same variance.
+
+    **Raises:** `ConfigError` if `max_n_modes` is smaller than `n_modes`, or a separable convolution changes the channels.
+
+    **Source:** Li et al. 2021, arXiv:2010.08895, eq. 4-5; wavenumber rule and initialization of neuraloperator 2.0.
+    """
+
+    weight: Float[Array, "..."]
+    bias: Float[Array, "..."] | None
+    n_modes: tuple[int, ...] = eqx.field(static=True)
+    separable: bool = eqx.field(static=True)
+    complex_data: bool = eqx.field(static=True)
+    transform: Transform = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        n_modes: Sequence[int],
+        *,
+        max_n_modes: Sequence[int] | None = None,
+        separable: bool = False,
+        bias: bool = True,
+        complex_data: bool = False,
+        transform: Transform = "auto",
+        key: PRNGKey,
+    ):
+        stored = tuple(n_modes if max_n_modes is None else max_n_modes)
+        if any(m > s for m, s in zip(n_modes, stored, strict=True)):
+            raise ConfigError(f"max_n_modes {stored} is smaller than n_modes {tuple(n_modes)}. Raise max_n_modes.")
+        if separable and in_channels != out_channels:
+            raise ConfigError(f"separable needs in_channels = out_channels, got {in_channels} and {out_channels}.")
+        self.n_modes, self.separable, self.complex_data, self.transform = tuple(n_modes), separable, complex_data, transform
+        columns = stored if complex_data else (*stored[:-1], stored[-1] // 2 + 1)
+        channels = (in_channels,) if separable else (in_channels, out_channels)
+        weight_key, bias_key = jax.random.split(key)
+        deviation = (2 / (in_channels + out_channels)) ** 0.5
+        self.weight = deviation * 0.5**0.5 * jax.random.normal(weight_key, (2, *columns, *channels))
+        parts = (2,) if complex_data else ()
+        self.bias = deviation * jax.random.normal(bias_key, (*parts, out_channels)) if bias else None
+
+    def __call__(
+        self, u: Inexact[Array, "channels *space"], shape: Sequence[int] | None = None
+    ) -> Inexact[Array, "out *out_space"]:
+        """The convolved field, on the grid of `u` or, over the same extent, on a grid of `shape`."""
+        shape, real, dims = u.shape[1:] if shape is None else shape, not self.complex_data, u.ndim - 1
+        kept = kept_modes(self.n_modes, u.shape[1:], real=real)
+        stored = self.weight.shape[1 : 1 + dims]
+        place = [centered(k, s, half=real and i == dims - 1) for i, (k, s) in enumerate(zip(kept, stored, strict=True))]
+        weight = self.weight if kept == stored else self.weight[(slice(None), *place)]
+        c = forward_transform(u, kept, transform=self.transform)
+        c = (contract_separable if self.separable else contract_dense)(c, weight.astype(c.dtype))
+        v = inverse_transform(c, shape, real=real, transform=self.transform).astype(u.dtype)
+        if self.bias is None:
+            return v
+        bias = self.bias[0] + 1j * self.bias[1] if self.complex_data else self.bias
+        return v + over_space(bias.astype(u.dtype), v)

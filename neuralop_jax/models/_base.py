@@ -1,0 +1,118 @@
+"""What every operator has in common: its call, and the checks of its input."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.normalizers import AbstractNormalizer
+
+
+class AbstractOperator(eqx.Module):
+    """A map from functions to functions, on one sample; `jax.vmap` makes batches.
+
+    Weights never depend on the grid: an operator is called at any resolution.
+    """
+
+    in_channels: eqx.AbstractVar[int]
+    out_channels: eqx.AbstractVar[int]
+    width: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        u: Field,
+        *,
+        x: Points | None = None,
+        y: Points | None = None,
+        p: Params | None = None,
+        key: PRNGKey | None = None,
+    ) -> Field:
+        """The output function for the input function `u`.
+
+        **Arguments:**
+
+        - `u`: input function on a grid, `(in_channels, *space)`.
+        - `x`: points at which `u` is given, for operators on point clouds.
+        - `y`: points at which the output is wanted, for operators that can be queried anywhere.
+        - `p`: scalar parameters of the sample.
+        - `key`: randomness, for operators that use it in training.
+
+        **Raises:** `ModelInputError` for a wrong shape or type, or an argument that the operator cannot use.
+        """
+
+
+def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False) -> None:
+    """Raises `ModelInputError` unless `u` is one sample `(in_channels, *space)` with `num_dims` space axes."""
+    name, channels, shape, rank = type(model).__name__, model.in_channels, tuple(u.shape), num_dims + 1
+    kind = "complex" if complex_data else "real"
+    if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
+        remedy = "complex64" if complex_data else "float32"
+        if jnp.issubdtype(u.dtype, jnp.complexfloating):
+            raise ModelInputError(f"{name} expected a real floating array, got {u.dtype}. Pass complex_data=True for such fields.")
+        raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. Use u.astype(jnp.{remedy}).")
+    if u.ndim == rank + 1:
+        raise ModelInputError(
+            f"{name} expects one sample (channels={channels}, *space) of rank {rank}, got shape {shape} of rank {u.ndim}. "
+            "Batch with jax.vmap(model)(u)."
+        )
+    if u.ndim != rank:
+        raise ModelInputError(
+            f"{name} expects one sample (channels={channels}, *space) with {num_dims} space axes, got shape {shape} of rank "
+            f"{u.ndim}, not {rank}. Add the channel axis with u[None], or build the model with another num_dims."
+        )
+    if u.shape[0] != channels:
+        last = " This looks channels-last: use jnp.moveaxis(u, -1, 0)." if u.shape[-1] == channels else " Check in_channels."
+        raise ModelInputError(f"{name} expected {channels} input channels on axis 0, got {u.shape[0]} in shape {shape}.{last}")
+
+
+def refuse_unused(model: AbstractOperator, *, x: Any = None, y: Any = None, p: Any = None) -> None:
+    """Raises `ModelInputError` if an argument is given that an operator on grids cannot use."""
+    name = type(model).__name__
+    for label, points in (("points x", x), ("query points y", y)):
+        if points is not None:
+            raise ModelInputError(
+                f"{name} returns values on the grid of u; it got {label} {tuple(points.shape)}. Leave them out, and interpolate "
+                "the output."
+            )
+    if p is not None:
+        raise ModelInputError(
+            f"{name} got parameters p {tuple(p.shape)} but has no layer that reads them. Use norm='adaptive' with num_parameters, "
+            "or append them to u as constant channels."
+        )
+
+
+def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: str = "the training data") -> None:
+    """Raises `ConfigError` if the grid `shape` has fewer points than the model keeps modes: some would never be trained.
+
+    At evaluation a coarser grid is fine: the modes are clipped to those that it can represent.
+    """
+    n_modes = getattr(getattr(model, "model", model), "n_modes", None)
+    if n_modes is None or all(m <= n for m, n in zip(n_modes, shape, strict=True)):
+        return
+    least = ",".join(str(min(m, n)) for m, n in zip(n_modes, shape, strict=True))
+    raise ConfigError(
+        f"n_modes={tuple(n_modes)} needs a training grid of at least as many points per axis, {name} has {tuple(shape)}. "
+        f"Use --model.n-modes {least}."
+    )
+
+
+def trainable(module: Any) -> Any:
+    """Which leaves are trained: true on floating JAX arrays outside normalizers; a filter for `eqx.partition`."""
+    is_normalizer = lambda leaf: isinstance(leaf, AbstractNormalizer)  # noqa: E731
+    return jax.tree.map(
+        lambda leaf: jax.tree.map(lambda _: False, leaf) if is_normalizer(leaf) else eqx.is_inexact_array(leaf),
+        module,
+        is_leaf=is_normalizer,
+    )
+
+
+def count_parameters(module: Any) -> int:
+    """The number of trainable real numbers: a complex weight counts twice."""
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(eqx.filter(module, trainable(module))))

@@ -1,0 +1,234 @@
+"""The Fourier neural operator, in the form that has proved best."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from neuralop_jax._checks import one_of
+from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels._transform import Transform
+from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
+from neuralop_jax.layers._activation import check_activation
+from neuralop_jax.layers._padding import padding_widths
+from neuralop_jax.models._base import AbstractOperator, check_input, refuse_unused
+
+
+class FNO(AbstractOperator):
+    r"""The Fourier neural operator $u \mapsto Q \circ B_L \circ \dots \circ B_1 \circ P\,(u, x)$ on a uniform grid.
+
+    $P$ lifts the channels and coordinates to `width`, each block $B_l$ (see `FourierBlock`) adds a spectral convolution and a
+    pointwise bypass, $Q$ projects to the output channels. The weights do not depend on the grid.
+
+    **Arguments:** (keyword-only; all but `key` are kept and make the model's `spec_of`)
+
+    - `in_channels`, `out_channels`: channels of input and output function.
+    - `n_modes`: wavenumbers kept per axis, $-\lfloor M/2\rfloor \dots \lceil M/2\rceil - 1$ and $0 \dots \lfloor M/2\rfloor$ on
+      the last; one integer for all axes with `num_dims`, or one per axis. The $k$ modes of the first FNO are $M = 2k$, on the
+      last axis $2(k-1)$. *Good values:* a quarter to three quarters of the points of the training grid.
+    - `num_dims`: number of space axes, 1 to 4; needed only where `n_modes` is one integer.
+    - `width`, `depth`: hidden channels, number of blocks.
+    - `lifting_ratio`, `projection_ratio`: hidden channels of $P$ and $Q$ over `width`; a lifting ratio of 0 makes $P$ affine.
+    - `coordinates`: append coordinates on $[0, 1)$ per axis. Without them (and without padding) the operator commutes with
+      shifts.
+    - `activation`: a name in `layers.ACTIVATIONS`; the exact `"gelu"` by default.
+    - `norm`: `None`, `"instance"`, `"group"`, or `"adaptive"` (scale and shift from `num_parameters` parameters `p`).
+    - `bypass`, `bypass_bias`: the branch beside the spectral convolution: `"linear"`, `"identity"`, `"soft_gating"`,
+      `"convolution"` (three points wide, so not independent of the grid), `"none"`.
+    - `channel_mlp`, `channel_mlp_expansion`, `channel_mlp_bypass`: the network over channels after it, hidden channels
+      `round(expansion * width)`, exact GELU inside; its bypass from the block's input, as above.
+    - `padding`: zeros on both sides of every axis, as a fraction of its points; one number or one per axis. For fields that
+      are not periodic. *Good values:* 0.1 to 0.25.
+    - `preactivation`: activation and norm before the spectral convolution instead of after it.
+    - `separable`: one spectral number per channel and wavenumber instead of a matrix.
+    - `stabilizer`: `"tanh"` bounds the input of every spectral convolution.
+    - `repeat_activation`: only without channel MLP: apply norm and activation twice, as neuraloperator 2.0 does.
+    - `output_scaling`: factor of the number of points per block, each a number or one per axis; resampled by wavenumber.
+    - `max_n_modes`: size of the stored weights for incremental training, at least `n_modes` (see `with_n_modes`).
+    - `complex_data`: complex fields; all signs on all axes, complex affine maps, activation on both parts.
+    - `transform`: `"fft"`, `"dft"` or `"auto"`: how the kept coefficients are computed; the numbers agree to round-off.
+    - `key`: initial weights.
+
+    **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
+
+    **Source:** Li et al. 2021, arXiv:2010.08895; block of neuraloperator 2.0, arXiv:2412.10354. Differs: wavenumbers keep
+    their place whenever the grid changes, also on odd sizes.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.models import FNO
+
+        model = FNO(in_channels=1, out_channels=1, num_dims=2, n_modes=8, width=16, key=jax.random.key(0))
+        assert model(jnp.ones((1, 32, 32))).shape == (1, 32, 32)
+        assert jax.vmap(model)(jnp.ones((5, 1, 48, 20))).shape == (5, 1, 48, 20)
+        ```
+    """
+
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    n_modes: tuple[int, ...] = eqx.field(static=True)
+    num_dims: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    depth: int = eqx.field(static=True)
+    lifting_ratio: float = eqx.field(static=True)
+    projection_ratio: float = eqx.field(static=True)
+    coordinates: bool = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+    norm: str | None = eqx.field(static=True)
+    num_parameters: int = eqx.field(static=True)
+    bypass: str = eqx.field(static=True)
+    bypass_bias: bool = eqx.field(static=True)
+    channel_mlp: bool = eqx.field(static=True)
+    channel_mlp_expansion: float = eqx.field(static=True)
+    channel_mlp_bypass: str = eqx.field(static=True)
+    padding: float | tuple[float, ...] | None = eqx.field(static=True)
+    preactivation: bool = eqx.field(static=True)
+    separable: bool = eqx.field(static=True)
+    stabilizer: str | None = eqx.field(static=True)
+    repeat_activation: bool = eqx.field(static=True)
+    output_scaling: tuple[float | tuple[float, ...], ...] | None = eqx.field(static=True)
+    max_n_modes: tuple[int, ...] | None = eqx.field(static=True)
+    complex_data: bool = eqx.field(static=True)
+    transform: Transform = eqx.field(static=True)
+    lifting: ChannelMLP
+    blocks: tuple[FourierBlock, ...]
+    projection: ChannelMLP
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        n_modes: int | Sequence[int],
+        num_dims: int | None = None,
+        width: int = 32,
+        depth: int = 4,
+        lifting_ratio: float = 2.0,
+        projection_ratio: float = 2.0,
+        coordinates: bool = True,
+        activation: str = "gelu",
+        norm: Literal["instance", "group", "adaptive"] | None = None,
+        num_parameters: int = 0,
+        bypass: str = "linear",
+        bypass_bias: bool = False,
+        channel_mlp: bool = True,
+        channel_mlp_expansion: float = 0.5,
+        channel_mlp_bypass: str = "soft_gating",
+        padding: float | Sequence[float] | None = None,
+        preactivation: bool = False,
+        separable: bool = False,
+        stabilizer: Literal["tanh"] | None = None,
+        repeat_activation: bool = False,
+        output_scaling: Sequence[float | Sequence[float]] | None = None,
+        max_n_modes: int | Sequence[int] | None = None,
+        complex_data: bool = False,
+        transform: Transform = "auto",
+        key: PRNGKey,
+    ):
+        check_activation(activation)
+        one_of("transform", transform, ("auto", "fft", "dft"), ConfigError)
+        self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth
+        self.n_modes = _per_axis("n_modes", n_modes, num_dims)
+        self.num_dims = len(self.n_modes)
+        if num_dims is not None and num_dims != self.num_dims:
+            raise ConfigError(f"n_modes {self.n_modes} has {self.num_dims} entries, the data have {num_dims} axes. Give one each.")
+        self.max_n_modes = None if max_n_modes is None else _per_axis("max_n_modes", max_n_modes, self.num_dims)
+        self.lifting_ratio, self.projection_ratio, self.coordinates = lifting_ratio, projection_ratio, coordinates
+        self.activation, self.norm, self.num_parameters = activation, norm, num_parameters
+        self.bypass, self.bypass_bias, self.channel_mlp = bypass, bypass_bias, channel_mlp
+        self.channel_mlp_expansion, self.channel_mlp_bypass = channel_mlp_expansion, channel_mlp_bypass
+        self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
+        self.preactivation, self.separable, self.stabilizer = preactivation, separable, stabilizer
+        self.repeat_activation, self.complex_data, self.transform = repeat_activation, complex_data, transform
+        self.output_scaling = _freeze_scaling(output_scaling, depth)
+        if (norm == "adaptive") != (num_parameters > 0):
+            raise ConfigError(f"norm='adaptive' and num_parameters go together, got norm={norm!r}, num_parameters={num_parameters}.")
+
+        lifting_key, projection_key, *block_keys = jax.random.split(key, depth + 2)
+        lifted, hidden = in_channels + (self.num_dims if coordinates else 0), int(lifting_ratio * width)
+        sizes = (lifted, hidden, width) if hidden else (lifted, width)
+        self.lifting = ChannelMLP(sizes, activation=activation, complex_data=complex_data, key=lifting_key)
+        sizes = (width, int(projection_ratio * width), out_channels)
+        self.projection = ChannelMLP(sizes, activation=activation, complex_data=complex_data, key=projection_key)
+        self.blocks = tuple(
+            FourierBlock(
+                width,
+                self.n_modes,
+                max_n_modes=self.max_n_modes,
+                bypass=bypass,
+                bypass_bias=bypass_bias,
+                channel_mlp=channel_mlp,
+                channel_mlp_expansion=channel_mlp_expansion,
+                channel_mlp_bypass=channel_mlp_bypass,
+                activation=activation,
+                norm=norm,
+                num_parameters=num_parameters,
+                preactivation=preactivation,
+                stabilizer=stabilizer,
+                separable=separable,
+                repeat_activation=repeat_activation,
+                complex_data=complex_data,
+                transform=transform,
+                last=index == depth - 1,
+                key=block_key,
+            )
+            for index, block_key in enumerate(block_keys)
+        )
+
+    def __call__(
+        self,
+        u: Field,
+        *,
+        x: Points | None = None,
+        y: Points | None = None,
+        p: Params | None = None,
+        key: PRNGKey | None = None,
+    ) -> Field:
+        """The output function on the grid of `u`, or on the grid that `output_scaling` leads to."""
+        check_input(self, u, self.num_dims, complex_data=self.complex_data)
+        refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)
+        v = self.lifting(append_coordinates(u) if self.coordinates else u)
+        fractions = self.padding if isinstance(self.padding, tuple) else (self.padding or 0.0,) * self.num_dims
+        widths = padding_widths(fractions, v.shape[1:])
+        v = pad_domain(v, widths)
+        for index, block in enumerate(self.blocks):
+            scaling = (1.0,) * self.num_dims if self.output_scaling is None else self._scaling(index)
+            v = block(v, tuple(round(n * s) for n, s in zip(v.shape[1:], scaling, strict=True)), p=p)
+            widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))
+        return self.projection(crop_domain(v, widths))
+
+    def with_n_modes(self, n_modes: int | Sequence[int]) -> "FNO":
+        """The same operator, same weights, with another number of active modes, up to `max_n_modes`."""
+        n_modes = _per_axis("n_modes", n_modes, self.num_dims)
+        if self.max_n_modes is None or any(m > s for m, s in zip(n_modes, self.max_n_modes, strict=True)):
+            raise ConfigError(f"n_modes {n_modes} exceeds max_n_modes {self.max_n_modes}. Build the model with larger max_n_modes.")
+        where = lambda m: (m.n_modes, *(block.conv.n_modes for block in m.blocks))  # noqa: E731
+        return eqx.tree_at(where, self, (n_modes,) * (1 + self.depth), is_leaf=lambda leaf: leaf is None)
+
+    def _scaling(self, index: int) -> tuple[float, ...]:
+        scaling = self.output_scaling[index] if self.output_scaling is not None else 1.0
+        return scaling if isinstance(scaling, tuple) else (scaling,) * self.num_dims
+
+
+def _per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) -> tuple[int, ...]:
+    if isinstance(modes, int):
+        if num_dims is None:
+            raise ConfigError(f"{name}={modes} is for every axis, but num_dims is not given. Give num_dims, or one number per axis.")
+        modes = (modes,) * num_dims
+    if not 1 <= len(modes) <= 4 or any(m < 1 for m in modes):
+        raise ConfigError(f"{name} must hold 1 to 4 positive numbers, got {tuple(modes)}.")
+    return tuple(modes)
+
+
+def _freeze_scaling(scaling, depth: int):
+    if scaling is None:
+        return None
+    frozen = tuple(tuple(s) if isinstance(s, Sequence) else float(s) for s in scaling)
+    if len(frozen) != depth:
+        raise ConfigError(f"output_scaling has {len(frozen)} entries for {depth} blocks. Give one per block.")
+    return frozen

@@ -1,0 +1,40 @@
+"""An operator from physical units to physical units."""
+
+import equinox as eqx
+
+from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax.models._base import AbstractOperator
+from neuralop_jax.normalizers import AbstractNormalizer
+
+
+class Normalized(AbstractOperator):
+    """`output.denormalize(model(input.normalize(u)))`: training, evaluation and serving then see the same units.
+
+    **Arguments:**
+
+    - `model`: an operator on normalized fields.
+    - `input`, `output`: normalizers fitted on the training split; `models.trainable` leaves them out of training.
+    """
+
+    model: AbstractOperator
+    input: AbstractNormalizer
+    output: AbstractNormalizer
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+
+    def __init__(self, model: AbstractOperator, input: AbstractNormalizer, output: AbstractNormalizer):
+        self.model, self.input, self.output = model, input, output
+        self.in_channels, self.out_channels, self.width = model.in_channels, model.out_channels, model.width
+
+    def __call__(
+        self,
+        u: Field,
+        *,
+        x: Points | None = None,
+        y: Points | None = None,
+        p: Params | None = None,
+        key: PRNGKey | None = None,
+    ) -> Field:
+        """The output in physical units for an input in physical units."""
+        return self.output.denormalize(self.model(self.input.normalize(u), x=x, y=y, p=p, key=key))

@@ -1,0 +1,147 @@
+"""Many steps between two log lines: one compiled scan over data on the device, or a loop over batches from disk."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.data import DeviceData, GrainBatches, Sample, batch_indices
+from neuralop_jax.training._state import TrainState
+from neuralop_jax.training._step import Step
+
+History = dict[str, np.ndarray]
+"""A metric of every step of an interval, by name."""
+
+
+class Interval(Protocol):
+    """`interval(state, num_steps) -> (state, history)`: advances a state, which is used up, and tells the metrics of every step."""
+
+    compile_seconds: float
+
+    def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]: ...
+
+    def position(self) -> Any:
+        """Where the batches stand, in JSON types, if that does not follow from the step."""
+        ...
+
+    def batch_of(self, step: int) -> dict[str, Any]:
+        """What identifies the batch of a step, in JSON types."""
+        ...
+
+
+@dataclasses.dataclass
+class DeviceInterval:
+    """Steps as one `lax.scan` over data on the device: no transfer and no Python between two log lines.
+
+    The batch of a step is a function of `data_key` and the number of the step alone, its noise of `noise_key` and the number: an
+    interrupted training continues with the same numbers.
+
+    **Arguments:**
+
+    - `step`: from `make_step`.
+    - `data`: the training split.
+    - `batch_size`: samples per batch.
+    - `accumulate`: batches per step; the step sees them joined, `accumulate * batch_size` samples.
+    - `data_key`, `noise_key`: the random streams.
+    """
+
+    step: Step
+    data: DeviceData
+    batch_size: int
+    data_key: PRNGKey
+    noise_key: PRNGKey
+    accumulate: int = 1
+    compile_seconds: float = dataclasses.field(default=0.0, init=False)
+    _programs: dict[int, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False)
+
+    def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
+        """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
+        arrays, static = eqx.partition(state, eqx.is_array)
+        if num_steps not in self._programs:
+            one = _on_arrays(self.step, static, self.noise_key)
+
+            def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, Any]:
+                body = lambda arrays, _: one(arrays, data.take(self._indices(arrays.step)))  # noqa: E731
+                return jax.lax.scan(body, arrays, length=num_steps)
+
+            self._programs[num_steps], seconds = _compile(advance, arrays, self.data)
+            self.compile_seconds += seconds
+        arrays, metrics = self._programs[num_steps](arrays, self.data)
+        return eqx.combine(arrays, static), jax.tree.map(np.asarray, metrics)
+
+    def position(self) -> None:
+        """Nothing: the batches follow from the step."""
+
+    def batch_of(self, step: int) -> dict[str, Any]:
+        """The indices of the samples of a step."""
+        return {"indices": self._indices(jnp.asarray(step, jnp.int32)).tolist()}
+
+    def _indices(self, step: jax.Array) -> jax.Array:
+        first = step * self.accumulate
+        draw = lambda number: batch_indices(self.data_key, number, self.data.num_samples, self.batch_size)  # noqa: E731
+        return jnp.concatenate([draw(first + number) for number in range(self.accumulate)])
+
+
+@dataclasses.dataclass
+class StreamInterval:
+    """Steps as a loop over batches from a stream, for data that do not fit on the device; the same compiled step each time.
+
+    **Arguments:** as in `DeviceInterval`, with `batches` from `data.grain_batches` in place of the data and their key.
+    """
+
+    step: Step
+    batches: GrainBatches
+    noise_key: PRNGKey
+    accumulate: int = 1
+    compile_seconds: float = dataclasses.field(default=0.0, init=False)
+    _program: Callable[..., Any] | None = dataclasses.field(default=None, init=False)
+    _before: Any = dataclasses.field(default=None, init=False)
+
+    def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
+        """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
+        arrays, static = eqx.partition(state, eqx.is_array)
+        self._before = self.batches.get_state()
+        history = []
+        for _ in range(num_steps):
+            batch = self._next()
+            if self._program is None:
+                self._program, self.compile_seconds = _compile(_on_arrays(self.step, static, self.noise_key), arrays, batch)
+            arrays, metrics = self._program(arrays, batch)
+            history.append(metrics)
+        history = jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *history)
+        return eqx.combine(arrays, static), history
+
+    def position(self) -> dict[str, Any]:
+        """The position of the stream."""
+        return self.batches.get_state()
+
+    def batch_of(self, step: int) -> dict[str, Any]:
+        """The position of the stream before the newest interval; its batches follow from there in order."""
+        return {"stream_before_interval": self._before}
+
+    def _next(self) -> Sample:
+        pieces = [next(self.batches) for _ in range(self.accumulate)]
+        return jax.tree.map(lambda *values: jnp.asarray(np.concatenate(values)), *pieces)
+
+
+def _on_arrays(step: Step, static: TrainState, noise_key: PRNGKey) -> Callable[[TrainState, Sample], tuple[TrainState, Any]]:
+    """`step` as a function of the arrays of a state alone, with the noise that belongs to its number."""
+
+    def one(arrays: TrainState, batch: Sample) -> tuple[TrainState, Any]:
+        state, metrics = step(eqx.combine(arrays, static), batch, jax.random.fold_in(noise_key, arrays.step))
+        return eqx.filter(state, eqx.is_array), metrics
+
+    return one
+
+
+def _compile(function: Callable[..., Any], arrays: TrainState, data: Any) -> tuple[Callable[..., Any], float]:
+    """The program of `function(arrays, data)`, which uses `arrays` up, and the seconds that compiling took."""
+    start = time.perf_counter()
+    program = jax.jit(function, donate_argnums=0).lower(arrays, data).compile()
+    return program, time.perf_counter() - start

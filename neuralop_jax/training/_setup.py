@@ -1,0 +1,114 @@
+"""From a configuration to everything that a training needs, with every check that can be made before the first step."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+import optax
+
+from neuralop_jax import data, losses, models
+from neuralop_jax._checks import did_you_mean
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.config import DataConfig, ExperimentConfig
+from neuralop_jax.data import DeviceData, HDF5Dataset
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.models import Normalized
+from neuralop_jax.normalizers import fit_normalizer
+from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
+from neuralop_jax.training._optimizers import make_optimizer
+from neuralop_jax.training._state import TrainState
+from neuralop_jax.training._step import make_step, supervised
+
+_STREAMS = {"init": 0, "data": 1, "noise": 2}
+_DEVICE_BYTES = 2**31
+_BLOCK = 256  # samples read at once to fit a normalizer
+
+
+@dataclasses.dataclass
+class Experiment:
+    """What a configuration describes, ready to train."""
+
+    train: HDF5Dataset
+    held_out: dict[str, HDF5Dataset]
+    operator: Normalized
+    optimizer: optax.GradientTransformation
+    interval: Interval
+    initial: Callable[[], TrainState]
+
+
+def stream(seed: int, name: str) -> PRNGKey:
+    """The random stream `"init"`, `"data"` or `"noise"` of a seed; each is independent of what the others are used for."""
+    return jax.random.fold_in(jax.random.key(seed), _STREAMS[name])
+
+
+def prepare(config: ExperimentConfig) -> Experiment:
+    """Opens the data, fits the normalizers on the training split, builds the operator and the compiled parts of its training.
+
+    **Raises:** `ConfigError` or `DataError` for whatever would go wrong later: see `HDF5Dataset`, `models.build`, a split smaller
+    than the batch, fewer grid points than modes, a split that is not there.
+    """
+    train = open_split(config.data, config.data.train_split)
+    data.check_batch_size(len(train), config.data.batch_size, train.split)
+    held_out = {name: open_split(config.data, name) for name in train.info.splits if name != train.split}
+    decides = config.training.early_stop_split
+    if decides and decides not in held_out:
+        raise ConfigError(
+            f"training.early_stop_split {decides!r} is no held-out split of {config.data.path}, which has "
+            f"{', '.join(held_out) or 'none'}.{did_you_mean(decides, held_out)}"
+        )
+    operator = _build(config, train)
+    models.check_training_grid(operator, train.grid.shape, name=config.data.path)
+    optimizer = make_optimizer(config.optimizer, config.training.steps)
+    interval = _interval(config, train, operator, optimizer)
+    initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)  # noqa: E731
+    return Experiment(train, held_out, operator, optimizer, interval, initial)
+
+
+def open_split(config: DataConfig, split: str) -> HDF5Dataset:
+    """A split of the file that a configuration names, with its fields and frames."""
+    times = {"input_time": config.input_time, "target_time": config.target_time}
+    return HDF5Dataset(config.path, split, config.input, config.target, nonfinite=config.nonfinite, **times)
+
+
+def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
+    """The operator of the configuration between normalizers of the training split."""
+    sample = train[0]
+    model = models.build(
+        {"kind": config.model.kind, **config.model.options},
+        key=stream(config.seed, "init"),
+        in_channels=sample.inputs["u"].shape[0],
+        out_channels=sample.target.shape[0],
+        num_dims=train.grid.num_dims,
+    )
+    input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
+    output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
+    return Normalized(model, input, output)
+
+
+def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(dataset), _BLOCK):
+        samples = [dataset[index] for index in range(start, min(start + _BLOCK, len(dataset)))]
+        yield np.stack([sample.inputs["u"] for sample in samples]), np.stack([sample.target for sample in samples])
+
+
+def _interval(
+    config: ExperimentConfig, train: HDF5Dataset, operator: Normalized, optimizer: optax.GradientTransformation
+) -> Interval:
+    """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
+    batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    step = make_step(
+        supervised(getattr(losses, config.loss.kind)),
+        optimizer,
+        ema=config.training.ema,
+        micro_batch=config.training.micro_batch or models.automatic_micro_batch(operator, train.grid.shape, batch_size),
+        augment=functools.partial(data.augment, config.data.augment) if config.data.augment else None,
+    )
+    data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
+    sample = train[0]
+    num_bytes = len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)
+    if config.data.loader == "device" or (config.data.loader == "auto" and num_bytes <= _DEVICE_BYTES):
+        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
+    seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
+    return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)

@@ -1,0 +1,37 @@
+"""Everything that changes during training, as one pytree."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from neuralop_jax import models
+
+
+class TrainState(eqx.Module):
+    """What a training step takes and gives: operator, optimizer state, averaged weights, number of steps done.
+
+    Only the leaves that `models.trainable` selects are in the optimizer and in the average.
+
+    - `model`: the operator, also its untrained leaves (normalizers).
+    - `opt_state`: the state of the Optax optimizer.
+    - `ema`: averages of the trainable leaves, `None` elsewhere; `None` altogether if no average is kept.
+    - `step`: optimizer steps done.
+    """
+
+    model: PyTree
+    opt_state: optax.OptState
+    ema: PyTree
+    step: Int[Array, ""]
+
+    @classmethod
+    def create(cls, model: PyTree, optimizer: optax.GradientTransformation, *, averaged: bool = False) -> "TrainState":
+        """The state before the first step; `averaged` makes room for averaged weights."""
+        weights = eqx.filter(model, models.trainable(model))
+        ema = jax.tree.map(jnp.copy, weights) if averaged else None
+        return cls(model, optimizer.init(weights), ema, jnp.zeros((), jnp.int32))
+
+    def operator(self) -> PyTree:
+        """The operator to evaluate: with the averaged weights if there are any."""
+        return self.model if self.ema is None else eqx.combine(self.ema, self.model)

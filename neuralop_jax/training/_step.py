@@ -1,0 +1,128 @@
+"""One optimizer step as a pure function: state, batch and key in, state and metrics out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from neuralop_jax import models
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.data import Sample
+from neuralop_jax.models._batched import largest_divisor
+from neuralop_jax.training._state import TrainState
+
+Loss = Callable[[Any, Sample, PRNGKey], Float[Array, ""]]
+"""`loss(model, sample, key)` on one sample."""
+Metrics = dict[str, Array]
+Step = Callable[[TrainState, Sample, PRNGKey], tuple[TrainState, Metrics]]
+
+
+def make_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema: float = 0.0,
+    micro_batch: int = 0,
+    augment: Callable[..., tuple[Array, Array]] | None = None,
+) -> Step:
+    r"""A pure function `step(state, batch, key) -> (state, metrics)` that makes one optimizer step on the mean loss of a batch.
+
+    The gradient is $\frac1B \sum_b \nabla \ell(\theta; u_b, v_b)$, whatever the size of the micro-batches. If the loss or the norm
+    of the gradient is not finite, the state comes back unchanged and `metrics["finite"]` is false.
+
+    **Arguments:**
+
+    - `loss`: `loss(model, sample, key)` on one sample; it is mapped over the batch as the axis `"batch"`. See `supervised`.
+    - `optimizer`: any Optax transformation; `make_optimizer` makes one from a configuration.
+    - `ema`: decay $d$ of the averaged weights, which are $\sum_i d^{t-i} \theta_i / \sum_i d^{t-i}$ over the steps $i \le t$: without
+        bias toward the initial weights from the first step on. 0 keeps none.
+    - `micro_batch`: samples whose activations are held at once: the largest divisor of the batch up to this number is taken, one
+        portion after the other. 0 takes the whole batch. *Good values*: `models.automatic_micro_batch`. A layer that takes
+        statistics over the axis `"batch"` sees one micro-batch.
+    - `augment`: `augment(u, target, key=key)` on one sample, such as `data.transpose`.
+
+    **Returns:** the step. Its metrics are `loss`, `gradient_norm` (before clipping) and `finite`.
+
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        from neuralop_jax.data import Sample
+        from neuralop_jax.models import FNO
+        from neuralop_jax.training import TrainState, make_step, supervised
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        step = make_step(supervised(lambda v, target: jnp.mean((v - target) ** 2)), optax.adam(1e-3))
+        batch = Sample({"u": jnp.ones((2, 1, 8))}, jnp.zeros((2, 1, 8)))
+        state, metrics = jax.jit(step)(TrainState.create(model, optax.adam(1e-3)), batch, jax.random.key(1))
+        assert state.step == 1 and metrics["finite"]
+        ```
+    """
+
+    def mean_loss(weights: PyTree, rest: PyTree, batch: Sample, keys: PRNGKey) -> Float[Array, ""]:
+        model = eqx.combine(weights, rest)
+
+        def one(sample: Sample, key: PRNGKey) -> Float[Array, ""]:
+            if augment is not None:
+                augment_key, key = jax.random.split(key)
+                u, target = augment(sample.inputs["u"], sample.target, key=augment_key)
+                sample = Sample({**sample.inputs, "u": u}, target)
+            return loss(model, sample, key)
+
+        return jnp.mean(jax.vmap(one, axis_name="batch")(batch, keys))
+
+    def step(state: TrainState, batch: Sample, key: PRNGKey) -> tuple[TrainState, Metrics]:
+        weights, rest = eqx.partition(state.model, models.trainable(state.model))
+        gradient = lambda portion: jax.value_and_grad(mean_loss)(weights, rest, *portion)  # noqa: E731
+        value, grads = _mean_over_portions(gradient, (batch, jax.random.split(key, len(batch.target))), micro_batch)
+        norm = optax.global_norm(grads)
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+
+        updates, opt_state = optimizer.update(grads, state.opt_state, weights)
+        weights = eqx.apply_updates(weights, updates)
+        average = _average(state.ema, weights, ema, state.step + 1) if ema else state.ema
+        new = TrainState(eqx.combine(weights, rest), opt_state, average, state.step + 1)
+        return _choose(finite, new, state), {"loss": value, "gradient_norm": norm, "finite": finite}
+
+    return step
+
+
+def supervised(compare: Callable[[Array, Array], Float[Array, ""]]) -> Loss:
+    """The loss of a prediction: `compare(model(u), target)`, both `(channels, *space)` in the units of the model.
+
+    **Arguments:**
+
+    - `compare`: for instance `losses.relative_l2`.
+    """
+    return lambda model, sample, key: compare(model(**sample.inputs, key=key), sample.target)  # pyright: ignore[reportArgumentType]
+
+
+def _mean_over_portions(function: Callable[[PyTree], PyTree], batch: PyTree, micro_batch: int) -> PyTree:
+    """The mean of `function` over the equal portions of a batch, one after the other."""
+    size = jax.tree.leaves(batch)[0].shape[0]
+    portion = largest_divisor(size, micro_batch) if micro_batch else size
+    if portion == size:
+        return function(batch)
+    portions = jax.tree.map(lambda x: x.reshape(size // portion, portion, *x.shape[1:]), batch)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, jax.tree.map(lambda x: x[0], portions)))
+    total, _ = jax.lax.scan(lambda total, piece: (jax.tree.map(jnp.add, total, function(piece)), None), zero, portions)
+    return jax.tree.map(lambda x: x * (portion / size), total)
+
+
+def _average(old: PyTree, new: PyTree, decay: float, step: Array) -> PyTree:
+    """The weighted mean of all weights so far, brought forward by one step: the newest has the part (1 - d) / (1 - d^t)."""
+    part = (1 - decay) / -jnp.expm1(step * jnp.log(decay))
+    return jax.tree.map(lambda a, b: a + part.astype(a.dtype) * (b - a), old, new)
+
+
+def _choose(condition: Array, new: PyTree, old: PyTree) -> PyTree:
+    """`new` where the condition holds, else `old`, leaf by leaf; what is not an array is the same in both."""
+    arrays, rest = eqx.partition(new, eqx.is_array)
+    return eqx.combine(jax.tree.map(lambda a, b: jnp.where(condition, a, b), arrays, eqx.filter(old, eqx.is_array)), rest)

@@ -1,0 +1,60 @@
+"""Reasons to end a training before its last step."""
+
+import dataclasses
+import threading
+from typing import Any
+
+
+class StopRequest:
+    """Asks a training from outside, for instance from a signal handler, to save and stop after the interval that runs.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.training import StopRequest
+
+        stop = StopRequest()
+        stop.request()
+        assert stop.requested
+        ```
+    """
+
+    def __init__(self):
+        self._event = threading.Event()
+
+    def request(self) -> None:
+        """Asks to stop; may be called from anywhere, more than once."""
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether someone asked."""
+        return self._event.is_set()
+
+
+@dataclasses.dataclass
+class EarlyStopping:
+    """Counts the evaluations since the smallest error of a split.
+
+    **Arguments:**
+
+    - `split`: the held-out split that decides, by its relative L2 error; empty never stops.
+    - `patience`: evaluations without a smaller error after which to stop.
+    """
+
+    split: str
+    patience: int
+    best: float = float("inf")
+    waited: int = 0
+
+    def update(self, splits: dict[str, dict[str, Any]]) -> None:
+        """Takes note of an evaluation."""
+        if not self.split:
+            return
+        error = splits[self.split]["relative_l2"]
+        self.best, self.waited = (error, 0) if error < self.best else (self.best, self.waited + 1)
+
+    @property
+    def due(self) -> bool:
+        """Whether to stop."""
+        return bool(self.split) and self.waited >= self.patience

@@ -1,0 +1,102 @@
+"""Wrong input to `train`: one line, exit code 2, nothing written."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from neuralop_jax.__main__ import main
+
+
+def contents(place):
+    return {file.relative_to(place): file.read_bytes() for file in place.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def refused(place, capsys):
+    """What `train run.toml` with further words writes to standard error; asserts that it leaves the directory as it was."""
+
+    def refused(*words):
+        before = contents(place)
+        assert main(["train", "run.toml", *words]) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and err.endswith("\n")
+        assert contents(place) == before
+        return err.strip()
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("words", "key_words"),
+    [
+        (["--model.widht", "64"], ["unknown option 'model.widht' for model 'fno'", "Did you mean 'model.width' (int, default "]),
+        (["--model.kind", "fnoo"], ["unknown model 'fnoo'", "Did you mean 'fno'?"]),
+        (["--model.kind", "os.system"], ["os.system", "not a registered model", "cannot import Python objects"]),
+        (["--model.width", "wide"], ["model.width", "'wide'"]),
+        (["--model.width", "1.5"], ["model.width", "1.5"]),
+        (["--model.width", "true"], ["model.width"]),
+        (["--training.stpes", "3"], ["unknown option 'training.stpes' (command line). Did you mean 'training.steps'"]),
+        (["--training.steps", "many"], ["training.steps must be an integer >= 1, got the string 'many' (command line)."]),
+        (["--data.path", "none.h5"], ["no such file: none.h5 (looked in "]),
+        (["--data.path", "run.toml"], ["run.toml is not an HDF5 file (starts with "]),
+        (["--data.path", "page.h5"], ["page.h5 is not an HDF5 file (starts with '<!DOCTYPE html>", "web page"]),
+        (["--data.path", "cut.h5"], ["cut.h5 is truncated: ", " bytes on disk, header says "]),
+        (["--data.path", "evil.pt"], ["evil.pt is a pickle-based file, which can run code when opened; not supported."]),
+        (["--data.target", "w"], ["has no dataset 'w'. Found: a (12, 8, 8)", "v (12, 8, 8)"]),
+        (["--data.train-split", "trian"], ["has no split 'trian'", "Did you mean 'train'?"]),
+        (["--data.path", "nan.h5"], ["nan.h5:/train/a holds 2 non-finite values, first at [1, 0, 3].", "--data.nonfinite drop"]),
+        (["--data.batch-size", "13"], ["split 'train' has 12 samples, fewer than batch size 13", "data.batch_size"]),
+        (["--model.n-modes", "12"], ["n_modes", "12", "8", "training grid"]),
+        (["--model.n-modes", "4,4,4"], ["n_modes"]),
+        (["--training.early-stop-split", "tset_8", "--training.evaluate-every", "2"], ["tset_8", "test_8"]),
+        (["--resume"], ["--resume needs --out RUN"]),
+        (["--resume", "--out", "none"], ["none"]),
+    ],
+)
+def test_wrong_input(place, refused, words, key_words):
+    whole = (place / "smooth.h5").read_bytes()
+    (place / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    (place / "page.h5").write_text("<!DOCTYPE html><title>Sign in</title>")
+    (place / "evil.pt").write_bytes(b"\x80\x02.")
+    u = np.ones((12, 8, 8))
+    with h5py.File(place / "nan.h5", "w") as file:
+        file["train/v"] = u
+        u[1, 0, 3] = u[4, 2, 2] = np.nan
+        file["train/a"] = u
+    line = refused(*words)
+    for part in key_words:
+        assert part in line
+
+
+def test_wrong_file(place, refused):
+    (place / "run.toml").write_text((place / "run.toml").read_text() + '[optimizer]\nlearning_rate = "1e-3"\n')
+    assert (
+        refused() == "optimizer.learning_rate must be a number > 0, got the string '1e-3' (run.toml, line 18). Remove the quotes."
+    )
+
+
+def test_directory_that_holds_a_run_is_not_touched(place, refused, capsys):
+    assert main(["train", "run.toml", "--out", "runs/a"]) == 0
+    capsys.readouterr()
+    line = refused("--out", "runs/a", "--seed", "1")
+    assert "runs/a already holds a run" in line and "--resume" in line
+    line = refused("--out", "runs/a", "--resume", "--model.width", "8")
+    assert "model.width 6 -> 8" in line
+
+
+def test_directory_in_use_is_not_touched(place, refused):
+    holder = subprocess.Popen(
+        [sys.executable, "-m", "neuralop_jax", "train", "run.toml", "--out", "runs/a", "--training.steps", "10000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        while not (place / "runs/a/metrics.jsonl").exists() and holder.poll() is None:
+            pass
+        assert main(["train", "run.toml", "--out", "runs/a"]) == 2
+    finally:
+        holder.kill()
+        holder.communicate()

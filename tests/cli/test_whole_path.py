@@ -1,0 +1,154 @@
+"""The verbs one after the other on a tiny problem: train, resume, evaluate on other grids, predict, report."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from neuralop_jax import checkpoint
+from neuralop_jax.__main__ import main
+from neuralop_jax.cli import doctor
+from neuralop_jax.data import HDF5Dataset
+
+
+@pytest.fixture
+def trained(place, capsys):
+    """A finished run in runs/a."""
+    assert main(["train", "run.toml", "--out", "runs/a"]) == 0
+    return capsys.readouterr().out
+
+
+def test_train_prints_errors_and_writes_the_report(place, trained):
+    results = json.loads((place / "runs/a/results.json").read_text())
+    assert set(results["splits"]) == {"test_8", "test_16"}
+    for name, split in results["splits"].items():
+        assert f"{split['relative_l2']:.4g}" in trained and name in trained
+    assert "runs/a" in trained and (place / "runs/a/report.html").exists()
+
+
+def test_print_config_writes_nothing(place, capsys):
+    assert main(["train", "run.toml", "--print-config", "--model.width", "7", "--seed", "5"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert tree["model"]["width"] == 7 and tree["seed"] == 5 and tree["data"]["augment"] == []
+    assert not (place / "runs").exists()
+
+
+def test_evaluate_repeats_the_figures_of_training(place, trained, capsys):
+    before = json.loads((place / "runs/a/results.json").read_text())
+    assert main(["evaluate", "runs/a"]) == 0
+    after = json.loads((place / "runs/a/results.json").read_text())
+    assert after.keys() == before.keys()
+    for name in ("test_8", "test_16"):
+        assert after["splits"][name]["relative_l2"] == pytest.approx(before["splits"][name]["relative_l2"], rel=1e-6)
+        assert f"{after['splits'][name]['relative_l2']:.4g}" in capsys.readouterr().out or name == "test_16"
+
+
+def test_evaluate_on_other_grids(place, trained, capsys):
+    assert main(["evaluate", "runs/a", "--resolution", "4,16", "--split", "test_16"]) == 0
+    out = capsys.readouterr().out
+    assert "test_16@4x4: no split has the grid 4x4; it is test_16 at strides 4x4." in out
+    splits = json.loads((place / "runs/a/results.json").read_text())["splits"]
+    assert set(splits) == {"test_8", "test_16", "test_16@4x4"}
+    assert splits["test_16@4x4"]["grid"] == [4, 4] and splits["test_16@4x4"]["count"] == 3
+    operator = checkpoint.load(place / "runs/a")
+    sample = HDF5Dataset("smooth.h5", "test_16", "a", "v").read_all()
+    u, v = sample.inputs["u"][..., ::4, ::4], sample.target[..., ::4, ::4]
+    errors = [np.linalg.norm(np.asarray(operator(a)) - b) / np.linalg.norm(b) for a, b in zip(u, v, strict=True)]
+    assert splits["test_16@4x4"]["relative_l2"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resolution", "12"], "no split has this grid or contains it as every k-th point"),
+        (["--resolution", "x"], "--resolution must be points per axis"),
+        (["--split", "test"], "--split test: smooth.h5 has train, test_8, test_16."),
+    ],
+)
+def test_evaluate_refuses(place, trained, capsys, words, message):
+    before = (place / "runs/a/results.json").read_bytes()
+    assert main(["evaluate", "runs/a", *words]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1
+    assert (place / "runs/a/results.json").read_bytes() == before
+
+
+def test_predict(place, trained, capsys):
+    operator = checkpoint.load(place / "runs/a")
+    sample = HDF5Dataset("smooth.h5", "test_16", "a", "v").read_all()
+    wanted = np.stack([np.asarray(operator(u)) for u in sample.inputs["u"]])
+    np.save("u.npy", sample.inputs["u"][:, 0])
+    assert main(["predict", "runs/a", "u.npy", "v.npz"]) == 0
+    assert "Note: the input has 16 x 16 points, the operator was trained on 8 x 8." in capsys.readouterr().out
+    with np.load("v.npz") as loaded:
+        np.testing.assert_allclose(loaded["v"], wanted[:, 0], rtol=1e-4, atol=1e-5)
+    assert main(["predict", "runs/a", "smooth.h5", "v.h5", "--split", "test_8"]) == 0
+    assert "Note" not in capsys.readouterr().out
+    with h5py.File("v.h5") as file:
+        assert file["prediction/t0_fields/v"].shape == (5, 8, 8)
+        assert file["prediction/t0_fields/v"].attrs["unit"] == b"m/s"
+    written = (place / "v.h5").read_bytes()
+    for words, message in (
+        (["smooth.h5", "v.h5", "--split", "test_8"], "v.h5 exists and is not overwritten."),
+        (["smooth.h5", "w.h5"], "smooth.h5 has the splits train, test_8, test_16. Choose one with --split."),
+        (["run.toml", "w.h5"], "run.toml is not an HDF5 file"),
+    ):
+        assert main(["predict", "runs/a", *words]) == 2
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
+    assert (place / "v.h5").read_bytes() == written and not (place / "w.h5").exists()
+
+
+def test_report_is_written_again(place, trained):
+    (place / "runs/a/report.html").unlink()
+    assert main(["report", "runs/a"]) == 0
+    assert (place / "runs/a/report.html").stat().st_size > 1000
+
+
+def test_damaged_results_are_not_replaced(place, trained, capsys):
+    (place / "runs/a/results.json").write_text("{")
+    assert main(["evaluate", "runs/a"]) == 2
+    assert "runs/a/results.json cannot be read" in capsys.readouterr().err
+    assert (place / "runs/a/results.json").read_text() == "{"
+
+
+def test_data_info(place, capsys):
+    assert main(["data", "info", "smooth.h5"]) == 0
+    out = capsys.readouterr().out
+    for part in ("neuralop_jax schema 1", "Shifted waves", "16 x 16", "periodic", "m/s", "the checksums of all 6 arrays agree"):
+        assert part in out
+    with h5py.File("own.h5", "w") as file:
+        file["a"] = np.ones((3, 4, 5))
+        file["odd \x1b[31m[bold]"] = np.ones((3, 4, 5))
+    assert main(["data", "info", "own.h5"]) == 0
+    out = capsys.readouterr().out
+    assert "plain HDF5" in out and "the file states no checksums" in out and "[bold]" in out and "\x1b" not in out
+
+
+def test_data_info_refuses_unsafe_and_damaged_files(place, capsys):
+    (place / "secret").write_bytes(b"x" * 4 * 80)
+    with h5py.File("outside.h5", "w") as file:
+        file.create_dataset("a", (4, 4, 5), "f4", external=[(str(place / "secret"), 0, 4 * 80)])
+    damaged = bytearray((place / "smooth.h5").read_bytes())
+    with h5py.File("smooth.h5") as file:
+        damaged[file["test_8/t0_fields/v"].id.get_chunk_info(2).byte_offset + 9] ^= 1
+    (place / "damaged.h5").write_bytes(damaged)
+    for name, message in (
+        ("outside.h5", "outside.h5:/a points outside the file"),
+        ("damaged.h5", "damaged.h5:/test_8/t0_fields/v is corrupt at sample 2 (checksum mismatch)"),
+        ("none.h5", "no such file: none.h5"),
+    ):
+        assert main(["data", "info", name]) == 2
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
+
+
+def test_doctor(capsys, monkeypatch):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    for part in ("python", "jax", "equinox", "orbax-checkpoint", "grain", "h5py", "cpu:0", "jax_enable_x64", "free disk space"):
+        assert part in out
+    monkeypatch.setattr(doctor, "spectral_error", lambda: 1.0)
+    assert main(["doctor"]) == 1
+    assert "computes wrongly" in capsys.readouterr().out

@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.grids import Grid
+
+
+def test_periodic_axis_excludes_its_right_end():
+    grid = Grid((8,), ((0.0, 2 * np.pi),), ("periodic",))
+    np.testing.assert_allclose(grid.coordinates()[0], 2 * np.pi * np.arange(8) / 8, rtol=1e-15)
+    assert grid.spacing == (2 * np.pi / 8,)
+
+
+def test_other_axes_include_both_ends():
+    grid = Grid((5, 3), ((-1.0, 1.0), (0.0, 4.0)), ("dirichlet", "neumann"))
+    x, y = grid.coordinates()
+    np.testing.assert_array_equal(x, [-1, -0.5, 0, 0.5, 1])
+    np.testing.assert_array_equal(y, [0, 2, 4])
+    assert grid.spacing == (0.5, 2.0)
+    assert x.dtype == np.float64
+
+
+def test_endpoint_can_be_left_out():
+    grid = Grid((4,), boundary=("dirichlet",), endpoint=(False,))
+    np.testing.assert_array_equal(grid.coordinates()[0], [0, 0.25, 0.5, 0.75])
+
+
+def test_one_point_on_an_axis():
+    assert Grid((1,)).spacing == (1.0,)
+    np.testing.assert_array_equal(Grid((1,), ((2.0, 3.0),)).coordinates()[0], [2.0])
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_refinement_keeps_the_box(closed):
+    coarse = Grid((9,), ((0.0, 3.0),), ("open",), (closed,))
+    fine = coarse.with_shape((17,) if closed else (18,))
+    np.testing.assert_allclose(fine.coordinates()[0][::2], coarse.coordinates()[0], rtol=1e-15)
+    assert fine.extent == coarse.extent
+
+
+def test_defaults():
+    grid = Grid((2, 3, 4))
+    assert grid.names == ("x", "y", "z")
+    assert grid.boundary == ("open",) * 3
+    assert grid.endpoint == (True,) * 3
+    assert grid.extent == ((0.0, 1.0),) * 3
+    assert grid.num_dims == 3
+
+
+def test_equal_grids_have_equal_hashes():
+    assert hash(Grid((4,), ((0.0, 1.0),))) == hash(Grid((4,)))
+    assert Grid((4,)) != Grid((5,))
+
+
+def test_json_round_trip():
+    grid = Grid((4, 6), ((0.0, 1.0), (-0.1, 0.3)), ("dirichlet", "periodic"), (False, False), ("r", "phi"), "m")
+    assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"shape": ()}, "1 to 4 positive sizes"),
+        ({"shape": (4, 0)}, "1 to 4 positive sizes"),
+        ({"shape": (2,) * 5}, "1 to 4 positive sizes"),
+        ({"shape": (4,), "extent": ((1.0, 1.0),)}, r"a < b, got \(1\.0, 1\.0\)"),
+        ({"shape": (4,), "boundary": ("perodic",)}, "Did you mean 'periodic'"),
+        ({"shape": (4,), "boundary": ("periodic",), "endpoint": (True,)}, "its right end is its left end"),
+        ({"shape": (4, 4), "names": ("x",)}, "Grid.names has 1 entries"),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Grid(**arguments)
