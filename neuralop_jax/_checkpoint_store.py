@@ -27,6 +27,10 @@ Arrays = dict[str, np.ndarray]
 _TRASH = "trash"
 
 
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=4)
+
+
 class DamagedCheckpoint(CheckpointError):
     """The files of one checkpoint are missing, cut or altered; another step may be whole."""
 
@@ -35,9 +39,9 @@ class CheckpointStore:
     """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read.
 
     Orbax writes the arrays, one item per tree, in a temporary directory that is renamed at the end: a process killed at any
-    moment leaves the newest complete step. The item `meta` holds the number of the format, the record, and for every leaf its path,
-    shape, type and sha256, because Orbax does not notice altered data. Static fields and functions are not stored: the record has
-    to say how to build the tree that the arrays go into. Nothing is ever unpickled.
+    moment leaves the newest complete step. The item `meta` holds the number of the format, the record, and the path, shape, type
+    and sha256 of every leaf, because Orbax does not notice altered data. Static fields and functions are not stored: the record
+    has to say how to build the tree that the arrays go into. Nothing is ever unpickled.
 
     **Arguments:**
 
@@ -100,7 +104,7 @@ class CheckpointStore:
         arrays = {name: arrays_of(tree) for name, tree in trees.items()}
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
         meta = {"format": FORMAT, "version": __version__, "record": dict(record), "leaves": table}
-        items = {"meta": self._ocp.args.JsonSave({**meta, "sha256": _sha256_of_json(meta)})}
+        items: dict[str, Any] = {"meta": self._ocp.args.JsonSave({**meta, "sha256": _sha256_of_json(meta)})}
         for name, leaves in arrays.items():
             if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
                 items[name] = self._ocp.args.PyTreeSave(stored)
@@ -127,9 +131,7 @@ class CheckpointStore:
         except Exception as error:  # whatever the readers of four file formats make of damaged bytes
             raise DamagedCheckpoint(f"{self.directory / str(step)} is damaged ({_first_line(error)})") from error
 
-    def newest(
-        self, use: Callable[[int], T], *, strict: bool = False, warn: Callable[[str], None] = lambda line: warnings.warn(line)
-    ) -> T:
+    def newest(self, use: Callable[[int], T], *, strict: bool = False, warn: Callable[[str], None] = _warn) -> T:
         """What `use(step)` makes of the newest step that is not damaged.
 
         **Arguments:**
@@ -146,7 +148,9 @@ class CheckpointStore:
                 return use(step)
             except DamagedCheckpoint as error:
                 if strict or before is None:
-                    raise CheckpointError(f"{error}, and no earlier one is left to use. Restore it from a copy, or train again.") from error
+                    raise CheckpointError(
+                        f"{error}, and no earlier one is left to use. Restore it from a copy, or train again."
+                    ) from error
                 warn(f"{error}. Step {before} is used instead.")
         raise CheckpointError(f"{self.directory} holds no checkpoint: nothing was saved yet. Train longer, or name another run.")
 
@@ -159,7 +163,7 @@ class CheckpointStore:
 
     def _read(self, step: int, names: tuple[str, ...] | None) -> tuple[dict[str, Any], dict[str, Arrays]]:
         ocp = self._ocp
-        meta = dict(self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta)
+        meta = dict(self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"])
         if meta["format"] > FORMAT:
             raise CheckpointError(
                 f"{self.directory / str(step)} has format {meta['format']}, written by neuralop_jax {meta['version']}; this is "
@@ -170,12 +174,12 @@ class CheckpointStore:
         tables = {name: table for name, table in meta["leaves"].items() if names is None or name in names}
         arrays: dict[str, Arrays] = {}
         for name, table in tables.items():
-            empty = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
-            restore = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in table if path not in empty}
-            if restore:  # as NumPy arrays, whatever devices they were saved from
-                args = ocp.args.Composite(**{name: ocp.args.PyTreeRestore(restore_args=restore)})
-                restore = {path: np.asarray(leaf) for path, leaf in self._manager.restore(step, args=args)[name].items()}
-            arrays[name] = {path: (restore | empty)[path] for path in table}
+            leaves = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
+            wanted = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in table if path not in leaves}
+            if wanted:  # as NumPy arrays, whatever devices they were saved from
+                args = ocp.args.Composite(**{name: ocp.args.PyTreeRestore(restore_args=wanted)})
+                leaves |= {path: np.asarray(leaf) for path, leaf in self._manager.restore(step, args=args)[name].items()}
+            arrays[name] = {path: leaves[path] for path in table}
             for path, entry in table.items():
                 if _entry(arrays[name][path]) != entry:
                     raise DamagedCheckpoint(f"{self.directory / str(step)} is damaged ({path}: sha256 mismatch)")
@@ -192,11 +196,11 @@ def arrays_of(tree: PyTree) -> Arrays:
 
 
 def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
-    """`template` with its arrays (or their `jax.ShapeDtypeStruct`s) replaced by `arrays`, whose paths, shapes and types must agree.
+    """`template` with `arrays` in place of its arrays or `jax.ShapeDtypeStruct`s; paths, shapes and types must agree.
 
     **Raises:** `CheckpointError` that names `where` and every leaf that differs.
     """
-    is_leaf = lambda x: eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct)  # noqa: E731
+    is_leaf = lambda x: eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct)
     wanted, rest = eqx.partition(template, is_leaf)
     leaves, structure = jax.tree_util.tree_flatten_with_path(wanted)
     here = {_path(path): _described(leaf) for path, leaf in leaves}

@@ -17,7 +17,7 @@ _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a s
 
 @dataclasses.dataclass(frozen=True)
 class Bounds:
-    """The interval a number must lie in, as metadata of its annotation: `Annotated[float, Bounds(above=0)]`."""
+    """The interval a number must lie in, as metadata of its annotation: `Annotated[float, Bounds(above=0.0)]`."""
 
     above: float | None = None
     at_least: float | None = None
@@ -27,7 +27,7 @@ class Bounds:
         parts = ((">", self.above), (">=", self.at_least), ("<", self.below))
         return " and ".join(f"{sign} {limit:g}" for sign, limit in parts if limit is not None)
 
-    def hold(self, value: float) -> bool:
+    def hold(self, value: int | float) -> bool:
         """Whether `value` lies inside."""
         return (
             (self.above is None or value > self.above)
@@ -42,12 +42,12 @@ class NotEmpty:
 
 
 def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
-    """`value` in the type of `annotation`: lists become tuples, a lone string a tuple of one, integers floats; nothing else changes.
+    """`value` in the type of `annotation`: lists become tuples, a lone string a tuple of one, integers floats.
 
     **Arguments:**
 
-    - `annotation`: `int`, `float`, `bool`, `str`, `None`, a `Literal`, `tuple[T, ...]`, `Sequence[T]`, `dict[str, Any]`, a union of
-        them, or one of them `Annotated` with `Bounds` or `NotEmpty`; any other allows every value of JSON types.
+    - `annotation`: `int`, `float`, `bool`, `str`, `None`, a `Literal`, `tuple[T, ...]`, `Sequence[T]`, `dict[str, Any]`, a union
+        of them, or one of them `Annotated` with `Bounds` or `NotEmpty`; any other allows every value of JSON types.
     - `value`: what was given.
     - `name`: the dotted name of the option.
     - `where`: where it was given, for the message.
@@ -179,7 +179,7 @@ def _is_a(value: Any, kind: Any) -> bool:
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)
 
 
-def _as_float(value: float) -> float:
+def _as_float(value: int | float) -> float:
     try:
         return float(value)
     except OverflowError:

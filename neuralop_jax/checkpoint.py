@@ -7,9 +7,11 @@ import equinox as eqx
 import jax
 
 from neuralop_jax import models
-from neuralop_jax._checkpoint_store import CheckpointStore as CheckpointStore
-from neuralop_jax._checkpoint_store import DamagedCheckpoint as DamagedCheckpoint
-from neuralop_jax._checkpoint_store import fill as fill
+from neuralop_jax._checkpoint_store import (
+    CheckpointStore as CheckpointStore,
+    DamagedCheckpoint as DamagedCheckpoint,
+    fill as fill,
+)
 from neuralop_jax.errors import CheckpointError
 from neuralop_jax.info import DatasetInfo
 from neuralop_jax.models import AbstractOperator, Normalized
@@ -60,7 +62,9 @@ def load(path: str | Path, *, step: int | None = None, strict: bool = False) -> 
         if step is None:
             return store.newest(read, strict=strict)
         if step not in store.steps():
-            raise CheckpointError(f"{path} has no checkpoint of step {step}. Found: {', '.join(map(str, store.steps())) or 'none'}.")
+            raise CheckpointError(
+                f"{path} has no checkpoint of step {step}. Found: {', '.join(map(str, store.steps())) or 'none'}."
+            )
         return read(step)
 
 

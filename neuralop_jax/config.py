@@ -11,7 +11,7 @@ from neuralop_jax import _config_loader
 from neuralop_jax._config_values import Bounds, NotEmpty, check_fields
 from neuralop_jax.errors import ConfigError
 
-_POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0), Bounds(at_least=0), Bounds(at_least=1)
+_POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0.0), Bounds(at_least=0.0), Bounds(at_least=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ class TrainingConfig:
     """Steps between two checkpoints (a multiple of log_every)."""
     keep: Annotated[int, _COUNT] = 2
     """Newest checkpoints to keep."""
-    ema: Annotated[float, Bounds(at_least=0, below=1)] = 0.0
+    ema: Annotated[float, Bounds(at_least=0.0, below=1.0)] = 0.0
     """Decay of the averaged weights, which are then the ones evaluated; 0 keeps none."""
     micro_batch: Annotated[int, _NOT_NEGATIVE] = 0
     """Samples whose activations are held at once; gradients are accumulated. 0 chooses by the cache, on CPU only."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, Sample
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
@@ -10,7 +9,7 @@ from neuralop_jax.info import DatasetInfo
 
 
 class Subsampled:
-    """A dataset seen on every `strides[i]`-th point of axis i; the values are those of the finer grid, nothing is interpolated."""
+    """A dataset seen on every `strides[i]`-th point of axis i: the values of the finer grid, nothing is interpolated."""
 
     def __init__(self, dataset: HDF5Dataset, strides: tuple[int, ...]):
         self._dataset = dataset
@@ -41,21 +40,8 @@ class Subsampled:
         return Sample({name: values[self._slices] for name, values in sample.inputs.items()}, sample.target[self._slices])
 
 
-def open_split(data: DataConfig, split: str) -> HDF5Dataset:
-    """A split of the file that a configuration names, with its fields and frames."""
-    return HDF5Dataset(
-        data.path,
-        split,
-        data.input,
-        data.target,
-        input_time=data.input_time,
-        target_time=data.target_time,
-        nonfinite=data.nonfinite,
-    )
-
-
 def strides_to(fine: Grid, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The strides at which the points of `fine` are those of a grid of `shape` points over the same box; `None` if there are none.
+    """The strides at which the points of `fine` are those of `shape` points over the same box; `None` if there are none.
 
     An axis that includes its right end has N - 1 spacings, another N: the spacings must divide.
     """

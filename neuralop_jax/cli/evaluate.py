@@ -22,8 +22,9 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
     config = read_config(run)
 
     from neuralop_jax import checkpoint, evaluation
-    from neuralop_jax.cli._held_out import Subsampled, on_grid, open_split, parse_resolutions
+    from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions
     from neuralop_jax.data import read_info
+    from neuralop_jax.training._setup import open_split
 
     known = read_info(config.data.path, (*config.data.input, *config.data.target)).splits
     names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != config.data.train_split]

@@ -6,16 +6,16 @@ import json
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from neuralop_jax._config_values import check_arguments
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import read_results, show_errors
+from neuralop_jax.cli._run import show_errors
 from neuralop_jax.config import ExperimentConfig, load_config, to_json
 from neuralop_jax.errors import ConfigError
 
@@ -77,11 +77,11 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     run = options.out or _new_run(config)
     stop = training.StopRequest()
     with _stopping(stop) as received:
-        training.fit(config, run_dir=run, resume=options.resume, stop=stop)
-    if received:
-        say(f"Stopped by {signal.Signals(received[0]).name}; saved in {run}. Continue with --resume --out {run}")
+        result = training.fit(config, run_dir=run, resume=options.resume, stop=stop)
+    if result.results is None:
+        say(f"Stopped and saved in {run}. Continue with: neuralop-jax train {options.config} --resume --out {run}")
         return 128 + received[0]
-    return _summary(run)
+    return _summary(run, result.results)
 
 
 def _new_run(config: ExperimentConfig) -> Path:
@@ -113,16 +113,16 @@ def _stopping(stop: "StopRequest") -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _summary(run: Path) -> int:
+def _summary(run: Path, results: Mapping[str, Any]) -> int:
     """Prints the figures of a finished run and writes its report."""
-    results = read_results(run)
-    show_errors(results["splits"], title=f"Errors of {run}")
+    show_errors(results["splits"], title="Errors on held-out data")
     say(f"{results['parameters']:,} parameters, {results['steps']:,} steps in {results['train_seconds']:.1f} s.")
+    say(f"Run: {run}")
     try:
         from neuralop_jax.viz import write_report
 
         say(f"Report: {write_report(run)}")
-    except Exception as error:  # noqa: BLE001 - the trained run is whole, whatever becomes of its pictures
-        say(f"The report failed ({type(error).__name__}: {error}); the run in {run} is whole. Try: neuralop-jax report {run}")
+    except Exception as error:  # the trained run is whole, whatever becomes of its pictures
+        say(f"The report failed ({type(error).__name__}: {error}); the run is whole. Try: neuralop-jax report {run}")
         return 1
     return 0

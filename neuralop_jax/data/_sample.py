@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from jax import Array
 
 
 class Sample(NamedTuple):
@@ -13,5 +14,5 @@ class Sample(NamedTuple):
     - `target`: the output function, shape `(channels, *space)`, in physical units.
     """
 
-    inputs: dict[str, np.ndarray]
-    target: np.ndarray
+    inputs: dict[str, np.ndarray | Array]
+    target: np.ndarray | Array

@@ -193,7 +193,6 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "lifting_ratio": config["lifting_channel_ratio"],
         "projection_ratio": config["projection_channel_ratio"],
         "channel_mlp": config["use_channel_mlp"],
-        "repeat_activation": not config["use_channel_mlp"],
         "channel_mlp_expansion": config["channel_mlp_expansion"],
         "bypass": _BYPASSES[_lower(config["fno_skip"])],
         "channel_mlp_bypass": _BYPASSES[_lower(config["channel_mlp_skip"])],

@@ -46,7 +46,9 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     !!! example
 
         ```python
+        import jax.numpy as jnp
         import numpy as np
+
         from neuralop_jax.interop import from_torch
 
         config = {"in_dim": 1, "out_dim": 1, "d_model": 4, "num_basis": 3, "padding": "0,0"}
@@ -55,7 +57,7 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
         state |= {f"{name}.bias": np.zeros(shape[0], np.float32) for name, shape in shapes.items()}
         state |= {f"conv{i}.weights{j}": np.ones((4, 4, 3, 3), np.complex64) for i in range(4) for j in (1, 2)}
         ported = from_torch("classic_fno", config, state)
-        assert ported(x=np.ones((2, 8, 8, 1), np.float32)).shape == (2, 8, 8, 1)
+        assert ported(x=jnp.ones((2, 8, 8, 1))).shape == (2, 8, 8, 1)
         ```
     """
     one_of("family", family, _FAMILIES, ConfigError)

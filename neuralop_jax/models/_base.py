@@ -55,7 +55,9 @@ def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data:
     if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
         remedy = "complex64" if complex_data else "float32"
         if jnp.issubdtype(u.dtype, jnp.complexfloating):
-            raise ModelInputError(f"{name} expected a real floating array, got {u.dtype}. Pass complex_data=True for such fields.")
+            raise ModelInputError(
+                f"{name} expected a real floating array, got {u.dtype}. Pass complex_data=True for such fields."
+            )
         raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. Use u.astype(jnp.{remedy}).")
     if u.ndim == rank + 1:
         raise ModelInputError(

@@ -136,7 +136,9 @@ class FNO(AbstractOperator):
         self.n_modes = _per_axis("n_modes", n_modes, num_dims)
         self.num_dims = len(self.n_modes)
         if num_dims is not None and num_dims != self.num_dims:
-            raise ConfigError(f"n_modes {self.n_modes} has {self.num_dims} entries, the data have {num_dims} axes. Give one each.")
+            raise ConfigError(
+                f"n_modes {self.n_modes} has {self.num_dims} entries, the data have {num_dims} axes. Give one each."
+            )
         self.max_n_modes = None if max_n_modes is None else _per_axis("max_n_modes", max_n_modes, self.num_dims)
         self.lifting_ratio, self.projection_ratio, self.coordinates = lifting_ratio, projection_ratio, coordinates
         self.activation, self.norm, self.num_parameters = activation, norm, num_parameters
@@ -147,7 +149,9 @@ class FNO(AbstractOperator):
         self.repeat_activation, self.complex_data, self.transform = repeat_activation, complex_data, transform
         self.output_scaling = _freeze_scaling(output_scaling, depth)
         if (norm == "adaptive") != (num_parameters > 0):
-            raise ConfigError(f"norm='adaptive' and num_parameters go together, got norm={norm!r}, num_parameters={num_parameters}.")
+            raise ConfigError(
+                f"norm='adaptive' and num_parameters go together, got norm={norm!r}, num_parameters={num_parameters}."
+            )
 
         lifting_key, projection_key, *block_keys = jax.random.split(key, depth + 2)
         lifted, hidden = in_channels + (self.num_dims if coordinates else 0), int(lifting_ratio * width)
@@ -206,7 +210,9 @@ class FNO(AbstractOperator):
         """The same operator, same weights, with another number of active modes, up to `max_n_modes`."""
         n_modes = _per_axis("n_modes", n_modes, self.num_dims)
         if self.max_n_modes is None or any(m > s for m, s in zip(n_modes, self.max_n_modes, strict=True)):
-            raise ConfigError(f"n_modes {n_modes} exceeds max_n_modes {self.max_n_modes}. Build the model with larger max_n_modes.")
+            raise ConfigError(
+                f"n_modes {n_modes} exceeds max_n_modes {self.max_n_modes}. Build the model with larger max_n_modes."
+            )
         where = lambda m: (m.n_modes, *(block.conv.n_modes for block in m.blocks))  # noqa: E731
         return eqx.tree_at(where, self, (n_modes,) * (1 + self.depth), is_leaf=lambda leaf: leaf is None)
 
@@ -218,7 +224,9 @@ class FNO(AbstractOperator):
 def _per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) -> tuple[int, ...]:
     if isinstance(modes, int):
         if num_dims is None:
-            raise ConfigError(f"{name}={modes} is for every axis, but num_dims is not given. Give num_dims, or one number per axis.")
+            raise ConfigError(
+                f"{name}={modes} is for every axis, but num_dims is not given. Give num_dims, or one number per axis."
+            )
         modes = (modes,) * num_dims
     if not 1 <= len(modes) <= 4 or any(m < 1 for m in modes):
         raise ConfigError(f"{name} must hold 1 to 4 positive numbers, got {tuple(modes)}.")

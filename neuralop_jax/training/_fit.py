@@ -3,24 +3,27 @@
 import contextlib
 import dataclasses
 import math
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
+import numpy as np
 from rich.console import Console
 
 from neuralop_jax import evaluation, models
-from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
-from neuralop_jax.config import ExperimentConfig, config_sha256, to_json
-from neuralop_jax.errors import CheckpointError, TrainingDiverged
+from neuralop_jax.checkpoint import CheckpointStore
+from neuralop_jax.config import ExperimentConfig
+from neuralop_jax.errors import TrainingDiverged
 from neuralop_jax.models import Normalized
-from neuralop_jax.training._callbacks import ProgressDisplay, describe
+from neuralop_jax.training._display import ProgressDisplay, describe, plain_console
 from neuralop_jax.training._environment import environment, versions
+from neuralop_jax.training._interval import History
 from neuralop_jax.training._optimizers import make_schedule
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import Experiment, prepare
-from neuralop_jax.training._state import TrainState
+from neuralop_jax.training._snapshot import Progress, restore_snapshot, save_snapshot
 from neuralop_jax.training._stopping import EarlyStopping, StopRequest
 
 
@@ -29,12 +32,12 @@ class FitResult:
     """What a training came to.
 
     - `operator`: the trained operator in physical units, with averaged weights if there are any.
-    - `status`: `"finished"`; `"stopped"` by a request, to be resumed; `"stopped_early"` by the error of a split.
+    - `status`: `"finished"`; `"stopped_early"` by the error of a split; `"stopped"` by a request, to be resumed.
     - `results`: what `results.json` holds; `None` if stopped by a request.
     """
 
     operator: Normalized
-    status: Literal["finished", "stopped", "stopped_early"]
+    status: Literal["finished", "stopped_early", "stopped"]
     results: dict[str, Any] | None
 
 
@@ -48,8 +51,8 @@ def fit(
 ) -> FitResult:
     """Trains as a configuration says and leaves everything in a run directory.
 
-    A run that was killed continues, with `resume=True`, from its newest whole checkpoint with the same batches and the same numbers,
-    bit for bit on the same machine and versions.
+    A run that was killed continues, with `resume=True`, from its newest whole checkpoint with the same batches and the same
+    numbers, bit for bit on the same machine and versions.
 
     **Arguments:**
 
@@ -61,85 +64,88 @@ def fit(
 
     **Returns:** a `FitResult`.
 
-    **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the gradient
-    is not finite, with the last good checkpoint in place; `CheckpointError` if one cannot be written or read.
+    **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
+    gradient is not finite, with the last good checkpoint in place; `CheckpointError` if one cannot be written or read.
     """
-    stop, early = stop or StopRequest(), EarlyStopping(config.training.early_stop_split, config.training.early_stop_patience)
+    plan, stop, console = config.training, stop or StopRequest(), console or plain_console()
+    early = EarlyStopping(plan.early_stop_split, plan.early_stop_patience)
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(RunDirectory(run_dir, resume=resume))
         run.check_config(config)
         experiment = prepare(config)
         run.open(config)
-        store = stack.enter_context(CheckpointStore(run.checkpoints, keep=config.training.keep))
-        state, seconds = _start(experiment, run, store, early, config)
-        run.forget_metrics_after(int(state.step))
-        run.write_json("env.json", {**environment(), "data": experiment.train.fingerprint})
-        parameters = models.count_parameters(state.model)
-        run.log(f"training from step {int(state.step)} to {config.training.steps}, {parameters} parameters")
-        display = stack.enter_context(ProgressDisplay(config.training.steps, done=int(state.step), console=console))
-        loop = _Loop(config, experiment, run, store, display, early, seconds)
-        state = loop.advance(state, stop)
+        store = stack.enter_context(CheckpointStore(run.checkpoints, keep=plan.keep))
+        state, progress = restore_snapshot(store, experiment, early, warn=lambda line: (run.log(line), console.print(line))[0])
+        early, compiled_before = progress.early, progress.compile_seconds
+        run.begin(config, {**environment(), "data": experiment.train.fingerprint}, progress.step)
+        display = stack.enter_context(ProgressDisplay(plan.steps, done=progress.step, console=console))
+        schedule = make_schedule(config.optimizer, plan.steps)
 
-        operator: Normalized = state.operator()
-        if stop.requested and int(state.step) < config.training.steps and not early.due:
-            run.log(f"stopped on request at step {int(state.step)}")
-            return FitResult(operator, "stopped", None)
+        while progress.step < plan.steps and not early.due and not stop.requested:
+            start = time.perf_counter()
+            length = min(plan.log_every - progress.step % plan.log_every, plan.steps - progress.step)
+            state, history = experiment.interval(state, length)
+            _check_finite(history, run, experiment, progress, schedule)
+            progress.step += length
+            line = {
+                "step": progress.step,
+                "loss": float(np.mean(history["loss"], dtype=np.float64)),
+                "learning_rate": float(np.asarray(schedule(progress.step - 1))),
+                "gradient_norm": float(np.mean(history["gradient_norm"], dtype=np.float64)),
+                "steps_per_second": length / (time.perf_counter() - start),
+            }
+            if plan.evaluate_every and progress.step % plan.evaluate_every == 0:
+                line["splits"] = _evaluate(state.operator(), experiment, config)
+                early.update(line["splits"])
+            progress.compile_seconds = compiled_before + experiment.interval.compile_seconds
+            progress.seconds += time.perf_counter() - start
+            run.append_metrics({**line, "seconds": progress.seconds})
+            run.log(f"step {progress.step}: {describe(line)}")
+            display.update(line)
+            if progress.step % plan.save_every == 0:
+                save_snapshot(store, config, experiment, state, progress)
+        if progress.saved < progress.step:
+            save_snapshot(store, config, experiment, state, progress)
+
+        if stop.requested and progress.step < plan.steps and not early.due:
+            run.log(f"stopped on request at step {progress.step}")
+            return FitResult(state.operator(), "stopped", None)
+        status = "stopped_early" if early.due else "finished"
         results = {
-            "splits": loop.errors if loop.evaluated == int(state.step) else loop.evaluate(operator),
-            "train_seconds": loop.seconds,
-            "compile_seconds": experiment.interval.compile_seconds,
-            "parameters": parameters,
-            "steps": int(state.step),
+            "splits": _evaluate(state.operator(), experiment, config),
+            "train_seconds": progress.seconds,
+            "compile_seconds": progress.compile_seconds,
+            "parameters": models.count_parameters(state.model),
+            "steps": progress.step,
             "seed": config.seed,
-            "status": "stopped_early" if early.due else "finished",
-            "command": " ".join(environment()["command"]),
+            "status": status,
+            "command": shlex.join(sys.orig_argv),
             "versions": versions(),
         }
-        run.write_json("results.json", results)
-        run.finish()
-        run.log(f"{results['status']} at step {results['steps']} after {loop.seconds:.1f} s")
-        return FitResult(operator, results["status"], results)
+        run.finish(results)
+        run.log(f"{status} at step {progress.step}, {progress.seconds:.1f} s of training")
+        return FitResult(state.operator(), status, results)
 
 
-@dataclasses.dataclass
-class _Loop:
-    """The short loop, and what it remembers from interval to interval."""
+def _evaluate(operator: Normalized, experiment: Experiment, config: ExperimentConfig) -> dict[str, dict[str, Any]]:
+    """The errors on every held-out split."""
+    size = config.data.batch_size
+    return {name: evaluation.evaluate(operator, split, batch_size=size) for name, split in experiment.held_out.items()}
 
-    config: ExperimentConfig
-    experiment: Experiment
-    run: RunDirectory
-    store: CheckpointStore
-    display: ProgressDisplay
-    early: EarlyStopping
-    seconds: float
-    errors: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    evaluated: int = -1
-    loss: float = math.nan
 
-    def advance(self, state: TrainState, stop: StopRequest) -> TrainState:
-        """Interval after interval until the last step, a request, or an early stop; every way out but an error saves."""
-        plan, done = self.config.training, int(state.step)
-        while done < plan.steps and not stop.requested and not self.early.due:
-            start = time.perf_counter()
-            length = min(plan.log_every - done % plan.log_every, plan.steps - done)
-            state, history = self.experiment.interval(state, length)
-            self._check(history, done, length)
-            done += length
-            line = self._line(history, done, length / (time.perf_counter() - start))
-            if plan.evaluate_every and done % plan.evaluate_every == 0:
-                line["splits"] = self.evaluate(state.operator())
-                self.early.update(line["splits"])
-                self.evaluated = done
-            self.seconds += time.perf_counter() - start
-            self.run.append_metrics({**line, "seconds": self.seconds})
-            self.run.log(f"step {done}: {describe(line)}")
-            self.display.update(line)
-            if done % plan.save_every == 0 or done == plan.steps or stop.requested or self.early.due:
-                self._save(state)
-        return state
-
-    def evaluate(self, operator: Normalized) -> dict[str, dict[str, Any]]:
-        """The errors on every held-out split."""
-        size, held_out = self.config.data.batch_size, self.experiment.held_out
-        self.errors = {name: evaluation.evaluate(operator, split, batch_size=size) for name, split in held_out.items()}
-        return self.errors
+def _check_finite(history: History, run: RunDirectory, experiment: Experiment, progress: Progress, schedule: Any) -> None:
+    """Raises `TrainingDiverged` if a step of the interval was not finite, and notes the batch of that step in a file."""
+    if history["finite"].all():
+        return
+    first = int(np.argmin(history["finite"]))
+    step, loss, norm = progress.step + first, float(history["loss"][first]), float(history["gradient_norm"][first])
+    before = [line["loss"] for line in run.metrics()[-1:]] + history["loss"][:first].tolist()
+    run.write_json("nan_batch.json", {"step": step, **experiment.interval.batch_of(step)})
+    what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
+    message = (
+        f"{what} at step {step} (last finite loss {before[-1] if before else 'none'}, lr {np.asarray(schedule(step)):.3g}, gradient "
+        f"norm {norm:.3g}); batch in {run.path / 'nan_batch.json'}; last good checkpoint: "
+        f"{f'step {progress.saved}' if progress.saved else 'none'}. Try --optimizer.clip 1 or a lower --optimizer.learning-rate."
+    )
+    run.log(message)
+    raise TrainingDiverged(message)

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,22 +17,6 @@ from neuralop_jax.training._step import Step
 
 History = dict[str, np.ndarray]
 """A metric of every step of an interval, by name."""
-
-
-class Interval(Protocol):
-    """`interval(state, num_steps) -> (state, history)`: advances a state, which is used up, and tells the metrics of every step."""
-
-    compile_seconds: float
-
-    def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]: ...
-
-    def position(self) -> Any:
-        """Where the batches stand, in JSON types, if that does not follow from the step."""
-        ...
-
-    def batch_of(self, step: int) -> dict[str, Any]:
-        """What identifies the batch of a step, in JSON types."""
-        ...
 
 
 @dataclasses.dataclass
@@ -67,7 +51,7 @@ class DeviceInterval:
             one = _on_arrays(self.step, static, self.noise_key)
 
             def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, Any]:
-                body = lambda arrays, _: one(arrays, data.take(self._indices(arrays.step)))  # noqa: E731
+                body = lambda arrays, _: one(arrays, data.take(self._indices(arrays.step)))
                 return jax.lax.scan(body, arrays, length=num_steps)
 
             self._programs[num_steps], seconds = _compile(advance, arrays, self.data)
@@ -78,13 +62,16 @@ class DeviceInterval:
     def position(self) -> None:
         """Nothing: the batches follow from the step."""
 
+    def resume_at(self, position: None) -> None:
+        """Nothing to do."""
+
     def batch_of(self, step: int) -> dict[str, Any]:
         """The indices of the samples of a step."""
         return {"indices": self._indices(jnp.asarray(step, jnp.int32)).tolist()}
 
     def _indices(self, step: jax.Array) -> jax.Array:
         first = step * self.accumulate
-        draw = lambda number: batch_indices(self.data_key, number, self.data.num_samples, self.batch_size)  # noqa: E731
+        draw = lambda number: batch_indices(self.data_key, number, self.data.num_samples, self.batch_size)
         return jnp.concatenate([draw(first + number) for number in range(self.accumulate)])
 
 
@@ -121,6 +108,10 @@ class StreamInterval:
         """The position of the stream."""
         return self.batches.get_state()
 
+    def resume_at(self, position: dict[str, Any]) -> None:
+        """Moves the stream to a position."""
+        self.batches.set_state(position)
+
     def batch_of(self, step: int) -> dict[str, Any]:
         """The position of the stream before the newest interval; its batches follow from there in order."""
         return {"stream_before_interval": self._before}
@@ -128,6 +119,10 @@ class StreamInterval:
     def _next(self) -> Sample:
         pieces = [next(self.batches) for _ in range(self.accumulate)]
         return jax.tree.map(lambda *values: jnp.asarray(np.concatenate(values)), *pieces)
+
+
+Interval = DeviceInterval | StreamInterval
+"""`interval(state, num_steps) -> (state, history)`, whatever the batches come from."""
 
 
 def _on_arrays(step: Step, static: TrainState, noise_key: PRNGKey) -> Callable[[TrainState, Sample], tuple[TrainState, Any]]:

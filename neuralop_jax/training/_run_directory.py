@@ -1,5 +1,6 @@
 """The directory of one training run: its lock, its files, and the rule that nothing is overwritten."""
 
+import contextlib
 import json
 import os
 import platform
@@ -21,8 +22,9 @@ _MAY_CHANGE = ("steps", "log_every", "save_every", "evaluate_every", "keep", "ea
 class RunDirectory:
     """The directory of one training run, held by one process at a time.
 
-    Entering refuses a directory that is in use, holds a run that is not to be resumed, or other files; it makes and changes nothing
-    but `run.lock`. `open` then makes what is missing. The operating system ends the lock with the process, however that ends.
+    Entering refuses a directory that is in use, holds a run that is not to be resumed, or other files; it makes and changes
+    nothing but `run.lock`. `open` then makes what is missing. The operating system ends the lock with the process, however that
+    ends.
 
     - `config.json`, `env.json`, `results.json`, `DONE`: written in one piece.
     - `metrics.jsonl`: one line per interval; `run.log`: what happened, with the time.
@@ -65,11 +67,12 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._lock.is_locked:
-            os.truncate(self._lock.lock_file, 0)
+            with contextlib.suppress(OSError):
+                os.truncate(self._lock.lock_file, 0)
             self._lock.release()
 
     def check_config(self, config: ExperimentConfig) -> None:
-        """Raises `ConfigError` if the run in the directory was trained with another configuration, but for lengths and intervals."""
+        """Raises `ConfigError` if the run in the directory has another configuration; lengths and intervals may differ."""
         if not self._holds_run():
             return
         stored = from_json(json.loads((self.path / "config.json").read_text(encoding="utf-8")), f"{self.path}/config.json")
@@ -82,15 +85,29 @@ class RunDirectory:
             )
 
     def open(self, config: ExperimentConfig) -> None:
-        """Makes the directory if it is not there, locks it, and writes the configuration."""
+        """Makes a new directory, locks it and writes the configuration; one that holds a run is open already."""
         if not self._lock.is_locked:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise RunDirError(f"{self.path} cannot be made: {error.strerror}. Choose another --out.") from error
             self._claim()
-        self.write_json("config.json", to_json(config))
+        if not self._holds_run():
+            self.write_json("config.json", to_json(config))
+
+    def begin(self, config: ExperimentConfig, environment: Mapping[str, Any], step: int) -> None:
+        """Takes back what was written after `step`, and records how the training goes on from there."""
         (self.path / "DONE").unlink(missing_ok=True)
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+        self.write_json("config.json", to_json(config))
+        self.write_json("env.json", environment)
+        self.log(f"training from step {step} to {config.training.steps}")
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Writes the results and marks the run as complete."""
+        self.write_json("results.json", results)
+        self._write("DONE", "")
 
     def log(self, line: str) -> None:
         """Adds a line to `run.log`, with the time."""
@@ -112,18 +129,9 @@ class RunDirectory:
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def forget_metrics_after(self, step: int) -> None:
-        """Takes the lines of later steps out of `metrics.jsonl`: a resumed run writes them again."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
-        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
-
     def write_json(self, name: str, tree: Mapping[str, Any]) -> None:
         """Writes a file in one piece: a reader sees the old one or the new one."""
         self._write(name, json.dumps(tree, indent=2) + "\n")
-
-    def finish(self) -> None:
-        """Marks the run as complete."""
-        self._write("DONE", "")
 
     def _write(self, name: str, text: str) -> None:
         partial = self.path / f".{name}.partial"

@@ -62,7 +62,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
-    initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)  # noqa: E731
+    initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
     return Experiment(train, held_out, operator, optimizer, interval, initial)
 
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from neuralop_jax import models
 from neuralop_jax._typing import PRNGKey
@@ -31,15 +31,15 @@ def make_step(
 ) -> Step:
     r"""A pure function `step(state, batch, key) -> (state, metrics)` that makes one optimizer step on the mean loss of a batch.
 
-    The gradient is $\frac1B \sum_b \nabla \ell(\theta; u_b, v_b)$, whatever the size of the micro-batches. If the loss or the norm
-    of the gradient is not finite, the state comes back unchanged and `metrics["finite"]` is false.
+    The gradient is $\frac1B \sum_b \nabla \ell(\theta; u_b, v_b)$, whatever the size of the micro-batches. If the loss or the
+    norm of the gradient is not finite, the state comes back unchanged and `metrics["finite"]` is false.
 
     **Arguments:**
 
     - `loss`: `loss(model, sample, key)` on one sample; it is mapped over the batch as the axis `"batch"`. See `supervised`.
     - `optimizer`: any Optax transformation; `make_optimizer` makes one from a configuration.
-    - `ema`: decay $d$ of the averaged weights, which are $\sum_i d^{t-i} \theta_i / \sum_i d^{t-i}$ over the steps $i \le t$: without
-        bias toward the initial weights from the first step on. 0 keeps none.
+    - `ema`: decay $d$ of the averaged weights $\sum_i d^{t-i} \theta_i / \sum_i d^{t-i}$ over the steps $1 \le i \le t$: no
+        bias toward the initial weights, from the first step on. 0 keeps none.
     - `micro_batch`: samples whose activations are held at once: the largest divisor of the batch up to this number is taken, one
         portion after the other. 0 takes the whole batch. *Good values*: `models.automatic_micro_batch`. A layer that takes
         statistics over the axis `"batch"` sees one micro-batch.
@@ -66,7 +66,7 @@ def make_step(
         ```
     """
 
-    def mean_loss(weights: PyTree, rest: PyTree, batch: Sample, keys: PRNGKey) -> Float[Array, ""]:
+    def mean_loss(weights: PyTree, rest: PyTree, batch: Sample, keys: Key[Array, " batch"]) -> Float[Array, ""]:
         model = eqx.combine(weights, rest)
 
         def one(sample: Sample, key: PRNGKey) -> Float[Array, ""]:
@@ -80,7 +80,7 @@ def make_step(
 
     def step(state: TrainState, batch: Sample, key: PRNGKey) -> tuple[TrainState, Metrics]:
         weights, rest = eqx.partition(state.model, models.trainable(state.model))
-        gradient = lambda portion: jax.value_and_grad(mean_loss)(weights, rest, *portion)  # noqa: E731
+        gradient = lambda portion: jax.value_and_grad(mean_loss)(weights, rest, *portion)
         value, grads = _mean_over_portions(gradient, (batch, jax.random.split(key, len(batch.target))), micro_batch)
         norm = optax.global_norm(grads)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)

@@ -35,7 +35,7 @@ def smooth_fields(num_samples, size, seed):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A working directory with a data file of splits `train` and `test_8` (8 x 8 points), `test_16` (16 x 16), and a configuration."""
+    """A working directory with a configuration and a data file: `train` and `test_8` of 8 x 8 points, `test_16` of 16 x 16."""
     monkeypatch.chdir(tmp_path)
     sizes = {"train": (12, 8), "test_8": (5, 8), "test_16": (3, 16)}
     splits, arrays = {}, {}

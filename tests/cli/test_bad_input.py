@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -34,10 +35,11 @@ def refused(place, capsys):
     [
         (["--model.widht", "64"], ["unknown option 'model.widht' for model 'fno'", "Did you mean 'model.width' (int, default "]),
         (["--model.kind", "fnoo"], ["unknown model 'fnoo'", "Did you mean 'fno'?"]),
-        (["--model.kind", "os.system"], ["os.system", "not a registered model", "cannot import Python objects"]),
-        (["--model.width", "wide"], ["model.width", "'wide'"]),
-        (["--model.width", "1.5"], ["model.width", "1.5"]),
-        (["--model.width", "true"], ["model.width"]),
+        (["--model.kind", "os.system"], ["model.kind 'os.system' is not a registered model", "cannot import Python objects"]),
+        (["--model.width", "wide"], ["model.width must be an integer, got the string 'wide'."]),
+        (["--model.width", "1.5"], ["model.width must be an integer, got 1.5."]),
+        (["--model.width", "true"], ["model.width must be an integer, got the boolean true."]),
+        (["--model.norm", "grup"], ["model.norm must be one of 'instance', 'group', ", "Did you mean 'group'?"]),
         (["--training.stpes", "3"], ["unknown option 'training.stpes' (command line). Did you mean 'training.steps'"]),
         (["--training.steps", "many"], ["training.steps must be an integer >= 1, got the string 'many' (command line)."]),
         (["--data.path", "none.h5"], ["no such file: none.h5 (looked in "]),
@@ -49,7 +51,10 @@ def refused(place, capsys):
         (["--data.train-split", "trian"], ["has no split 'trian'", "Did you mean 'train'?"]),
         (["--data.path", "nan.h5"], ["nan.h5:/train/a holds 2 non-finite values, first at [1, 0, 3].", "--data.nonfinite drop"]),
         (["--data.batch-size", "13"], ["split 'train' has 12 samples, fewer than batch size 13", "data.batch_size"]),
-        (["--model.n-modes", "12"], ["n_modes", "12", "8", "training grid"]),
+        (
+            ["--model.n-modes", "12"],
+            ["n_modes=(12, 12) needs a training grid of at least", "smooth.h5 has (8, 8)", "--model.n-modes 8,8"],
+        ),
         (["--model.n-modes", "4,4,4"], ["n_modes"]),
         (["--training.early-stop-split", "tset_8", "--training.evaluate-every", "2"], ["tset_8", "test_8"]),
         (["--resume"], ["--resume needs --out RUN"]),
@@ -87,7 +92,7 @@ def test_directory_that_holds_a_run_is_not_touched(place, refused, capsys):
     assert "model.width 6 -> 8" in line
 
 
-def test_directory_in_use_is_not_touched(place, refused):
+def test_directory_in_use_is_not_touched(place, capsys):
     holder = subprocess.Popen(
         [sys.executable, "-m", "neuralop_jax", "train", "run.toml", "--out", "runs/a", "--training.steps", "10000000"],
         stdout=subprocess.PIPE,
@@ -95,8 +100,12 @@ def test_directory_in_use_is_not_touched(place, refused):
     )
     try:
         while not (place / "runs/a/metrics.jsonl").exists() and holder.poll() is None:
-            pass
-        assert main(["train", "run.toml", "--out", "runs/a"]) == 2
+            time.sleep(0.1)
+        before = (place / "runs/a/config.json").read_bytes()
+        assert main(["train", "run.toml", "--out", "runs/a", "--seed", "1"]) == 2
+        err = capsys.readouterr().err
+        assert f"runs/a is in use by pid {holder.pid} on host " in err and err.count("\n") == 1
+        assert (place / "runs/a/config.json").read_bytes() == before
     finally:
         holder.kill()
         holder.communicate()

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from neuralop_jax.cli._held_out import Subsampled, on_grid, open_split, parse_resolutions, strides_to
-from neuralop_jax.config import DataConfig
-from neuralop_jax.data import write_hdf5
+from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions, strides_to
+from neuralop_jax.data import HDF5Dataset, write_hdf5
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
@@ -60,7 +59,7 @@ def test_subsampled_holds_the_points_of_the_fine_grid(tmp_path):
     u = np.stack([np.sin(np.pi * x) + k * y for k in range(3)])
     info = DatasetInfo("toy", "", (FieldInfo("u"), FieldInfo("v")), {"test": SplitInfo(3, grid)})
     write_hdf5(tmp_path / "toy.h5", info, {"test": {"u": u, "v": 2 * u}})
-    fine = open_split(DataConfig(str(tmp_path / "toy.h5"), ("u",), ("v",)), "test")
+    fine = HDF5Dataset(tmp_path / "toy.h5", "test", "u", "v")
     coarse = Subsampled(fine, (2, 3))
     assert coarse.grid == grid.with_shape((4, 2)) and len(coarse) == 3 and coarse.info == info
     a, b = np.meshgrid(*coarse.grid.coordinates(), indexing="ij")

@@ -23,7 +23,7 @@ def refused(capsys, *words):
     [
         (
             [],
-            "neuralop-jax needs a command: train, evaluate, predict, report, data info, doctor, benchmark. See neuralop-jax --help.",
+            "neuralop-jax needs a command: train, evaluate, predict, report, data info, doctor, benchmark. See ",
         ),
         (
             ["trian", "x.toml"],

@@ -14,13 +14,18 @@ class ProgressDisplay:
 
     - `steps`: steps in all.
     - `done`: steps done before.
-    - `console`: where to write; standard output by default.
+    - `console`: where to write.
     """
 
-    def __init__(self, steps: int, *, done: int = 0, console: Console | None = None):
-        self._console = console or Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    def __init__(self, steps: int, *, done: int = 0, console: Console):
+        self._console = console
         self._steps = steps
-        columns = ("training", BarColumn(), "{task.completed:.0f}/{task.total:.0f}", TextColumn("{task.fields[text]}", markup=False))
+        columns = (
+            "training",
+            BarColumn(),
+            "{task.completed:.0f}/{task.total:.0f}",
+            TextColumn("{task.fields[text]}", markup=False),
+        )
         times = (TimeElapsedColumn(), "ETA", TimeRemainingColumn(elapsed_when_finished=False))
         self._bar = Progress(*columns, *times, console=self._console) if self._console.is_terminal else None
         if self._bar is not None:
@@ -43,9 +48,10 @@ class ProgressDisplay:
         left = (self._steps - line["step"]) / line["steps_per_second"]
         self._console.print(f"step {line['step']}/{self._steps}  {describe(line)}  ETA {left:.0f} s")
 
-    def say(self, text: str) -> None:
-        """Shows a message."""
-        self._console.print(text)
+
+def plain_console() -> Console:
+    """A console on standard output that takes text literally and does not break lines."""
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def describe(line: dict[str, Any]) -> str:

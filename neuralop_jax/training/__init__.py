@@ -1,0 +1,10 @@
+"""Training: a pure step, compiled intervals of it, and a short loop around them."""
+
+from ._fit import FitResult as FitResult, fit as fit
+from ._interval import DeviceInterval as DeviceInterval, Interval as Interval, StreamInterval as StreamInterval
+from ._optimizers import make_optimizer as make_optimizer, make_schedule as make_schedule
+from ._run_directory import RunDirectory as RunDirectory
+from ._setup import Experiment as Experiment, prepare as prepare, stream as stream
+from ._state import TrainState as TrainState
+from ._step import make_step as make_step, supervised as supervised
+from ._stopping import EarlyStopping as EarlyStopping, StopRequest as StopRequest
