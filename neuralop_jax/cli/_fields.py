@@ -36,7 +36,7 @@ def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tupl
             target_time=data.input_time,
         )
         plain = describe(path)["kind"] == "plain HDF5"
-        return dataset.read_all().inputs["u"], None if plain else dataset.grid
+        return np.asarray(dataset.read_all().inputs["u"]), None if plain else dataset.grid
     arrays = _load(path)
     if all(name in arrays for name in data.input):
         values = np.concatenate([_batched(f"{path}:{name}", arrays[name], num_dims) for name in data.input], axis=1)

@@ -50,7 +50,7 @@ class DeviceData(eqx.Module):
     def take(self, indices: Integer[Array, " batch"]) -> Sample:
         """The samples of these indices as one batch."""
         inputs = {name: values[indices] for name, values in self.inputs.items()}
-        return Sample(inputs, self.target[indices])  # pyright: ignore[reportArgumentType]  # device arrays, not numpy's
+        return Sample(inputs, self.target[indices])
 
 
 def batch_indices(key: PRNGKey, step: int | Integer[Array, ""], num_samples: int, batch_size: int) -> Int[Array, " batch"]:

@@ -1,5 +1,6 @@
 """The unit of data: inputs by the names of the operator's arguments, the target kept apart."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,5 +15,5 @@ class Sample(NamedTuple):
     - `target`: the output function, shape `(channels, *space)`, in physical units.
     """
 
-    inputs: dict[str, np.ndarray | Array]
+    inputs: Mapping[str, np.ndarray | Array]
     target: np.ndarray | Array

@@ -80,11 +80,12 @@ def usable_cores() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """What a timing must be read with: processor, cores, device and versions."""
+    """What a timing must be read with: processor, cores, device, versions, and how many programs were already running."""
     device = jax.devices()[0]
     return {
         "processor": _processor(),
         "cores": usable_cores(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "platform": device.platform,
         "device": device.device_kind,
         "system": f"{platform.system()} {platform.machine()}",

@@ -54,7 +54,7 @@ class LiFNO(eqx.Module):
         return jnp.moveaxis(jax.vmap(model)(jnp.moveaxis(x, -1, 1)), 1, -1)
 
 
-def _weights(model: ClassicFNO) -> list[Array]:
+def _weights(model: ClassicFNO) -> list[Any]:
     return [block.conv.weight for block in model.blocks]
 
 

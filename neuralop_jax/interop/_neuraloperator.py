@@ -103,7 +103,8 @@ class _IndexedSpectralConv(eqx.Module):
         product = "...o,o...->o..." if conv.separable else "...io,i...->o..."
         mixed = jnp.einsum(product, weight, spectrum[(slice(None), *read)], precision="highest")
         placed = jnp.zeros((len(mixed), *spectrum.shape[1:]), mixed.dtype).at[(slice(None), *written)].set(mixed)
-        return jnp.fft.irfftn(placed, s=shape, axes=space, norm="forward") + conv.bias.reshape(-1, *(1,) * len(shape))
+        v = jnp.fft.irfftn(placed, s=shape, axes=space, norm="forward")
+        return v if conv.bias is None else v + conv.bias.reshape(-1, *(1,) * len(shape))
 
 
 def _full_axis(points: int, n_modes: int, stored: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def read_state(
 
 def split_complex(weight: np.ndarray) -> np.ndarray:
     """A complex array as a real one with a leading axis of two: real and imaginary part."""
-    return np.stack([weight.real, weight.imag])
+    return np.stack([np.real(weight), np.imag(weight)])
 
 
 def _array(family: str, name: str, value: Any) -> np.ndarray:

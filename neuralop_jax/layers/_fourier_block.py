@@ -1,6 +1,6 @@
 """One Fourier block: spectral convolution and bypass, then a network over the channels and its own bypass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -39,10 +39,10 @@ class FourierBlock(eqx.Module):
     """
 
     conv: SpectralConv
-    bypass: eqx.Module | None
+    bypass: Callable[[Array], Array] | None
     mlp: ChannelMLP | None
-    mlp_bypass: eqx.Module | None
-    norms: tuple[eqx.Module, ...]
+    mlp_bypass: Callable[[Array], Array] | None
+    norms: tuple[Callable[[Array, Params | None], Array], ...]
     activation: str = eqx.field(static=True)
     preactivation: bool = eqx.field(static=True)
     stabilizer: str | None = eqx.field(static=True)

@@ -5,7 +5,6 @@ from typing import Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import Field, Params, Points, PRNGKey

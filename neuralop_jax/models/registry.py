@@ -66,7 +66,8 @@ def build(
     filled = {"in_channels": in_channels, "out_channels": out_channels, "num_dims": num_dims}
     arguments |= {n: v for n, v in filled.items() if v is not None and n not in arguments and n in _arguments(kind)}
     try:
-        return REGISTRY[kind](**arguments, key=key)
+        constructor: Any = REGISTRY[kind]
+        return constructor(**arguments, key=key)
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -101,7 +101,7 @@ def supervised(compare: Callable[[Array, Array], Float[Array, ""]]) -> Loss:
 
     - `compare`: for instance `losses.relative_l2`.
     """
-    return lambda model, sample, key: compare(model(**sample.inputs, key=key), sample.target)  # pyright: ignore[reportArgumentType]
+    return lambda model, sample, key: compare(model(**sample.inputs, key=key), jnp.asarray(sample.target))
 
 
 def _mean_over_portions(function: Callable[[PyTree], PyTree], batch: PyTree, micro_batch: int) -> PyTree:

@@ -50,7 +50,7 @@ def refused(place, capsys):
         (["--data.target", "w"], ["has no dataset 'w'. Found: a (12, 8, 8)", "v (12, 8, 8)"]),
         (["--data.train-split", "trian"], ["has no split 'trian'", "Did you mean 'train'?"]),
         (["--data.path", "nan.h5"], ["nan.h5:/train/a holds 2 non-finite values, first at [1, 0, 3].", "--data.nonfinite drop"]),
-        (["--data.batch-size", "13"], ["split 'train' has 12 samples, fewer than batch size 13", "data.batch_size"]),
+        (["--data.batch-size", "13"], ["split 'train' has 12 samples, fewer than batch size 13", "Lower --data.batch-size to 12"]),
         (
             ["--model.n-modes", "12"],
             ["n_modes=(12, 12) needs a training grid of at least", "smooth.h5 has (8, 8)", "--model.n-modes 8,8"],

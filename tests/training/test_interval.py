@@ -1,12 +1,12 @@
 import equinox as eqx
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from neuralop_jax.data import DeviceData, Sample, batch_indices, grain_batches
-from neuralop_jax.models import FNO
+from neuralop_jax.data import DeviceData, HDF5Dataset, batch_indices, grain_batches
 from neuralop_jax.training import DeviceInterval, StreamInterval, TrainState, make_step, supervised
 
 DATA, NOISE = jax.random.key(3), jax.random.key(4)
@@ -16,19 +16,12 @@ def mse(prediction, target):
     return jnp.mean((prediction - target) ** 2)
 
 
-class Numbers:
-    """Sample i is the field that is i everywhere."""
-
-    split, fingerprint = "train", "numbers"
-
-    def __init__(self, count):
-        self.count = count
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, index):
-        return Sample({"u": np.full((1, 8), float(index))}, np.full((1, 8), float(index)))
+@pytest.fixture
+def numbers(tmp_path):
+    """A split of ten samples; sample i is the field that is i everywhere."""
+    with h5py.File(tmp_path / "numbers.h5", "w") as file:
+        file["u"] = np.broadcast_to(np.arange(10.0)[:, None], (10, 8))
+    return HDF5Dataset(tmp_path / "numbers.h5", "train", "u", "u")
 
 
 def device_data(count):
@@ -50,42 +43,61 @@ def summing(model, sample, key):
     return -model(sample.inputs["u"]).mean()
 
 
+class TwoLayers(eqx.Module):
+    """v = W tanh(V u) over the points."""
+
+    inner: jax.Array
+    outer: jax.Array
+
+    def __call__(self, u, *, key=None):
+        return jnp.tanh(u @ self.inner) @ self.outer
+
+
 @pytest.fixture
 def start(getkey):
-    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=getkey())
-    return lambda: jax.tree.map(
-        lambda x: jnp.copy(x) if eqx.is_array(x) else x, TrainState.create(model, optax.adam(1e-2), averaged=True)
-    )
+    keys = getkey(), getkey()
+
+    def start():
+        model = TwoLayers(*(jax.random.normal(key, (8, 8)) / 8 for key in keys))
+        return TrainState.create(model, optax.adam(1e-2), averaged=True)
+
+    return start
 
 
-def fno_interval(**options):
+def copy(state):
+    return jax.tree.map(jnp.copy, state)
+
+
+def two_layers(**options):
     step = make_step(supervised(mse), optax.adam(1e-2), ema=0.9, micro_batch=2)
     return DeviceInterval(step, device_data(10), 4, DATA, NOISE, **options)
 
 
 def test_one_interval_equals_many(start):
-    """The scan of six steps, two scans of three, and a loop over single steps agree to the bit."""
-    wanted, history = fno_interval()(start(), 6)
-    interval, state, losses = fno_interval(), start(), []
+    """One scan over six steps and scans over three, two and one step agree."""
+    wanted, history = two_layers()(start(), 6)
+    interval, state, losses = two_layers(), start(), []
     for length in (3, 2, 1):
         state, part = interval(state, length)
         losses.extend(part["loss"])
     np.testing.assert_allclose(losses, history["loss"], rtol=1e-12)
     assert state.step == wanted.step == 6 and history["loss"].shape == (6,)
-    for a, b in zip(jax.tree.leaves(eqx.filter(state, eqx.is_array)), jax.tree.leaves(eqx.filter(wanted, eqx.is_array)), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(eqx.filter(state, eqx.is_array)), jax.tree.leaves(eqx.filter(wanted, eqx.is_array)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
 def test_the_same_interval_program_repeats_itself_to_the_bit(start):
-    first, history = fno_interval()(start(), 3)
-    again, repeated = fno_interval()(start(), 3)
+    first, history = two_layers()(start(), 3)
+    again, repeated = two_layers()(start(), 3)
     assert history["loss"].tolist() == repeated["loss"].tolist()
     assert eqx.tree_equal(first, again)
 
 
 def test_the_given_state_is_used_up(start):
     state = start()
-    fno_interval()(state, 1)
+    two_layers()(state, 1)
     assert state.step.is_deleted()
 
 
@@ -117,17 +129,19 @@ def test_accumulated_batches_equal_one_big_batch():
 
 def test_the_first_step_that_is_not_finite_is_told_and_holds_the_rest():
     step = make_step(lambda model, sample, key: jnp.log(5.0 - model.total) + summing(model, sample, key), optax.sgd(1.0))
-    state, history = DeviceInterval(step, device_data(10), 3, DATA, NOISE)(TrainState.create(Seen(jnp.array(0.0)), optax.sgd(1.0)), 8)
+    state, history = DeviceInterval(step, device_data(10), 3, DATA, NOISE)(
+        TrainState.create(Seen(jnp.array(0.0)), optax.sgd(1.0)), 8
+    )
     first = int(np.argmin(history["finite"]))
     assert 0 < first == state.step and not history["finite"][first:].any() and np.isfinite(state.model.total)
 
 
-def test_a_stream_takes_the_same_steps(start):
+def test_a_stream_takes_the_same_steps(start, numbers):
     """Batches from Grain through the same step: what the loop over its batches gives by hand."""
     step = make_step(supervised(mse), optax.adam(1e-2), ema=0.9, micro_batch=2)
-    interval = StreamInterval(step, grain_batches(Numbers(10), 4, seed=1), NOISE)
+    interval = StreamInterval(step, grain_batches(numbers, 4, seed=1), NOISE)
     state, history = interval(start(), 4)
-    by_hand, batches, losses = start(), grain_batches(Numbers(10), 4, seed=1), []
+    by_hand, batches, losses = start(), grain_batches(numbers, 4, seed=1), []
     for number in range(4):
         batch = jax.tree.map(jnp.asarray, next(batches))
         by_hand, metrics = jax.jit(step)(by_hand, batch, jax.random.fold_in(NOISE, number))
@@ -136,13 +150,13 @@ def test_a_stream_takes_the_same_steps(start):
     assert state.step == 4 and history["finite"].all()
 
 
-def test_a_stream_goes_on_where_it_was(start):
+def test_a_stream_goes_on_where_it_was(start, numbers):
     step = make_step(supervised(mse), optax.adam(1e-2), ema=0.9)
-    whole = StreamInterval(step, grain_batches(Numbers(10), 2, seed=1), NOISE, accumulate=2)
+    whole = StreamInterval(step, grain_batches(numbers, 2, seed=1), NOISE, accumulate=2)
     state, _ = whole(start(), 3)
-    middle, position = jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, state), whole.position()
+    middle, position = copy(state), whole.position()
     _, wanted = whole(state, 3)
-    resumed = StreamInterval(step, grain_batches(Numbers(10), 2, seed=1), NOISE, accumulate=2)
+    resumed = StreamInterval(step, grain_batches(numbers, 2, seed=1), NOISE, accumulate=2)
     resumed.resume_at(position)
     _, found = resumed(middle, 3)
     assert found["loss"].tolist() == wanted["loss"].tolist()

@@ -31,13 +31,13 @@ def batch_of(getkey, size=6, points=8):
 
 @pytest.fixture
 def operator(getkey):
-    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=5, depth=2, key=getkey())
+    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=3, depth=1, key=getkey())
     return Normalized(model, GaussianNormalizer([0.3], [2.0]), GaussianNormalizer([1.0], [0.5]))
 
 
-@pytest.mark.parametrize("micro_batch", [1, 2, 4, 5, 6])
+@pytest.mark.parametrize("micro_batch", [1, 4])
 def test_micro_batches_give_the_gradient_of_the_whole_batch(getkey, operator, micro_batch):
-    batch, optimizer = batch_of(getkey), optax.sgd(1.0)
+    batch, optimizer = batch_of(getkey), optax.sgd(1.0)  # six samples: portions of 1 and of 3, the largest divisor up to 4
     state, key = TrainState.create(operator, optimizer), getkey()
     wanted, metrics = jax.jit(make_step(supervised(mse), optimizer))(state, batch, key)
     found, others = jax.jit(make_step(supervised(mse), optimizer, micro_batch=micro_batch))(state, batch, key)
@@ -90,10 +90,10 @@ def test_average_in_single_precision_starts_at_the_first_weights():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_step_that_is_not_finite_changes_nothing(getkey, operator, bad):
+def test_a_step_that_is_not_finite_changes_nothing(getkey, bad):
     optimizer, batch = optax.adam(1e-2), batch_of(getkey)
     step = jax.jit(make_step(supervised(mse), optimizer, ema=0.9, micro_batch=2))
-    state, metrics = step(TrainState.create(operator, optimizer, averaged=True), batch, getkey())
+    state, metrics = step(TrainState.create(Scale(jnp.array(0.7)), optimizer, averaged=True), batch, getkey())
     assert metrics["finite"]
     after, metrics = step(state, batch._replace(target=batch.target.at[3, 0, 2].set(bad)), getkey())
     assert not metrics["finite"] and not np.isfinite(metrics["loss"])
@@ -123,7 +123,9 @@ def test_augmentation_is_drawn_anew_for_every_sample_and_key(getkey):
 
 def test_statistics_over_the_mapped_batch(getkey):
     """A loss may look at the whole batch through the axis `"batch"`."""
-    spread = lambda model, sample, key: (model(sample.inputs["u"]).mean() - jax.lax.pmean(model(sample.inputs["u"]).mean(), "batch")) ** 2
+    spread = lambda model, sample, key: (
+        (model(sample.inputs["u"]).mean() - jax.lax.pmean(model(sample.inputs["u"]).mean(), "batch")) ** 2
+    )
     optimizer, batch = optax.sgd(0.0), batch_of(getkey)
     _, metrics = make_step(spread, optimizer)(TrainState.create(Scale(jnp.array(1.0)), optimizer), batch, getkey())
     np.testing.assert_allclose(metrics["loss"], np.var(np.asarray(batch.inputs["u"]).mean((1, 2))), rtol=1e-12)

@@ -1,0 +1,9 @@
+"""Losses of one sample, and of whole rollouts."""
+
+from neuralop_jax.losses._rollout import rollout_loss as rollout_loss
+from neuralop_jax.losses._supervised import (
+    LOSSES as LOSSES,
+    mse as mse,
+    relative_h1 as relative_h1,
+    relative_l2 as relative_l2,
+)
