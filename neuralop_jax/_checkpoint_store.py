@@ -77,7 +77,7 @@ class CheckpointStore:
             todelete_subdir=None if read_only else _TRASH,  # a step leaves by one rename: none is ever half deleted
             cleanup_tmp_directories=not read_only,
             enable_async_checkpointing=False,
-            read_only=read_only,
+            create=not read_only,
         )
         try:
             if not read_only:
@@ -143,7 +143,7 @@ class CheckpointStore:
         **Raises:** `CheckpointError` if there is no step left.
         """
         steps = self.steps()[::-1]
-        for step, before in zip(steps, [*steps[1:], None], strict=True):
+        for step, before in zip(steps, [*steps[1:], None], strict=False):
             try:
                 return use(step)
             except DamagedCheckpoint as error:

@@ -5,6 +5,9 @@ from jaxtyping import Array, Float, Inexact, Key
 Field = Inexact[Array, "channels *space"]
 """One sample on a grid: channels first, one to four space axes, real or complex."""
 
+OutputField = Inexact[Array, "out_channels *out_space"]
+"""What an operator returns for a `Field`: its own channels, usually on the same grid."""
+
 RealField = Float[Array, "channels *space"]
 """One real sample on a grid."""
 

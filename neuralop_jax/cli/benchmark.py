@@ -50,9 +50,7 @@ def benchmark(
     here = machine()
     on_gpu = here["platform"] == "gpu"
     if (here["load"] or 0) > here["cores"] / 2:
-        say(
-            f"Other programs are running (load {here['load']} on {here['cores']} cores): times and even ratios will be off."
-        )
+        say(f"Other programs are running (load {here['load']} on {here['cores']} cores): times and even ratios will be off.")
     cases = (*_benchmark_fno.CASES, *((_benchmark_fno.GPU_CASE,) if on_gpu else ()))
     said = {
         "device": here["device"],

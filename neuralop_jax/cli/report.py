@@ -16,6 +16,6 @@ def report(run: Positional[Path]) -> None:
     """
     read_config(run)
 
-    from neuralop_jax.viz import write_report
+    from neuralop_jax.cli._report import write_report
 
     say(f"Report: {write_report(run)}")

@@ -119,7 +119,7 @@ def _summary(run: Path, results: Mapping[str, Any]) -> int:
     say(f"{results['parameters']:,} parameters, {results['steps']:,} steps in {results['train_seconds']:.1f} s.")
     say(f"Run: {run}")
     try:
-        from neuralop_jax.viz import write_report
+        from neuralop_jax.cli._report import write_report
 
         say(f"Report: {write_report(run)}")
     except Exception as error:  # the trained run is whole, whatever becomes of its pictures

@@ -1,57 +1,132 @@
 """The errors of an operator over a dataset, on whatever grid that has."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import metrics
-from neuralop_jax.data import HDF5Dataset
+from neuralop_jax.data import Sample
+from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, apply_batched
 
 METRICS: dict[str, Callable[..., Any]] = {
     "relative_l2": metrics.relative_l2,
     "relative_h1": metrics.relative_h1,
+    "normalized_rmse": metrics.normalized_rmse,
     "max_error": metrics.max_error,
 }
+"""The metrics of every evaluation."""
 
 
-def sample_errors(model: AbstractOperator, dataset: HDF5Dataset, *, batch_size: int = 20) -> dict[str, np.ndarray]:
-    """Every metric of every sample, the mean over channels, `(samples,)` in float64.
+class Evaluable(Protocol):
+    """What an evaluation needs of a dataset: its grid, its length, and single samples in physical units."""
 
-    The last batch is filled up with its first sample, so that one compilation serves all.
+    @property
+    def grid(self) -> Grid: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+def sample_errors(
+    model: AbstractOperator, data: Evaluable | Sample, *, grid: Grid | None = None, batch_size: int = 20
+) -> dict[str, np.ndarray]:
+    """The errors of every sample of a dataset, all channels together.
+
+    **Arguments:** as in `evaluate`.
+
+    **Returns:** for each of `METRICS` an array `(samples,)` in float64.
     """
-    arrays, static = eqx.partition(model, eqx.is_array)
-    whole = dataset.read_all()
-    inputs, targets = np.asarray(whole.inputs["u"]), np.asarray(whole.target)
-
-    @jax.jit
-    def compare(arrays, u, target):
-        prediction = apply_batched(eqx.combine(arrays, static), u)
-        return {name: jax.vmap(lambda a, b, f=f: f(a, b, dataset.grid))(prediction, target) for name, f in METRICS.items()}
-
-    size, found = min(batch_size, len(dataset)), []
-    for start in range(0, len(dataset), size):
-        chosen = np.arange(start, start + size)
-        chosen[chosen >= len(dataset)] = start
-        values = compare(arrays, inputs[chosen], targets[chosen])
-        count = min(size, len(dataset) - start)
-        found.append({name: np.asarray(v, np.float64)[:count].mean(axis=1) for name, v in values.items()})
-    return {name: np.concatenate([part[name] for part in found]) for name in METRICS}
+    return {name: joint for name, (joint, _) in _measure(model, data, grid, batch_size).items()}
 
 
-def evaluate(model: AbstractOperator, dataset: HDF5Dataset, *, batch_size: int = 20) -> dict[str, Any]:
-    """Mean errors of an operator in physical units over a split, at the split's resolution.
+def evaluate(
+    model: AbstractOperator, data: Evaluable | Sample, *, grid: Grid | None = None, batch_size: int = 20
+) -> dict[str, Any]:
+    r"""The mean errors of an operator over a dataset, in physical units and at the resolution of the dataset.
 
-    **Returns:** JSON types: the mean of each metric (`relative_l2`, `relative_h1`, `max_error`), `spread` with their standard
-    deviations over the samples, `count`, and `grid`.
+    A norm of a sample is taken over all its channels together, as in the losses of the same names, and then averaged over the
+    samples in float64. One program is compiled for each operator and grid, however many samples there are and however often
+    they are evaluated.
+
+    **Arguments:**
+
+    - `model`: an operator in physical units, for instance `checkpoint.load(run)`.
+    - `data`: a dataset such as `data.HDF5Dataset`, of which one batch at a time is read; or arrays as one `data.Sample`, each
+        with a leading axis over the samples.
+    - `grid`: the grid of `data` given as arrays; without one the unit box, not periodic. A dataset has its own.
+    - `batch_size`: samples that are computed at once.
+
+    **Returns:** JSON types: the mean of `relative_l2`, `relative_h1`, `normalized_rmse` and `max_error`; `spread`, the standard
+    deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several; `count`,
+    the number of samples; `grid`, the points per axis.
+
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        from neuralop_jax.data import Sample
+        from neuralop_jax.evaluation import evaluate
+        from neuralop_jax.models import FNO
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        u = jnp.ones((3, 1, 16))
+        errors = evaluate(model, Sample({"u": u}, jax.vmap(model)(u)))
+        assert errors["relative_l2"] < 1e-5 and errors["count"] == 3
+        ```
     """
-    errors = sample_errors(model, dataset, batch_size=batch_size)
+    measured = _measure(model, data, grid, batch_size)
+    channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
-        **{name: float(np.mean(values)) for name, values in errors.items()},
-        "spread": {name: float(np.std(values)) for name, values in errors.items()},
-        "count": len(dataset),
-        "grid": list(dataset.grid.shape),
+        **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
+        "spread": {name: float(np.std(joint)) for name, (joint, _) in measured.items()},
+        **({"channels": channels} if channels else {}),
+        "count": _length(data),
+        "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }
+
+
+def _measure(
+    model: AbstractOperator, data: Evaluable | Sample, grid: Grid | None, batch_size: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of each metric the values of the samples, `(samples,)`, and of their channels, `(samples, channels)`, in float64."""
+    grid = grid if isinstance(data, Sample) else data.grid
+    size = min(batch_size, _length(data))
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in METRICS}
+    for count, inputs, targets in _batches(data, size):
+        for name, (joint, each) in _compare(model, inputs, targets, grid).items():
+            found[name].append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
+    return {name: tuple(map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
+
+
+@eqx.filter_jit
+def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Grid | None) -> dict[str, Any]:
+    """Every metric of a batch: of all channels together, `(batch, 1)`, and of each, `(batch, channels)`."""
+    prediction = apply_batched(model, u)
+    apply = lambda f, joint: jax.vmap(lambda a, b: f(a, b, grid, joint=joint))(prediction, target)
+    return {name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}
+
+
+def _batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
+    """Batches of equal size with the number of samples that count; the last one is filled up with its first sample."""
+    for start in range(0, _length(data), size):
+        indices = list(range(start, min(start + size, _length(data))))
+        u, target = _take(data, indices + [start] * (size - len(indices)))
+        yield len(indices), jnp.asarray(u), jnp.asarray(target)
+
+
+def _take(data: Evaluable | Sample, indices: Sequence[int]) -> tuple[Any, Any]:
+    if isinstance(data, Sample):
+        return np.asarray(data.inputs["u"])[np.asarray(indices)], np.asarray(data.target)[np.asarray(indices)]
+    samples = {index: data[index] for index in set(indices)}
+    return tuple(np.stack(values) for values in zip(*((samples[i].inputs["u"], samples[i].target) for i in indices), strict=True))
+
+
+def _length(data: Evaluable | Sample) -> int:
+    return len(data.target) if isinstance(data, Sample) else len(data)

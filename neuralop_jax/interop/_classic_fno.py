@@ -33,7 +33,7 @@ class LiFNO(eqx.Module):
     num_modes: int = eqx.field(static=True)
     padding: tuple[int, int] = eqx.field(static=True)
 
-    def __call__(self, x: Float[Array, "batch x y channels"]) -> Float[Array, "batch x y out"]:
+    def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "batch x y out"]:
         """The output of the original for a batch of inputs.
 
         **Raises:** `ModelInputError` for another layout, or on a grid so coarse that the original fails.

@@ -191,10 +191,10 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         else (*stored[:-1], max(2 * (stored[-1] - 1), config["n_modes"][-1])),
         "width": config["hidden_channels"],
         "depth": config["n_layers"],
-        "lifting_ratio": config["lifting_channel_ratio"],
-        "projection_ratio": config["projection_channel_ratio"],
+        "lifting_ratio": float(config["lifting_channel_ratio"]),
+        "projection_ratio": float(config["projection_channel_ratio"]),
         "channel_mlp": config["use_channel_mlp"],
-        "channel_mlp_expansion": config["channel_mlp_expansion"],
+        "channel_mlp_expansion": float(config["channel_mlp_expansion"]),
         "bypass": _BYPASSES[_lower(config["fno_skip"])],
         "channel_mlp_bypass": _BYPASSES[_lower(config["channel_mlp_skip"])],
         "activation": getattr(config["non_linearity"], "__name__", config["non_linearity"]),
@@ -203,7 +203,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "stabilizer": config["stabilizer"],
         "separable": config["separable"],
         "repeat_activation": not config["use_channel_mlp"],
-        "padding": tuple(fractions) if sum(fractions) > 0 else None,
+        "padding": tuple(map(float, fractions)) if sum(fractions) > 0 else None,
         "coordinates": config["positional_embedding"] == "grid",
     }
 
@@ -286,7 +286,7 @@ def _lower(name: str | None) -> str | None:
     return name.lower() if isinstance(name, str) else name
 
 
-def _flat(factors: Any) -> list[float]:
+def _flat(factors: Any) -> list[int | float]:
     if isinstance(factors, list):
         return [number for factor in factors for number in _flat(factor)]
     return [] if factors is None else [factors]

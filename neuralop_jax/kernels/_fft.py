@@ -95,7 +95,7 @@ def derivative(
     if points % 2 == 0 and order % 2 == 1:
         symbol[-1] = 0
     spectrum = jnp.fft.rfft(u.astype(compute_type(dtype)), axis=axis)
-    symbol = jnp.asarray(symbol, spectrum.dtype).reshape(-1, *(1,) * (u.ndim - 1 - axis))
+    symbol = jnp.expand_dims(jnp.asarray(symbol, spectrum.dtype), _others(u.ndim, axis))
     return jnp.fft.irfft(spectrum * symbol, n=points, axis=axis).astype(dtype)
 
 
@@ -134,13 +134,17 @@ def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inex
         if min(points, target) % 2 == 0:
             scale[-1] = 0.5 if points < target else 2.0
         kept = spectrum[_along(axis, slice(0, columns))]
-        kept = kept * jnp.asarray(scale, spectrum.real.dtype).reshape(-1, *(1,) * (u.ndim - 1 - axis))
+        kept = kept * jnp.expand_dims(jnp.asarray(scale, spectrum.real.dtype), _others(u.ndim, axis))
         u = jnp.fft.irfft(kept, n=target, axis=axis, norm="forward")
     return u.astype(dtype)
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, part)
+
+
+def _others(ndim: int, axis: int) -> tuple[int, ...]:
+    return tuple(i for i in range(ndim) if i != axis)
 
 
 def _apply_to_parts(function, u):

@@ -1,9 +1,10 @@
-"""Losses of one sample, and of whole rollouts."""
+"""Training losses: of one sample, of a batch, and of whole rollouts."""
 
-from neuralop_jax.losses._rollout import rollout_loss as rollout_loss
+from neuralop_jax.losses._rollout import rollout_loss as rollout_loss, trajectory_loss as trajectory_loss
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,
     mse as mse,
+    per_sample as per_sample,
     relative_h1 as relative_h1,
     relative_l2 as relative_l2,
 )

@@ -1,52 +1,90 @@
 """Losses that compare the prediction for one sample with its target."""
 
 from collections.abc import Callable
+from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float
+
+from neuralop_jax import metrics
+from neuralop_jax._typing import Field, PRNGKey
+from neuralop_jax.grids import Grid
 
 
-def relative_l2(prediction: Inexact[Array, "channels *space"], target: Inexact[Array, "channels *space"]) -> Float[Array, ""]:
-    r"""$\lVert e\rVert_2/\lVert y\rVert_2$ of the error $e$ against the target $y$ over all channels and points.
+def relative_l2(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+    r"""$\lVert e\rVert_2/\lVert y\rVert_2$ of the error $e$ against the target $y$, over all channels and points together.
 
-    The gradient is finite where the error or the target vanishes: norms below the smallest normal number count as that.
+    The gradient is finite everywhere: it is zero where the error vanishes, and a target that vanishes everywhere has the root
+    mean square of the error in place of the relative one.
+
+    **Arguments:**
+
+    - `prediction`, `target`: `(channels, *space)`, real or complex.
+    - `grid`: does not matter.
 
     **Source:** Li et al. 2021, arXiv:2010.08895, section 5.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.losses import relative_l2
+
+        target = jnp.ones((1, 8))
+        assert jnp.allclose(relative_l2(0.5 * target, target), 0.5)
+        ```
     """
-    return _norm(prediction - target) / _norm(target)
+    return metrics.relative_l2(prediction, target, grid, joint=True)[0]
 
 
-def relative_h1(prediction: Inexact[Array, "channels *space"], target: Inexact[Array, "channels *space"]) -> Float[Array, ""]:
-    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$ on the unit box.
+def relative_h1(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$ over all channels together.
 
-    The gradient is taken by central differences inside and one-sided ones at the ends, second order both, with spacing $1/N$.
+    Derivatives, arguments and the rule for a vanishing target are those of `metrics.relative_h1`: without a `grid`, differences
+    of second order on the unit box.
     """
-    return _norm(_with_gradient(prediction - target)) / _norm(_with_gradient(target))
+    return metrics.relative_h1(prediction, target, grid, joint=True)[0]
 
 
-def mse(prediction: Inexact[Array, "channels *space"], target: Inexact[Array, "channels *space"]) -> Float[Array, ""]:
-    r"""The mean of $\lvert e\rvert^2$ over channels and points."""
-    return jnp.mean(jnp.abs(prediction - target) ** 2)
+def mse(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+    r"""The mean of $\lvert e\rvert^2$ over channels and points, in the square of the target's unit; `grid` does not matter."""
+    return metrics.mse(prediction, target, grid, joint=True)[0]
 
 
-LOSSES: dict[str, Callable[[Array, Array], Array]] = {"relative_l2": relative_l2, "relative_h1": relative_h1, "mse": mse}
-"""Every loss that a configuration can name."""
+LOSSES: dict[str, Callable[..., Array]] = {"relative_l2": relative_l2, "relative_h1": relative_h1, "mse": mse}
+"""Every loss of a sample that a configuration can name."""
 
 
-def _norm(u: Array) -> Array:
-    square = jnp.sum(u.real**2 + u.imag**2) if jnp.iscomplexobj(u) else jnp.sum(u**2)
-    return jnp.sqrt(jnp.maximum(square, jnp.finfo(square.dtype).tiny))
+def per_sample(compare: Callable[[Array, Array], Array]) -> Callable[..., tuple[Array, dict[str, Array]]]:
+    """The mean of a loss over a batch, as a function of the model: `loss(model, batch, key) -> (scalar, metrics)`.
 
+    **Arguments:**
 
-def _with_gradient(u: Array) -> Array:
-    parts = [u] + [_difference(u, axis) for axis in range(1, u.ndim) if u.shape[axis] > 2]
-    return jnp.stack(parts)
+    - `compare`: `compare(prediction, target)` of one sample, such as `relative_l2`.
 
+    **Returns:** a function of an operator, a `data.Sample` whose arrays have a leading axis, and a key that is split over the
+    samples (or `None`). Its metrics are `{"loss": (batch,)}`, the loss of each sample.
 
-def _difference(u: Array, axis: int) -> Array:
-    u = jnp.moveaxis(u, axis, -1)
-    inner = (u[..., 2:] - u[..., :-2]) / 2
-    first = (-3 * u[..., :1] + 4 * u[..., 1:2] - u[..., 2:3]) / 2
-    last = (3 * u[..., -1:] - 4 * u[..., -2:-1] + u[..., -3:-2]) / 2
-    slope = jnp.concatenate([first, inner, last], -1) * u.shape[-1]
-    return jnp.moveaxis(slope, -1, axis)
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        from neuralop_jax import losses
+        from neuralop_jax.data import Sample
+
+        loss = losses.per_sample(losses.relative_l2)
+        batch = Sample({"u": jnp.ones((3, 1, 8))}, jnp.ones((3, 1, 8)))
+        value, metrics = loss(lambda u, key: 0.5 * u, batch, jax.random.key(0))
+        assert abs(value - 0.5) < 1e-6 and metrics["loss"].shape == (3,)
+        ```
+    """
+
+    def loss(model: Callable[..., Array], batch: Any, key: PRNGKey | None) -> tuple[Array, dict[str, Array]]:
+        keys = None if key is None else jax.random.split(key, len(batch.target))
+        one = lambda inputs, target, key: compare(model(**inputs, key=key), target)
+        values = jax.vmap(one, in_axes=(0, 0, None if key is None else 0))(batch.inputs, jnp.asarray(batch.target), keys)
+        return jnp.mean(values), {"loss": values}
+
+    return loss

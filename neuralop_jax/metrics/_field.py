@@ -1,61 +1,125 @@
-"""Errors of a predicted field against its target, channel by channel."""
+"""Errors of a predicted field against its target, channel by channel or of all channels together."""
+
+import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
+from neuralop_jax._typing import Field
 from neuralop_jax.grids import Grid
 from neuralop_jax.kernels import derivative
 
 
-def relative_l2(
-    prediction: Float[Array, "channels *space"], target: Float[Array, "channels *space"], grid: Grid | None = None
-) -> Float[Array, " channels"]:
-    r"""$\lVert e_c\rVert_2/\lVert y_c\rVert_2$ of each channel; the grid does not matter."""
-    return jnp.sqrt(_sum(prediction - target) / _sum(target))
-
-
-def relative_h1(
-    prediction: Float[Array, "channels *space"], target: Float[Array, "channels *space"], grid: Grid | None = None
-) -> Float[Array, " channels"]:
-    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$ of each channel.
-
-    Spectral derivatives on periodic axes; elsewhere central differences with one-sided ones of second order at the ends.
+def relative_l2(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+    r"""$\lVert e\rVert_2/\lVert y\rVert_2$ of the error $e$ against the target $y$, over the points of the sample.
 
     **Arguments:**
 
-    - `prediction`, `target`: `(channels, *space)`.
-    - `grid`: extent and boundary; without one the unit box, not periodic, without its right ends.
+    - `prediction`, `target`: `(channels, *space)`, real or complex, in the same unit.
+    - `grid`: does not matter, as all points of a uniform grid have the same weight.
+    - `joint`: one norm over all channels together, as for a trajectory whose frames are channels, instead of one for each.
+
+    **Returns:** `(channels,)`, or `(1,)` if `joint`. Where the target vanishes everywhere no error is relative to it: there it
+    is the root mean square of the error. The gradient is finite everywhere, and zero where the error vanishes. The unit may be
+    as large or small as the number type holds.
+
+    **Source:** Li et al. 2021, arXiv:2010.08895, section 5, with `joint`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.metrics import relative_l2
+
+        target = jnp.ones((2, 8, 8))
+        assert jnp.allclose(relative_l2(1.1 * target, target), 0.1, atol=1e-6)
+        ```
+    """
+    return _relative(lambda u: u, prediction - target, target, joint)
+
+
+def relative_h1(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$, which weighs fine scales.
+
+    Derivatives are spectral on a periodic axis. On any other they are central differences, with one-sided ones at the two ends,
+    all of second order (of first order on two points; zero on one).
+
+    **Arguments:** as in `relative_l2`, but for
+
+    - `grid`: its spacing, boundaries and unit of length; without one the unit box, not periodic, with spacing $1/N$. The norm
+        depends on the unit of length, as it adds $u^2$ and $(\partial u/\partial x)^2$.
+
+    **Returns:** as in `relative_l2`.
     """
     grid = grid or Grid(prediction.shape[1:], endpoint=(False,) * (prediction.ndim - 1))
-    square = lambda u: _sum(u) + sum(_sum(_slope(u, axis, grid)) for axis in range(grid.num_dims))
-    return jnp.sqrt(square(prediction - target) / square(target))
-
-
-def max_error(
-    prediction: Float[Array, "channels *space"], target: Float[Array, "channels *space"], grid: Grid | None = None
-) -> Float[Array, " channels"]:
-    r"""$\max_x \lvert e_c(x)\rvert$ of each channel, in the unit of the field."""
-    return jnp.max(jnp.abs(prediction - target), axis=tuple(range(1, target.ndim)))
+    parts = lambda u: jnp.stack([u] + [_slope(u, axis, grid) for axis in range(grid.num_dims)], axis=1)
+    return _relative(parts, prediction - target, target, joint)
 
 
 def normalized_rmse(
-    prediction: Float[Array, "channels *space"], target: Float[Array, "channels *space"], grid: Grid | None = None
+    prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False
 ) -> Float[Array, " channels"]:
-    r"""Root mean square error over the standard deviation of the target in space, of each channel."""
-    centered = target - jnp.mean(target, axis=tuple(range(1, target.ndim)), keepdims=True)
-    return jnp.sqrt(_sum(prediction - target) / _sum(centered))
+    r"""$\lVert e\rVert_2/\lVert y - \bar y\rVert_2$: the root mean square error over the standard deviation of the target in space.
+
+    To predict the mean of each channel gives 1. Arguments and result are those of `relative_l2`; The Well calls it VRMSE.
+
+    **Source:** Ohana et al. 2024, arXiv:2412.00568.
+    """
+    centered = target - jnp.mean(target, axis=_space(target), keepdims=True)
+    return _relative(lambda u: u, prediction - target, centered, joint)
 
 
-def _sum(u: Array) -> Array:
-    return jnp.sum(u**2, axis=tuple(range(1, u.ndim)))
+def max_error(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+    r"""$\max_x \lvert e(x)\rvert$ over the points, in the unit of the field; arguments as in `relative_l2`."""
+    largest = jnp.max(jnp.abs(prediction - target), axis=_space(target))
+    return jnp.max(largest, keepdims=True) if joint else largest
 
 
-def _slope(u: Array, axis: int, grid: Grid) -> Array:
+def mse(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+    r"""The mean of $\lvert e\rvert^2$ over the points, in the square of the field's unit; arguments as in `relative_l2`."""
+    error = prediction - target
+    mean = jnp.mean(_square(error), axis=_space(error))
+    return jnp.mean(mean, keepdims=True) if joint else mean
+
+
+def _relative(parts: Callable[[Array], Array], error: Array, target: Array, joint: bool) -> Float[Array, " channels"]:
+    """The norm of `parts(error)` over that of `parts(target)`; `parts` is linear and keeps the channels first."""
+    scale = _scale(target, joint)
+    square, whole = (jnp.sum(_square(v), axis=_space(v)) for v in (parts(error / scale), parts(target / scale)))
+    count = math.prod(target.shape[1:])
+    if joint:
+        square, whole, count = jnp.sum(square, keepdims=True), jnp.sum(whole, keepdims=True), count * target.shape[0]
+    ratio = square / jnp.where(whole > 0, whole, count)
+    return jnp.where(ratio > 0, jnp.sqrt(jnp.where(ratio > 0, ratio, 1)), 0 * ratio)
+
+
+def _scale(target: Array, joint: bool) -> Float[Array, "..."]:
+    """The largest magnitude of the target, by which squares neither overflow nor vanish; 1 where there is none."""
+    largest = jnp.max(jnp.abs(target), axis=None if joint else _space(target), keepdims=True)
+    return jnp.where(largest > 0, largest, 1)
+
+
+def _square(u: Array) -> Float[Array, "..."]:
+    return u.real**2 + u.imag**2 if jnp.iscomplexobj(u) else u**2
+
+
+def _space(u: Array) -> tuple[int, ...]:
+    return tuple(range(1, u.ndim))
+
+
+def _slope(u: Inexact[Array, "channels *space"], axis: int, grid: Grid) -> Inexact[Array, "channels *space"]:
+    """The derivative along a space axis of the grid."""
     if grid.boundary[axis] == "periodic":
         left, right = grid.extent[axis]
         return derivative(u, axis, extent=right - left)
     u = jnp.moveaxis(u, axis + 1, -1)
-    first = -1.5 * u[..., :1] + 2 * u[..., 1:2] - 0.5 * u[..., 2:3]
-    last = 1.5 * u[..., -1:] - 2 * u[..., -2:-1] + 0.5 * u[..., -3:-2]
-    inner = (u[..., 2:] - u[..., :-2]) / 2
-    return jnp.moveaxis(jnp.concatenate([first, inner, last], -1), -1, axis + 1) / grid.spacing[axis]
+    if u.shape[-1] == 1:
+        slope = 0 * u
+    elif u.shape[-1] == 2:
+        slope = jnp.broadcast_to(u[..., 1:] - u[..., :1], u.shape)
+    else:
+        first = -1.5 * u[..., :1] + 2 * u[..., 1:2] - 0.5 * u[..., 2:3]
+        last = 1.5 * u[..., -1:] - 2 * u[..., -2:-1] + 0.5 * u[..., -3:-2]
+        slope = jnp.concatenate([first, (u[..., 2:] - u[..., :-2]) / 2, last], -1)
+    return jnp.moveaxis(slope, -1, axis + 1) / grid.spacing[axis]

@@ -1,31 +1,85 @@
-"""How the energy of a field is distributed over wavenumbers."""
+"""How the energy of a field, and the error of a prediction, are distributed over wavenumbers."""
 
+import math
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from neuralop_jax._typing import RealField
 from neuralop_jax.grids import Grid
 
 
-def energy_spectrum(u: Float[Array, "channels *space"], grid: Grid | None = None) -> Float[Array, "channels bins"]:
-    r"""$E_k = \sum_{k \le |\kappa| + 1/2 < k+1} |\hat u_\kappa|^2$ per channel: the mean square of `u` by integer wavenumber.
+def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "channels bins"]:
+    r"""$E_k = \sum_{k - 1/2 \le |\kappa| < k + 1/2} |\hat u_\kappa|^2$ of each channel: the mean of $u^2$ by wavenumber $k$.
 
-    The bins add up to the mean of $u^2$ (Parseval). On periodic axes $\hat u$ is the Fourier transform; on others that of the
-    even extension, at half-integer wavenumbers, so that the jump across the boundary does not fill the tail.
+    The bins add up to the mean of $u^2$ (Parseval). Along a periodic axis $\hat u$ is the discrete Fourier transform. Along any
+    other it is the cosine transform (DCT-II), that is the Fourier transform of the even extension, with half-integer
+    wavenumbers: the jump between the two ends of the box does not fill the tail of the spectrum, and no window is needed.
 
     **Arguments:**
 
     - `u`: one field.
-    - `grid`: only its boundaries matter; without one no axis is periodic.
+    - `grid`: its boundaries and the proportions of its box; without one a cube that is not periodic.
+
+    **Returns:** `(channels, bins)` in the square of the field's unit. $\kappa$ and so the number of the bin count waves per
+    longest side of the box, $n h$ for $n$ points of spacing $h$. Above the Nyquist wavenumber of the coarsest axis a bin covers
+    only the corners of the shell.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.metrics import energy_spectrum
+
+        grid = Grid((32,), boundary=("periodic",))
+        u = 2 * jnp.sin(2 * jnp.pi * 3 * jnp.arange(32) / 32)
+        assert jnp.allclose(energy_spectrum(u[None], grid)[0, 3], 2)
+        ```
     """
-    dims = u.ndim - 1
-    periodic = [grid is not None and kind == "periodic" for kind in (grid.boundary if grid else ("open",) * dims)]
-    axes = tuple(range(1, dims + 1))
-    for axis, wraps in zip(axes, periodic, strict=True):
-        if not wraps:
-            u = jnp.concatenate([u, jnp.flip(u, axis)], axis)
-    energy = jnp.abs(jnp.fft.fftn(u, axes=axes, norm="forward")) ** 2
-    waves = [np.fft.fftfreq(n, 1 / n) / (1 if p else 2) for n, p in zip(u.shape[1:], periodic, strict=True)]
-    radius = np.sqrt(sum(k**2 for k in np.meshgrid(*waves, indexing="ij")))
-    bins = np.floor(radius + 0.5).astype(int).ravel()
+    grid = grid or Grid(u.shape[1:], endpoint=(False,) * (u.ndim - 1))
+    wraps = [kind == "periodic" for kind in grid.boundary]
+    for axis, periodic in enumerate(wraps, start=1):
+        if not periodic:
+            u = jax.scipy.fft.dct(u, axis=axis, norm="ortho")
+    axes = tuple(axis for axis, periodic in enumerate(wraps, start=1) if periodic)
+    energy = (jnp.abs(jnp.fft.fftn(u, axes=axes, norm="ortho")) if axes else u) ** 2 / math.prod(grid.shape)
+    bins = _bins(grid).ravel()
     return jnp.zeros((u.shape[0], bins.max() + 1), energy.dtype).at[:, bins].add(energy.reshape(u.shape[0], -1))
+
+
+def band_error(
+    prediction: RealField, target: RealField, grid: Grid | None = None, *, edges: Sequence[int] = (5, 13)
+) -> Float[Array, "channels bands"]:
+    r"""The part of the relative L2 error that lies in each band of wavenumbers: $\sqrt{\sum_{k \in B} E_k(e)/\sum_k E_k(y)}$.
+
+    The squares of the bands add up to that of `relative_l2`.
+
+    **Arguments:**
+
+    - `prediction`, `target`, `grid`: as in `energy_spectrum`.
+    - `edges`: the wavenumbers, ascending, at which a band ends and the next begins. *Good values*: (5, 13), the low, middle and
+        high bands of PDEBench.
+
+    **Returns:** `(channels, len(edges) + 1)`; infinite for a channel whose target vanishes.
+
+    **Source:** Takamoto et al. 2022, arXiv:2210.07182, whose fRMSE is not divided by the target.
+    """
+    error, whole = energy_spectrum(prediction - target, grid), jnp.sum(energy_spectrum(target, grid), axis=-1, keepdims=True)
+    limits = [0, *edges, error.shape[-1]]
+    bands = [jnp.sum(error[:, low:high], axis=-1) for low, high in zip(limits[:-1], limits[1:], strict=True)]
+    return jnp.sqrt(jnp.stack(bands, axis=-1) / whole)
+
+
+def _bins(grid: Grid) -> np.ndarray:
+    """The bin of every coefficient: its wavenumber, in waves per longest side, rounded (halves up)."""
+    sides = [n * h for n, h in zip(grid.shape, grid.spacing, strict=True)]
+    square = np.zeros(grid.shape)
+    for axis, (points, side) in enumerate(zip(grid.shape, sides, strict=True)):
+        periodic = grid.boundary[axis] == "periodic"
+        waves = np.fft.fftfreq(points, 1 / points) if periodic else np.arange(points) / 2
+        square += np.expand_dims((waves * max(sides) / side) ** 2, [other for other in range(grid.num_dims) if other != axis])
+    return np.floor(np.sqrt(square) + 0.5).astype(int)

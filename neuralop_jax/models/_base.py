@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -33,7 +33,7 @@ class AbstractOperator(eqx.Module):
         y: Points | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
-    ) -> Field:
+    ) -> OutputField:
         """The output function for the input function `u`.
 
         **Arguments:**
@@ -85,8 +85,8 @@ def refuse_unused(model: AbstractOperator, *, x: Any = None, y: Any = None, p: A
             )
     if p is not None:
         raise ModelInputError(
-            f"{name} got parameters p {tuple(p.shape)} but has no layer that reads them. Use norm='adaptive' with num_parameters, "
-            "or append them to u as constant channels."
+            f"{name} got parameters p {tuple(p.shape)} but has no layer that reads them. Use norm='adaptive' with "
+            "num_parameters, or append them to u as constant channels."
         )
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
@@ -112,7 +112,7 @@ class ClassicFNO(AbstractOperator):
         y: Points | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
-    ) -> Field:
+    ) -> OutputField:
         """The output function on the grid of `u`."""
         check_input(self, u, self.num_dims)
         refuse_unused(self, x=x, y=y, p=p)

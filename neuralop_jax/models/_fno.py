@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
@@ -191,7 +191,7 @@ class FNO(AbstractOperator):
         y: Points | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
-    ) -> Field:
+    ) -> OutputField:
         """The output function on the grid of `u`, or on the grid that `output_scaling` leads to."""
         check_input(self, u, self.num_dims, complex_data=self.complex_data)
         refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)

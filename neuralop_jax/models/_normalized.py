@@ -2,7 +2,7 @@
 
 import equinox as eqx
 
-from neuralop_jax._typing import Field, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -35,6 +35,6 @@ class Normalized(AbstractOperator):
         y: Points | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
-    ) -> Field:
+    ) -> OutputField:
         """The output in physical units for an input in physical units."""
         return self.output.denormalize(self.model(self.input.normalize(u), x=x, y=y, p=p, key=key))

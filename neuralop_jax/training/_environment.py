@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ def environment() -> dict[str, Any]:
         "x64": bool(jax.config.read("jax_enable_x64")),
         "git": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain")),
-        "command": sys.argv,
+        "command": shlex.join(sys.orig_argv),
     }
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +16,7 @@ from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import TrainingDiverged
 from neuralop_jax.models import Normalized
 from neuralop_jax.training._display import ProgressDisplay, describe, plain_console
-from neuralop_jax.training._environment import environment, versions
+from neuralop_jax.training._environment import environment
 from neuralop_jax.training._interval import History
 from neuralop_jax.training._optimizers import make_schedule
 from neuralop_jax.training._run_directory import RunDirectory
@@ -77,7 +75,8 @@ def fit(
         store = stack.enter_context(CheckpointStore(run.checkpoints, keep=plan.keep))
         state, progress = restore_snapshot(store, experiment, early, warn=lambda line: (run.log(line), console.print(line))[0])
         early, compiled_before = progress.early, progress.compile_seconds
-        run.begin(config, {**environment(), "data": experiment.train.fingerprint}, progress.step)
+        surroundings = {**environment(), "data": experiment.train.fingerprint}
+        run.begin(config, surroundings, progress.step)
         display = stack.enter_context(ProgressDisplay(plan.steps, done=progress.step, console=console))
         schedule = make_schedule(config.optimizer, plan.steps)
 
@@ -119,8 +118,8 @@ def fit(
             "steps": progress.step,
             "seed": config.seed,
             "status": status,
-            "command": shlex.join(sys.orig_argv),
-            "versions": versions(),
+            "command": surroundings["command"],
+            "versions": surroundings["versions"],
         }
         run.finish(results)
         run.log(f"{status} at step {progress.step}, {progress.seconds:.1f} s of training")
@@ -143,8 +142,8 @@ def _check_finite(history: History, run: RunDirectory, experiment: Experiment, p
     run.write_json("nan_batch.json", {"step": step, **experiment.interval.batch_of(step)})
     what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
     message = (
-        f"{what} at step {step} (last finite loss {before[-1] if before else 'none'}, lr {np.asarray(schedule(step)):.3g}, gradient "
-        f"norm {norm:.3g}); batch in {run.path / 'nan_batch.json'}; last good checkpoint: "
+        f"{what} at step {step} (last finite loss {before[-1] if before else 'none'}, lr {np.asarray(schedule(step)):.3g}, "
+        f"gradient norm {norm:.3g}); batch in {run.path / 'nan_batch.json'}; last good checkpoint: "
         f"{f'step {progress.saved}' if progress.saved else 'none'}. Try --optimizer.clip 1 or a lower --optimizer.learning-rate."
     )
     run.log(message)

@@ -99,7 +99,7 @@ def _interval(
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     step = make_step(
-        supervised(getattr(losses, config.loss.kind)),
+        supervised(losses.LOSSES[config.loss.kind]),
         optimizer,
         ema=config.training.ema,
         micro_batch=config.training.micro_batch or models.automatic_micro_batch(operator, train.grid.shape, batch_size),
