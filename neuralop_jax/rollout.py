@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Inexact
 
 from neuralop_jax._typing import Field, Trajectory
 from neuralop_jax.errors import ModelInputError
@@ -70,7 +70,9 @@ def repeat(step: Callable[[Array], Array], u0: Field, num_steps: int) -> Field:
     return jax.lax.scan(lambda u, _: (step(u), None), u0, length=num_steps)[0]
 
 
-def window_rollout(step: Callable[[Array], Array], window: Trajectory, num_steps: int, *, checkpoint: bool = False) -> Trajectory:
+def window_rollout(
+    step: Callable[[Array], Array], window: Trajectory, num_steps: int, *, checkpoint: bool = False
+) -> Inexact[Array, "steps channels *space"]:
     """The next `num_steps` frames, each predicted from the newest frames; then the oldest is dropped.
 
     **Arguments:**

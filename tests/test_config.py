@@ -269,7 +269,7 @@ def test_bundled_configurations(name, request):
 
 
 def function(
-    *, width: int, n_modes: int | Sequence[int], norm: Literal["group", "instance"] | None = None, ratio: float = 1.0
+    *, width: int, n_modes: int | Sequence[int], norm: Literal["grouped", "single"] | None = None, ratio: float = 1.0
 ): ...
 
 
@@ -282,15 +282,15 @@ def function(
         ({"n_modes": 4.5}, "model.n_modes must be an integer or a list of integers, got 4.5."),
         ({"n_modes": (4, 4.5)}, "model.n_modes must be an integer or a list of integers, got the list [4, 4.5]."),
         (
-            {"norm": "grup"},
-            "model.norm must be one of 'group', 'instance' or null, got the string 'grup'. Did you mean 'group'?",
+            {"norm": "gruped"},
+            "model.norm must be one of 'grouped', 'single' or null, got the string 'gruped'. Did you mean 'grouped'?",
         ),
         ({"ratio": float("nan")}, "model.ratio must be finite, got nan."),
     ],
 )
 def test_arguments_of_a_constructor(arguments, message):
     check_arguments(function, {"width": 3, "n_modes": [4, 4], "norm": None, "ratio": 1}, "model")
-    check_arguments(function, {"n_modes": 4, "norm": "group"}, "model")
+    check_arguments(function, {"n_modes": 4, "norm": "grouped"}, "model")
     with pytest.raises(ConfigError) as caught:
         check_arguments(function, arguments, "model")
     assert str(caught.value) == message

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from neuralop_jax.data import HDF5Dataset, Sample
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
-from neuralop_jax.info import DatasetInfo
 
 
 class Subsampled:
@@ -17,11 +16,6 @@ class Subsampled:
         self._grid = dataset.grid.with_shape(tuple(-(-n // k) for n, k in zip(dataset.grid.shape, strides, strict=True)))
 
     @property
-    def info(self) -> DatasetInfo:
-        """The whole file, as stored."""
-        return self._dataset.info
-
-    @property
     def grid(self) -> Grid:
         """The coarser grid."""
         return self._grid
@@ -30,13 +24,7 @@ class Subsampled:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Sample:
-        return self._coarsen(self._dataset[index])
-
-    def read_all(self) -> Sample:
-        """All samples with a leading axis."""
-        return self._coarsen(self._dataset.read_all())
-
-    def _coarsen(self, sample: Sample) -> Sample:
+        sample = self._dataset[index]
         return Sample({name: values[self._slices] for name, values in sample.inputs.items()}, sample.target[self._slices])
 
 

@@ -1,7 +1,7 @@
 """The errors of an operator over a dataset, on whatever grid that has."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ METRICS: dict[str, Callable[..., Any]] = {
 """The metrics of every evaluation."""
 
 
+@runtime_checkable
 class Evaluable(Protocol):
     """What an evaluation needs of a dataset: its grid, its length, and single samples in physical units."""
 

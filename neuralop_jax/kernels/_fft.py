@@ -99,7 +99,7 @@ def derivative(
     return jnp.fft.irfft(spectrum * symbol, n=points, axis=axis).astype(dtype)
 
 
-def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inexact[Array, "channels *space"]:
+def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inexact[Array, "channels *new_space"]:
     r"""The trigonometric interpolant of `u` on a periodic grid of `shape`: coefficients are padded or cropped by wavenumber.
 
     Exact to round-off for fields band-limited under both Nyquist limits. **Nyquist rule:** from an even size $N$ to a larger

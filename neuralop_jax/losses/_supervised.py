@@ -39,7 +39,7 @@ def relative_l2(prediction: Field, target: Field, grid: Grid | None = None) -> F
 
 
 def relative_h1(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
-    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$ over all channels together.
+    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$ over all channels.
 
     Derivatives, arguments and the rule for a vanishing target are those of `metrics.relative_h1`: without a `grid`, differences
     of second order on the unit box.

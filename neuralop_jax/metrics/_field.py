@@ -11,7 +11,7 @@ from neuralop_jax.grids import Grid
 from neuralop_jax.kernels import derivative
 
 
-def relative_l2(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+def relative_l2(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
     r"""$\lVert e\rVert_2/\lVert y\rVert_2$ of the error $e$ against the target $y$, over the points of the sample.
 
     **Arguments:**
@@ -39,8 +39,8 @@ def relative_l2(prediction: Field, target: Field, grid: Grid | None = None, *, j
     return _relative(lambda u: u, prediction - target, target, joint)
 
 
-def relative_h1(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
-    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$, which weighs fine scales.
+def relative_h1(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
+    r"""$\sqrt{(\lVert e\rVert^2 + \lVert\nabla e\rVert^2)/(\lVert y\rVert^2 + \lVert\nabla y\rVert^2)}$: fine scales weigh more.
 
     Derivatives are spectral on a periodic axis. On any other they are central differences, with one-sided ones at the two ends,
     all of second order (of first order on two points; zero on one).
@@ -59,8 +59,8 @@ def relative_h1(prediction: Field, target: Field, grid: Grid | None = None, *, j
 
 def normalized_rmse(
     prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False
-) -> Float[Array, " channels"]:
-    r"""$\lVert e\rVert_2/\lVert y - \bar y\rVert_2$: the root mean square error over the standard deviation of the target in space.
+) -> Float[Array, " values"]:
+    r"""$\lVert e\rVert_2/\lVert y - \bar y\rVert_2$: the error over the standard deviation of the target in space.
 
     To predict the mean of each channel gives 1. Arguments and result are those of `relative_l2`; The Well calls it VRMSE.
 
@@ -70,20 +70,20 @@ def normalized_rmse(
     return _relative(lambda u: u, prediction - target, centered, joint)
 
 
-def max_error(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+def max_error(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
     r"""$\max_x \lvert e(x)\rvert$ over the points, in the unit of the field; arguments as in `relative_l2`."""
     largest = jnp.max(jnp.abs(prediction - target), axis=_space(target))
     return jnp.max(largest, keepdims=True) if joint else largest
 
 
-def mse(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " channels"]:
+def mse(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
     r"""The mean of $\lvert e\rvert^2$ over the points, in the square of the field's unit; arguments as in `relative_l2`."""
     error = prediction - target
     mean = jnp.mean(_square(error), axis=_space(error))
     return jnp.mean(mean, keepdims=True) if joint else mean
 
 
-def _relative(parts: Callable[[Array], Array], error: Array, target: Array, joint: bool) -> Float[Array, " channels"]:
+def _relative(parts: Callable[[Array], Array], error: Array, target: Array, joint: bool) -> Float[Array, " values"]:
     """The norm of `parts(error)` over that of `parts(target)`; `parts` is linear and keeps the channels first."""
     scale = _scale(target, joint)
     square, whole = (jnp.sum(_square(v), axis=_space(v)) for v in (parts(error / scale), parts(target / scale)))

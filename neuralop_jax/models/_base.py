@@ -74,6 +74,13 @@ def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data:
         raise ModelInputError(f"{name} expected {channels} input channels on axis 0, got {u.shape[0]} in shape {shape}.{last}")
 
 
+def check_sizes(**sizes: int) -> None:
+    """Raises `ConfigError` unless every size is at least 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ConfigError(f"{name} must be at least 1, got {size}.")
+
+
 def refuse_unused(model: AbstractOperator, *, x: Any = None, y: Any = None, p: Any = None) -> None:
     """Raises `ModelInputError` if an argument is given that an operator on grids cannot use."""
     name = type(model).__name__

@@ -13,7 +13,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
 from neuralop_jax.layers._activation import check_activation
-from neuralop_jax.models._base import AbstractOperator, check_input, refuse_unused
+from neuralop_jax.models._base import AbstractOperator, check_input, check_sizes, refuse_unused
 from neuralop_jax.models._fno import _per_axis
 
 
@@ -77,6 +77,7 @@ class ClassicFNO(AbstractOperator):
         key: PRNGKey,
     ):
         check_activation(activation)
+        check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
         one_of("norm", norm, (None, "instance", "group"), ConfigError)
         one_of("init", init, ("normal", "li2020"), ConfigError)
         self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth

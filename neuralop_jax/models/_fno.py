@@ -13,7 +13,7 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
-from neuralop_jax.models._base import AbstractOperator, check_input, refuse_unused
+from neuralop_jax.models._base import AbstractOperator, check_input, check_sizes, refuse_unused
 
 
 class FNO(AbstractOperator):
@@ -130,6 +130,7 @@ class FNO(AbstractOperator):
         key: PRNGKey,
     ):
         check_activation(activation)
+        check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
         one_of("transform", transform, ("auto", "fft", "dft"), ConfigError)
         self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth
         self.n_modes = _per_axis("n_modes", n_modes, num_dims)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neuralop_jax._checks import did_you_mean
+from neuralop_jax._config_values import check_arguments
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
@@ -31,6 +32,7 @@ def check_options(kind: str, options: Mapping[str, Any]) -> None:
                 f"unknown option 'model.{name}' for model {kind!r}.{_suggest(name, arguments)} "
                 f"Options: {', '.join(a for a in arguments if a not in _FROM_DATA)}."
             )
+    check_arguments(REGISTRY[kind].__init__, options, "model")
 
 
 def build(

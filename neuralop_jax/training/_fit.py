@@ -81,7 +81,7 @@ def fit(
         schedule = make_schedule(config.optimizer, plan.steps)
 
         while progress.step < plan.steps and not early.due and not stop.requested:
-            start = time.perf_counter()
+            start, compiled = time.perf_counter(), experiment.interval.compile_seconds
             length = min(plan.log_every - progress.step % plan.log_every, plan.steps - progress.step)
             state, history = experiment.interval(state, length)
             _check_finite(history, run, experiment, progress, schedule)
@@ -91,7 +91,7 @@ def fit(
                 "loss": float(np.mean(history["loss"], dtype=np.float64)),
                 "learning_rate": float(np.asarray(schedule(progress.step - 1))),
                 "gradient_norm": float(np.mean(history["gradient_norm"], dtype=np.float64)),
-                "steps_per_second": length / (time.perf_counter() - start),
+                "steps_per_second": length / (time.perf_counter() - start - (experiment.interval.compile_seconds - compiled)),
             }
             if plan.evaluate_every and progress.step % plan.evaluate_every == 0:
                 line["splits"] = _evaluate(state.operator(), experiment, config)
@@ -141,10 +141,12 @@ def _check_finite(history: History, run: RunDirectory, experiment: Experiment, p
     before = [line["loss"] for line in run.metrics()[-1:]] + history["loss"][:first].tolist()
     run.write_json("nan_batch.json", {"step": step, **experiment.interval.batch_of(step)})
     what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
+    known = f"last finite loss {before[-1]:.4g}" if before else "no finite loss before"
+    good = f"step {progress.saved}" if progress.saved else "none"
     message = (
-        f"{what} at step {step} (last finite loss {before[-1] if before else 'none'}, lr {np.asarray(schedule(step)):.3g}, "
-        f"gradient norm {norm:.3g}); batch in {run.path / 'nan_batch.json'}; last good checkpoint: "
-        f"{f'step {progress.saved}' if progress.saved else 'none'}. Try --optimizer.clip 1 or a lower --optimizer.learning-rate."
+        f"{what} at step {step} ({known}, lr {np.asarray(schedule(step)):.3g}, gradient norm {norm:.3g}); batch in "
+        f"{run.path / 'nan_batch.json'}; last good checkpoint: {good}. Try --optimizer.clip 1 or a lower "
+        "--optimizer.learning-rate."
     )
     run.log(message)
     raise TrainingDiverged(message)

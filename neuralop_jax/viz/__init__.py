@@ -1,5 +1,17 @@
-"""Figures: arrays in, Matplotlib figures out. Matplotlib is imported inside the functions."""
+"""Figures of fields, errors, spectra and training, and the page that a report is made of."""
 
-from neuralop_jax.viz._curves import plot_errors as plot_errors, plot_training as plot_training
-from neuralop_jax.viz._fields import plot_sample as plot_sample
+from neuralop_jax.viz._curves import (
+    plot_curves as plot_curves,
+    plot_distribution as plot_distribution,
+    plot_resolutions as plot_resolutions,
+)
+from neuralop_jax.viz._fields import Label as Label, plot_sample as plot_sample, sample_panels as sample_panels
+from neuralop_jax.viz._report import (
+    code as code,
+    figures as figures,
+    note as note,
+    page as page,
+    section as section,
+    table as table,
+)
 from neuralop_jax.viz._spectra import plot_spectra as plot_spectra

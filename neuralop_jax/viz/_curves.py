@@ -1,63 +1,111 @@
-"""Curves of a training, and errors by resolution and by sample."""
+"""Figures of numbers: curves over steps, errors by resolution, the distribution of errors over samples."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuralop_jax.viz._style import SERIES, new_figure, style
 
-def plot_training(lines: Sequence[Mapping[str, Any]]) -> Any:
-    """Loss, errors of the held-out splits, and learning rate over the steps.
-
-    **Arguments:**
-
-    - `lines`: the lines of `metrics.jsonl`: `step`, `loss`, `learning_rate`, and `splits` where there was an evaluation.
-
-    **Returns:** a Matplotlib figure.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    steps = [line["step"] for line in lines]
-    left.semilogy(steps, [line["loss"] for line in lines], color="0.3", label="training loss")
-    evaluated = [line for line in lines if "splits" in line]
-    for order, name in enumerate(evaluated[0]["splits"] if evaluated else ()):
-        errors = [line["splits"][name]["relative_l2"] for line in evaluated]
-        left.semilogy([line["step"] for line in evaluated], errors, "o-", ms=3, color=f"C{order}", label=f"{name} relative L2")
-    left.set_xlabel("step")
-    left.legend(fontsize=8)
-    left.grid(alpha=0.3, which="both")
-    right.plot(steps, [line["learning_rate"] for line in lines], color="C4")
-    right.set_xlabel("step")
-    right.set_title("learning rate", fontsize=9)
-    right.grid(alpha=0.3)
-    return figure
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
-def plot_errors(errors: Mapping[str, np.ndarray], grids: Mapping[str, Sequence[int]]) -> Any:
-    """Left the mean relative error by resolution, right the distribution over the samples of each split.
+def plot_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str, *, log: bool = True
+) -> "matplotlib.figure.Figure":
+    """Curves over training steps in one figure; a curve of few points shows them.
 
     **Arguments:**
 
-    - `errors`: by split, one relative error per sample.
-    - `grids`: by split, points per axis.
-
-    **Returns:** a Matplotlib figure.
+    - `curves`: by name, the steps and the values.
+    - `label`: what the values are, with their unit.
+    - `log`: a logarithmic axis of values.
     """
-    from matplotlib.figure import Figure
+    with style():
+        figure = new_figure(4.6, 3.0)
+        axes = figure.subplots()
+        for color, (name, (steps, values)) in zip(_colors(len(curves)), curves.items(), strict=True):
+            axes.plot(steps, values, color=color, label=name, marker="o" if len(steps) <= 20 else "", markersize=3.5)
+        if log:
+            axes.set_yscale("log")
+            _few_log_ticks(axes.yaxis, [value for _, values in curves.values() for value in values])
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.set_xlim(left=0)
+        axes.grid(True)
+        if len(curves) > 1:
+            axes.legend()
+        return figure
 
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for order, (name, values) in enumerate(errors.items()):
-        left.errorbar(grids[name][0], np.mean(values), np.std(values), fmt="o", capsize=4, color=f"C{order}", label=name)
-        right.hist(values, bins=min(20, max(5, len(values) // 4)), color=f"C{order}", alpha=0.6, label=name)
-    left.set_xlabel("points per axis")
-    left.set_ylabel("relative L2, mean and spread")
-    left.set_ylim(bottom=0)
-    right.set_xlabel("relative L2 of a sample")
-    right.set_ylabel("samples")
-    for panel in (left, right):
-        panel.legend(fontsize=8)
-        panel.grid(alpha=0.3)
-    return figure
+
+def plot_resolutions(
+    errors: Mapping[str, tuple[Sequence[int], float, float]], label: str, *, trained_on: Sequence[int] | None = None
+) -> "matplotlib.figure.Figure":
+    """The error on each grid: mean and standard deviation over the samples, by number of points.
+
+    **Arguments:**
+
+    - `errors`: for each split its grid, the mean error and the standard deviation.
+    - `label`: what the error is.
+    - `trained_on`: the grid of the training data, which is marked.
+    """
+    with style():
+        figure = new_figure(4.6, 3.0)
+        axes = figure.subplots()
+        shapes = sorted({tuple(grid) for grid, _, _ in errors.values()}, key=lambda shape: (np.prod(shape), shape))
+        for color, (name, (grid, mean, spread)) in zip(_colors(len(errors)), errors.items(), strict=True):
+            alike = [other for other, (shape, _, _) in errors.items() if tuple(shape) == tuple(grid)]
+            shift = 0.16 * (alike.index(name) - (len(alike) - 1) / 2)
+            axes.errorbar(shapes.index(tuple(grid)) + shift, mean, spread, color=color, label=name, fmt="o", capsize=4)
+        names = ["×".join(map(str, shape)) for shape in shapes]
+        trained = tuple(trained_on or ())
+        ticks = [f"{n}\n(training grid)" if shape == trained else n for n, shape in zip(names, shapes, strict=True)]
+        axes.set_xticks(range(len(shapes)), ticks)
+        axes.set_xlim(-0.6, len(shapes) - 0.4)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("grid points")
+        axes.set_ylabel(label)
+        axes.grid(True, axis="y")
+        axes.legend()
+        return figure
+
+
+def plot_distribution(errors: Mapping[str, np.ndarray], label: str) -> "matplotlib.figure.Figure":
+    """The part of the samples whose error is at most $x$, for each split; the median is marked.
+
+    **Arguments:**
+
+    - `errors`: for each split the errors of its samples, `(samples,)`.
+    - `label`: what the error is.
+    """
+    with style():
+        figure = new_figure(4.6, 3.0)
+        axes = figure.subplots()
+        for color, (name, values) in zip(_colors(len(errors)), errors.items(), strict=True):
+            ordered = np.sort(np.asarray(values, np.float64))
+            share = np.arange(1, len(ordered) + 1) / len(ordered)
+            axes.step(np.r_[ordered[0], ordered], np.r_[0, share], where="post", color=color, label=name)
+            axes.plot(np.median(ordered), 0.5, "o", color=color, markersize=4)
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, 1.02)
+        axes.set_xlabel(label)
+        axes.set_ylabel("share of samples below")
+        axes.grid(True)
+        axes.legend(loc="lower right")
+        return figure
+
+
+def _colors(count: int) -> list[str]:
+    return [SERIES[number % len(SERIES)] for number in range(count)]
+
+
+def _few_log_ticks(axis: object, values: Sequence[float]) -> None:
+    """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
+    from matplotlib import ticker
+
+    positive = [value for value in values if value > 0]
+    if positive and max(positive) < 100 * min(positive):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.set_minor_formatter(ticker.NullFormatter())

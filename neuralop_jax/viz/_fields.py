@@ -1,81 +1,236 @@
-"""Pictures of one sample: what went in, what was wanted, what came out, and the difference."""
+"""Pictures of a sample: input, target, prediction and error side by side."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neuralop_jax.grids import Grid
+from neuralop_jax.viz._style import frame_colors, new_figure, style
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+_MOST = 3
+"""Channels of the input, and of the output, that are shown of a sample."""
 
 
-def plot_sample(
-    inputs: np.ndarray,
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """The name and the unit of a channel; `"1"` is dimensionless."""
+
+    name: str
+    unit: str = "1"
+
+    def __str__(self) -> str:
+        return self.name if self.unit in ("", "1") else f"{self.name} [{self.unit}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One picture: lines over the axis of a 1-D grid, or the values on a 2-D grid in color.
+
+    - `title`: what is seen.
+    - `label`: the unit, at the color bar or the axis of values.
+    - `values`: `(lines, points)` or `(1, points, points)`.
+    - `names`: the legend of the lines.
+    - `limits`: the range of values; symmetric about zero for an error.
+    - `kind`: decides the colors.
+    - `reference`: lines drawn pale behind the others, of the same shape.
+    """
+
+    title: str
+    label: str
+    values: np.ndarray
+    grid: Grid
+    limits: tuple[float, float]
+    kind: Literal["input", "output", "error"]
+    names: tuple[str, ...] = ()
+    reference: np.ndarray | None = None
+
+    def figure(self) -> "matplotlib.figure.Figure":
+        """The panel alone."""
+        with style():
+            figure = new_figure(3.3, 2.7 if self.grid.num_dims > 1 else 2.5)
+            self.draw(figure.subplots())
+            return figure
+
+    def draw(self, axes: "matplotlib.axes.Axes") -> None:
+        """Draws the panel into the axes of a figure."""
+        axes.set_title(self.title)
+        axes.set_xlabel(str(Label(self.grid.names[0], self.grid.unit)))
+        if self.grid.num_dims == 1:
+            self._draw_lines(axes)
+        else:
+            self._draw_image(axes)
+
+    def _draw_lines(self, axes: Any) -> None:
+        x = self.grid.coordinates()[0]
+        for number, (color, values) in enumerate(zip(frame_colors(len(self.values)), self.values, strict=True)):
+            if self.reference is not None:
+                axes.plot(x, self.reference[number], color=color, linewidth=4, alpha=0.3, solid_capstyle="round")
+            name = self.names[number] if len(self.names) > 1 else None
+            axes.plot(x, values, color=color, linewidth=1.2, label=name)
+        axes.set_xlim(self.grid.extent[0])
+        axes.set_ylim(self.limits)
+        axes.set_ylabel(self.label)
+        axes.grid(True)
+        if len(self.names) > 1:
+            axes.legend(fontsize=7, handlelength=1.2, labelspacing=0.2)
+
+    def _draw_image(self, axes: Any) -> None:
+        (left, right), (low, high) = (
+            (x[0] - h / 2, x[-1] + h / 2) for x, h in zip(self.grid.coordinates(), self.grid.spacing, strict=True)
+        )
+        image = axes.imshow(
+            self.values[0].T,
+            cmap={"input": "cividis", "output": "viridis", "error": "RdBu_r"}[self.kind],
+            vmin=self.limits[0],
+            vmax=self.limits[1],
+            extent=(left, right, low, high),
+            origin="lower",
+            interpolation="nearest",
+            aspect="equal" if 0.4 < (right - left) / (high - low) < 2.5 else "auto",
+        )
+        axes.set_ylabel(str(Label(self.grid.names[1], self.grid.unit)))
+        axes.spines[:].set_visible(False)
+        bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label=self.label)
+        bar.outline.set_visible(False)
+        bar.formatter.set_powerlimits((-2, 3))
+        bar.formatter.set_useMathText(True)
+
+
+def sample_panels(
+    u: np.ndarray,
     target: np.ndarray,
     prediction: np.ndarray,
     grid: Grid,
     *,
-    input_label: str = "input",
-    output_label: str = "output",
-) -> Any:
-    """A row of panels for one sample: input, target, prediction, prediction minus target.
+    input: Sequence[Label] = (),
+    output: Sequence[Label] = (),
+) -> list[list[Panel]]:
+    """The pictures of one sample: input channels, then target, prediction and error of each output channel.
 
-    Target and prediction share one color scale; that of the error is symmetric about zero. Fields on a line become curves, and
-    of many channels the first, the middle and the last one are drawn.
+    On a 1-D grid all channels shown are lines of one panel, the target pale behind the prediction. Of many channels three are
+    shown: first, middle and last. A grid of three or four axes is cut through the middle of all but the first two.
 
     **Arguments:**
 
-    - `inputs`, `target`, `prediction`: `(channels, *space)` with one or two space axes.
-    - `grid`: coordinates, names of the axes and unit of length.
-    - `input_label`, `output_label`: name and unit of the fields.
+    - `u`: input function, `(in_channels, *space)`.
+    - `target`, `prediction`: `(out_channels, *space)`; both are shown on one scale of color, the error on its own.
+    - `grid`: their grid.
+    - `input`, `output`: the names and units of the channels.
 
-    **Returns:** a Matplotlib figure.
+    **Returns:** rows of panels.
     """
-    from matplotlib.figure import Figure
-
+    u, target, prediction = (np.asarray(values, np.float64) for values in (u, target, prediction))
+    u, target, prediction, grid = *(_cut(values) for values in (u, target, prediction)), _plane(grid)
+    input = list(input) or [Label(f"input {c}" if len(u) > 1 else "input") for c in range(len(u))]
+    output = list(output) or [Label(f"output {c}" if len(target) > 1 else "output") for c in range(len(target))]
+    given, shown = _some(len(u)), _some(len(target))
     if grid.num_dims == 1:
-        return _lines(inputs, target, prediction, grid, input_label, output_label)
-    if grid.num_dims != 2:
-        raise ValueError(f"plot_sample draws one or two space axes, got {grid.num_dims}. Pass a slice.")
-    figure = Figure(figsize=(11, 2.9), layout="constrained")
-    panels = figure.subplots(1, 4, sharex=True, sharey=True)
-    low, high = float(min(target[0].min(), prediction[0].min())), float(max(target[0].max(), prediction[0].max()))
-    error = prediction[0] - target[0]
-    bound = float(np.abs(error).max()) or 1.0
-    drawn = [
-        (inputs[0], input_label, {"cmap": "cividis"}),
-        (target[0], f"target: {output_label}", {"cmap": "viridis", "vmin": low, "vmax": high}),
-        (prediction[0], f"prediction: {output_label}", {"cmap": "viridis", "vmin": low, "vmax": high}),
-        (error, "prediction − target", {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}),
-    ]
-    (x0, x1), (y0, y1) = grid.extent
-    unit = "" if grid.unit == "1" else f" ({grid.unit})"
-    for panel, (field, title, style) in zip(panels, drawn, strict=True):
-        image = panel.imshow(np.asarray(field).T, origin="lower", extent=(x0, x1, y0, y1), aspect="equal", **style)
-        panel.set_title(title, fontsize=9)
-        panel.set_xlabel(grid.names[0] + unit, fontsize=8)
-        panel.tick_params(labelsize=7)
-        figure.colorbar(image, ax=panel, shrink=0.85).ax.tick_params(labelsize=7)
-    panels[0].set_ylabel(grid.names[1] + unit, fontsize=8)
-    return figure
+        return [_line_panels(u[given], target[shown], prediction[shown], grid, *_picked(input, given), *_picked(output, shown))]
+    rows = []
+    for row, c in enumerate(shown):
+        both = _range(target[c], prediction[c])
+        error = prediction[c] - target[c]
+        largest = np.abs(error).max() or 1.0
+        inputs = [Panel(f"input: {input[i].name}", str(input[i]), u[i : i + 1], grid, _range(u[i]), "input") for i in given]
+        name, label = output[c].name, str(output[c])
+        rows.append(
+            (inputs if row == 0 else [])
+            + [
+                Panel(f"target: {name}", label, target[c : c + 1], grid, both, "output"),
+                Panel(f"prediction: {name}", label, prediction[c : c + 1], grid, both, "output"),
+                Panel("error (prediction − target)", label, error[None], grid, (-largest, largest), "error"),
+            ]
+        )
+    return rows
 
 
-def _lines(inputs, target, prediction, grid: Grid, input_label: str, output_label: str) -> Any:
-    from matplotlib.figure import Figure
+def plot_sample(
+    u: np.ndarray,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    grid: Grid,
+    *,
+    input: Sequence[Label] = (),
+    output: Sequence[Label] = (),
+) -> "matplotlib.figure.Figure":
+    """The panels of `sample_panels` in one figure.
 
-    figure = Figure(figsize=(11, 2.9), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    (x,) = grid.coordinates()
-    for channel, field in enumerate(inputs):
-        left.plot(x, field, color=f"C{channel}")
-    left.set_title(input_label, fontsize=9)
-    for order, channel in enumerate(sorted({0, len(target) // 2, len(target) - 1})):
-        name = f"channel {channel}" if len(target) > 1 else ""
-        middle.plot(x, target[channel], color=f"C{order}", lw=2.5, alpha=0.4, label=f"{name} target".strip())
-        middle.plot(x, prediction[channel], color=f"C{order}", lw=1, ls="--", label=f"{name} prediction".strip())
-        right.plot(x, prediction[channel] - target[channel], color=f"C{order}")
-    middle.set_title(output_label, fontsize=9)
-    middle.legend(fontsize=6, ncols=2)
-    right.set_title("prediction − target", fontsize=9)
-    for panel in (left, middle, right):
-        panel.set_xlabel(grid.names[0] + ("" if grid.unit == "1" else f" ({grid.unit})"), fontsize=8)
-        panel.tick_params(labelsize=7)
-    return figure
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.viz import Label, plot_sample
+
+        field = np.random.default_rng(0).normal(size=(1, 16, 16))
+        figure = plot_sample(field, field, 0.9 * field, Grid((16, 16)), output=[Label("pressure", "Pa")])
+        ```
+    """
+    rows = sample_panels(u, target, prediction, grid, input=input, output=output)
+    columns = max(map(len, rows))
+    with style():
+        figure = new_figure(3.0 * columns, 2.5 * len(rows))
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, panels in enumerate(rows):
+            for blank in axes[row, : columns - len(panels)]:
+                blank.set_visible(False)
+            for panel, place in zip(panels, axes[row, columns - len(panels) :], strict=True):
+                panel.draw(place)
+        return figure
+
+
+def _line_panels(
+    u: np.ndarray,
+    target: np.ndarray,
+    prediction: np.ndarray,
+    grid: Grid,
+    input_names: tuple[str, ...],
+    input_label: str,
+    output_names: tuple[str, ...],
+    output_label: str,
+) -> list[Panel]:
+    error = prediction - target
+    largest = 1.1 * np.abs(error).max() or 1.0
+    return [
+        Panel("input", input_label, u, grid, _range(u, room=0.05), "input", input_names),
+        Panel("prediction (line) on target (band)", output_label, prediction, grid, _range(target, prediction, room=0.05),
+              "output", output_names, target),
+        Panel("error (prediction − target)", output_label, error, grid, (-largest, largest), "error", output_names),
+    ]  # fmt: skip
+
+
+def _picked(labels: Sequence[Label], chosen: Sequence[int]) -> tuple[tuple[str, ...], str]:
+    """The names of the lines, and the label of their axis: the one name and unit that they share, or the unit alone."""
+    picked = [labels[c] for c in chosen]
+    units = {label.unit for label in picked}
+    stems = {label.name.partition(",")[0] for label in picked}
+    unit = units.pop() if len(units) == 1 else "1"
+    name = stems.pop() if len(stems) == 1 else "value"
+    names = tuple(label.name.removeprefix(f"{name}, ") for label in picked)
+    return names, str(Label(name, unit))
+
+
+def _some(count: int) -> list[int]:
+    """The indices of at most three of `count` channels: first, middle, last."""
+    return sorted({0, (count - 1) // 2, count - 1}) if count > _MOST else list(range(count))
+
+
+def _range(*values: np.ndarray, room: float = 0.0) -> tuple[float, float]:
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    margin = room * (high - low) or (0.0 if high > low else 0.5 * abs(high) or 0.5)
+    return float(low - margin), float(high + margin)
+
+
+def _cut(u: np.ndarray) -> np.ndarray:
+    return u[(..., *(n // 2 for n in u.shape[3:]))]
+
+
+def _plane(grid: Grid) -> Grid:
+    first = {name: getattr(grid, name)[:2] for name in ("shape", "extent", "boundary", "endpoint", "names")}
+    return dataclasses.replace(grid, **first)

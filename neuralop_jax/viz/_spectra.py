@@ -1,33 +1,55 @@
-"""Energy by wavenumber of target, prediction and error."""
+"""The spectrum of the error beside those of target and prediction."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neuralop_jax.viz._style import SERIES, new_figure, style
 
-def plot_spectra(spectra: Mapping[str, np.ndarray], *, title: str = "", kept: float | None = None) -> Any:
-    """Spectra on logarithmic axes.
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def plot_spectra(
+    target: np.ndarray,
+    prediction: np.ndarray,
+    error: np.ndarray,
+    *,
+    limit: float,
+    marks: Mapping[str, float] | None = None,
+    label: str = "energy",
+) -> "matplotlib.figure.Figure":
+    """Energy by wavenumber of target, prediction and error on logarithmic axes, from wavenumber 1 on.
 
     **Arguments:**
 
-    - `spectra`: by name, the energy in the bins of wavenumbers 0, 1, 2, ...
-    - `title`: what they are of.
-    - `kept`: the largest wavenumber that the operator keeps, marked by a line.
-
-    **Returns:** a Matplotlib figure.
+    - `target`, `prediction`, `error`: spectra as `metrics.energy_spectrum` gives them, `(bins,)`.
+    - `limit`: the largest wavenumber shown, as a rule the Nyquist wavenumber of the grid.
+    - `marks`: wavenumbers to mark, by name, such as the largest that the operator keeps.
+    - `label`: what is shown, with its unit.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.4, 3.2), layout="constrained")
-    panel = figure.subplots()
-    for name, energy in spectra.items():
-        panel.semilogy(np.arange(len(energy)), np.maximum(energy, 1e-30), marker="o", ms=3, label=name)
-    if kept is not None:
-        panel.axvline(kept, color="0.5", ls=":", label="largest kept wavenumber")
-    panel.set_xlabel("wavenumber")
-    panel.set_ylabel("energy")
-    panel.set_title(title, fontsize=9)
-    panel.legend(fontsize=8)
-    panel.grid(alpha=0.3)
-    return figure
+    with style():
+        figure = new_figure(4.6, 3.0)
+        axes = figure.subplots()
+        stop = max(2, min(len(target), int(limit) + 1))
+        waves = np.arange(1, stop)
+        lines = {"target": (target, "-"), "prediction": (prediction, "--"), "error": (error, "-")}
+        for color, (name, (energy, dash)) in zip(("#222222", SERIES[0], SERIES[1]), lines.items(), strict=True):
+            shown = np.where(np.asarray(energy[1:stop]) > 0, energy[1:stop], np.nan)
+            axes.plot(waves, shown, dash, color=color, label=name, marker="o" if stop <= 12 else "", markersize=3)
+        for number, (name, wave) in enumerate((marks or {}).items()):
+            if 1 <= wave <= limit:
+                axes.axvline(wave, color="#888888", linewidth=0.9, linestyle=(":", "-.")[number % 2])
+                axes.annotate(
+                    name, (wave, 0.98), (-3, 0), xycoords=("data", "axes fraction"), textcoords="offset points", rotation=90,
+                    va="top", ha="right", fontsize=7, color="#555555",
+                )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("wavenumber (waves per longest side)")
+        axes.set_ylabel(label)
+        axes.grid(True)
+        axes.legend(loc="lower left")
+        return figure

@@ -61,7 +61,7 @@ def test_subsampled_holds_the_points_of_the_fine_grid(tmp_path):
     write_hdf5(tmp_path / "toy.h5", info, {"test": {"u": u, "v": 2 * u}})
     fine = HDF5Dataset(tmp_path / "toy.h5", "test", "u", "v")
     coarse = Subsampled(fine, (2, 3))
-    assert coarse.grid == grid.with_shape((4, 2)) and len(coarse) == 3 and coarse.info == info
+    assert coarse.grid == grid.with_shape((4, 2)) and len(coarse) == 3
     a, b = np.meshgrid(*coarse.grid.coordinates(), indexing="ij")
     np.testing.assert_allclose(coarse[2].inputs["u"][0], np.sin(np.pi * a) + 2 * b, atol=1e-6)
-    np.testing.assert_array_equal(coarse.read_all().target[2], coarse[2].target)
+    np.testing.assert_array_equal(coarse[2].target, 2 * coarse[2].inputs["u"])

@@ -36,13 +36,13 @@ class Pointwise(AbstractOperator):
 
 @pytest.fixture
 def data_file(tmp_path):
-    """Twelve training samples and two held-out splits of v = sin(a) + 3 on 8 and 16 points."""
+    """Twelve training samples and two held-out splits of v = sin(a - 2) + 3 on 8 and 16 points."""
     rng = np.random.default_rng(0)
     sizes = {"train": (12, 8), "test_8": (5, 8), "test_16": (3, 16)}
     splits, arrays = {}, {}
     for name, (count, points) in sizes.items():
         a = rng.normal(2.0, 1.5, (count, points)) + (name != "train")
-        splits[name], arrays[name] = SplitInfo(count, Grid((points,))), {"a": a, "v": np.sin(a) + 3}
+        splits[name], arrays[name] = SplitInfo(count, Grid((points,))), {"a": a, "v": np.sin(a - 2) + 3}
     info = DatasetInfo("sines", "Sines", (FieldInfo("a", "m"), FieldInfo("v", "m/s")), splits)
     write_hdf5(tmp_path / "sines.h5", info, arrays)
     return tmp_path / "sines.h5"

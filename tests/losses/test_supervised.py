@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from neuralop_jax import losses, metrics
+from neuralop_jax.data import Sample
+from neuralop_jax.grids import Grid
+
+GRID = Grid((6, 5), ((0.0, 2.0), (0.0, 1.0)), ("periodic", "dirichlet"))
+
+
+def test_all_channels_count_together(getkey):
+    prediction, target = jax.random.normal(getkey(), (2, 3, 6, 5))
+    e, y = np.asarray(prediction - target), np.asarray(target)
+    np.testing.assert_allclose(losses.relative_l2(prediction, target), np.linalg.norm(e) / np.linalg.norm(y), rtol=1e-12)
+    np.testing.assert_allclose(losses.mse(prediction, target), np.mean(e**2), rtol=1e-12)
+    joint = metrics.relative_h1(prediction, target, GRID, joint=True)[0]
+    np.testing.assert_allclose(losses.relative_h1(prediction, target, GRID), joint, rtol=1e-12)
+    assert set(losses.LOSSES) == {"relative_l2", "relative_h1", "mse"}
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_gradients_by_finite_differences(getkey, name):
+    prediction, target = jax.random.normal(getkey(), (2, 2, 6, 5))
+    check_grads(lambda u: losses.LOSSES[name](jnp.asarray(u), target, GRID), (prediction,), order=1, modes=("rev",), rtol=1e-6)
+
+
+def test_gradient_of_the_relative_error_in_closed_form(getkey):
+    prediction, target = jax.random.normal(getkey(), (2, 1, 9))
+    e = prediction - target
+    wanted = e / jnp.linalg.norm(e) / jnp.linalg.norm(target)
+    np.testing.assert_allclose(jax.grad(losses.relative_l2)(prediction, target), wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_a_perfect_prediction_has_gradient_zero(getkey, name):
+    target = jax.random.normal(getkey(), (2, 6, 5), jnp.float32)
+    value, gradient = jax.value_and_grad(losses.LOSSES[name])(target, target, GRID)
+    assert value == 0 and (gradient == 0).all()
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_a_target_that_vanishes_has_a_finite_loss_and_gradient(getkey, name):
+    prediction, zero = jax.random.normal(getkey(), (2, 6, 5), jnp.float32), jnp.zeros((2, 6, 5), jnp.float32)
+    value, gradient = jax.value_and_grad(losses.LOSSES[name])(prediction, zero, GRID)
+    assert 0 < value < 100 and jnp.isfinite(gradient).all() and jnp.abs(gradient).max() < 100
+    value, gradient = jax.value_and_grad(losses.LOSSES[name])(zero, zero, GRID)
+    assert value == 0 and (gradient == 0).all()
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_the_gradient_in_the_network_does_not_depend_on_the_unit(getkey, unit):
+    """d loss / d a of the prediction unit * a * v."""
+    v, target = jax.random.normal(getkey(), (2, 1, 8), jnp.float32)
+    slope = lambda unit: jax.grad(lambda a: losses.relative_l2(unit * (a * v), unit * target))(jnp.float32(0.3))
+    np.testing.assert_allclose(slope(jnp.float32(unit)), slope(jnp.float32(1)), rtol=1e-5)
+
+
+def test_per_sample_averages_over_the_batch(getkey):
+    u, target = jax.random.normal(getkey(), (2, 4, 1, 9))
+    loss = losses.per_sample(losses.relative_l2)
+    value, found = loss(lambda u, key: 2 * u, Sample({"u": u}, target), None)
+    wanted = [np.linalg.norm(2 * a - b) / np.linalg.norm(b) for a, b in zip(u, target, strict=True)]
+    np.testing.assert_allclose(found["loss"], wanted, rtol=1e-12)
+    np.testing.assert_allclose(value, np.mean(wanted), rtol=1e-12)
+
+
+def test_per_sample_gives_each_sample_its_own_key_and_all_its_inputs(getkey):
+    u, p = jnp.zeros((4, 1, 9)), jnp.arange(4.0)[:, None]
+    noisy = lambda u, p, key: u + p[:, None] + jax.random.normal(key, u.shape)
+    mean = losses.per_sample(lambda prediction, target: jnp.mean(prediction))
+    value, found = mean(noisy, Sample({"u": u, "p": p}, u), getkey())
+    noise = found["loss"] - jnp.arange(4.0)
+    assert len(np.unique(np.round(noise, 9))) == 4 and jnp.abs(noise).max() < 2

@@ -1,0 +1,50 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ModelInputError
+from neuralop_jax.rollout import repeat, rollout, window_rollout
+
+
+def test_powers_of_a_linear_map(getkey):
+    matrix, u0 = jax.random.normal(getkey(), (5, 5)) / 3, jax.random.normal(getkey(), (2, 5))
+    step = lambda u: u @ matrix
+    wanted = np.stack([u0 @ np.linalg.matrix_power(matrix, t) for t in range(7)])
+    np.testing.assert_allclose(rollout(step, u0, 6), wanted, atol=1e-12)
+    np.testing.assert_allclose(rollout(step, u0, 6, include_init=False), wanted[1:], atol=1e-12)
+    np.testing.assert_allclose(repeat(step, u0, 6), wanted[-1], atol=1e-12)
+
+
+def test_no_step():
+    u0 = jnp.ones((1, 4))
+    assert rollout(lambda u: 2 * u, u0, 0).tolist() == [u0.tolist()]
+    assert rollout(lambda u: 2 * u, u0, 0, include_init=False).shape == (0, 1, 4)
+    assert (repeat(lambda u: 2 * u, u0, 0) == u0).all()
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_gradients_through_time(checkpoint):
+    """d(sum of a^t u_0)/da = sum of t a^(t - 1) u_0."""
+    total = lambda a: rollout(lambda u: a * u, jnp.ones((1, 1)), 4, checkpoint=checkpoint).sum()
+    np.testing.assert_allclose(jax.grad(total)(1.2), sum(t * 1.2 ** (t - 1) for t in range(1, 5)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_windows_see_the_newest_frames_oldest_first(checkpoint):
+    """u_t = u_{t-3} + 10 u_{t-1} on two channels, which stay apart."""
+    window = jnp.arange(6.0).reshape(3, 2, 1)
+    found = window_rollout(lambda w: w[0:2] + 10 * w[4:6], window, 4, checkpoint=checkpoint)
+    frames = [np.asarray(frame) for frame in window]
+    for _ in range(4):
+        frames.append(frames[-3] + 10 * frames[-1])
+    np.testing.assert_allclose(found, frames[3:])
+
+
+def test_a_step_that_changes_the_state_is_refused():
+    with pytest.raises(ModelInputError, match=r"float64 \(1, 4\).*returns float64 \(2, 4\)"):
+        rollout(lambda u: jnp.concatenate([u, u]), jnp.ones((1, 4)), 2)
+    with pytest.raises(ModelInputError, match=r"float32 \(1, 4\).*returns float64 \(1, 4\)"):
+        repeat(lambda u: u.astype(jnp.float64), jnp.ones((1, 4), jnp.float32), 2)
+    with pytest.raises(ModelInputError, match=r"float64 \(1, 4\).*returns float64 \(3, 4\)"):
+        window_rollout(lambda w: w, jnp.ones((3, 1, 4)), 2)
