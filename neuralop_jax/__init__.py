@@ -1,0 +1,58 @@
+"""Neural operators and PDE surrogates in JAX. Names are imported when first used, so that `import neuralop_jax` is immediate."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from neuralop_jax._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from neuralop_jax.grids import Grid as Grid
+    from neuralop_jax.models import (
+        FNO as FNO,
+        ClassicFNO as ClassicFNO,
+        Normalized as Normalized,
+        apply_batched as apply_batched,
+        build as build,
+        spec_of as spec_of,
+    )
+    from neuralop_jax.rollout import rollout as rollout
+
+_HOMES = {
+    "Grid": "grids",
+    "FNO": "models",
+    "ClassicFNO": "models",
+    "Normalized": "models",
+    "apply_batched": "models",
+    "build": "models",
+    "spec_of": "models",
+    "rollout": "rollout",
+}
+_PACKAGES = (
+    "checkpoint",
+    "config",
+    "data",
+    "errors",
+    "evaluation",
+    "grids",
+    "interop",
+    "kernels",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "normalizers",
+    "training",
+    "viz",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"neuralop_jax.{_HOMES[name]}"), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"neuralop_jax.{name}")
+    raise AttributeError(f"module 'neuralop_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_PACKAGES})

@@ -1,9 +1,9 @@
 """The shapes that recur in signatures, as jaxtyping annotations."""
 
-from jaxtyping import Array, Float, Inexact, Key
+from jaxtyping import Array, Float, Inexact, Key, Num
 
-Field = Inexact[Array, "channels *space"]
-"""One sample on a grid: channels first, one to four space axes, real or complex."""
+Field = Num[Array, "channels *space"]
+"""One sample on a grid: channels first, one to four space axes, real or complex; models refuse integers in their own words."""
 
 OutputField = Inexact[Array, "out_channels *out_space"]
 """What an operator returns for a `Field`: its own channels, usually on the same grid."""

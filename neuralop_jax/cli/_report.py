@@ -1,144 +1,209 @@
-"""The report of a run: one HTML file that opens anywhere."""
+"""A run as one HTML page: its files, and its newest operator applied to the held-out data."""
 
-import base64
-import html
-import io
+import dataclasses
 import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from neuralop_jax import checkpoint, metrics, models, viz
-from neuralop_jax.cli._run import read_config
-from neuralop_jax.training._setup import open_split
-from neuralop_jax.evaluation import sample_errors
+from neuralop_jax import checkpoint, evaluation, models, viz
+from neuralop_jax.cli._report_page import render
+from neuralop_jax.cli._run import read_config, read_results
+from neuralop_jax.config import DataConfig, ExperimentConfig
+from neuralop_jax.data import HDF5Dataset, Sample, read_info
+from neuralop_jax.errors import NeuralOpError, RunDirError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo
+from neuralop_jax.metrics import energy_spectrum
+from neuralop_jax.models import AbstractOperator
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #ddd}h3{font-size:1rem;margin-bottom:.2rem}
-table{border-collapse:collapse}td,th{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child{text-align:left}img{max-width:100%;height:auto}p.note{color:#555}
-pre{background:#f5f5f5;padding:.8rem;overflow-x:auto;font-size:.85rem}div.wide{overflow-x:auto}"""
+_MOST_SAMPLES = 500
+"""Samples of a split that are predicted for the report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One sample and its prediction."""
+
+    title: str
+    u: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitReport:
+    """What the report says of a split.
+
+    - `errors`: mean errors, as in `results.json`.
+    - `sample_errors`: relative L2 error of each sample that was predicted.
+    - `shown`: the median and the worst sample.
+    - `spectra`: energy by wavenumber of target, prediction and error, as a share of the target's, the mean over samples and
+        channels.
+    """
+
+    grid: Grid
+    count: int
+    errors: dict[str, Any]
+    sample_errors: np.ndarray
+    shown: tuple[Shown, ...]
+    spectra: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """Everything on the page; what a run that was interrupted lacks is empty, and `notes` say so."""
+
+    name: str
+    config: ExperimentConfig
+    results: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    metrics: tuple[Mapping[str, Any], ...]
+    info: DatasetInfo | None
+    spec: Mapping[str, Any]
+    parameters: int
+    input: tuple[viz.Label, ...]
+    output: tuple[viz.Label, ...]
+    splits: Mapping[str, SplitReport]
+    notes: tuple[str, ...]
 
 
 def write_report(run_dir: str | Path) -> Path:
-    """Writes `report.html` into a run directory from its files and its newest checkpoint, also if the run was interrupted."""
-    run = Path(run_dir)
-    config = read_config(run)
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    results, environment = _read(run / "results.json"), _read(run / "env.json")
-    operator = checkpoint.load(run)
-    train = open_split(config.data, config.data.train_split)
-    info = train.info
-    held_out = {name: open_split(config.data, name) for name in info.splits if name != config.data.train_split}
-    measured = {name: sample_errors(operator, d, batch_size=config.data.batch_size) for name, d in held_out.items()}
-    errors = {name: values["relative_l2"] for name, values in measured.items()}
-    grids = {name: d.grid.shape for name, d in held_out.items()}
+    """Writes `report.html` into a run directory, in one step: one page that needs no other file and no network.
 
-    parts = [f"<h1>{html.escape(info.title or info.name)}</h1>"]
-    state = "" if results else " The training was not finished: these are the figures of its newest checkpoint."
-    trained_on = " × ".join(map(str, train.grid.shape))
-    given, wanted = _labels(config, info)
-    parts.append(f"<p>{given} → {wanted}, trained on {len(train)} samples of {trained_on}.{state}</p>")
-    parts += ["<h2>Errors on held-out data</h2>", _error_table(measured, held_out, train.grid.shape)]
-    parts += [_image(viz.plot_errors(errors, grids), "error by resolution and by sample")]
-    parts += ["<h2>Training</h2>", _image(viz.plot_training(lines), "training curves")]
-    parts += ["<h2>Samples</h2>"]
-    for name, dataset in held_out.items():
-        order = np.argsort(errors[name])
-        for word, index in (("median", int(order[len(order) // 2])), ("worst", int(order[-1]))):
-            if dataset.grid.num_dims <= 2:
-                heading = f"{name}, {word} sample (number {index}), relative L2 {errors[name][index]:.4f}"
-                figure = _sample_figure(operator, dataset, index, config, info)
-                parts += [f"<h3>{html.escape(heading)}</h3>", _image(figure, heading)]
-    extension = "Mean energy over the samples, of the even extension where an axis is not periodic."
-    parts += ["<h2>Spectra</h2>", f"<p class=note>{extension}</p>"]
-    n_modes = getattr(operator.model, "n_modes", None)
-    for name, dataset in held_out.items():
-        spectra = _mean_spectra(operator, dataset)
-        figure = viz.plot_spectra(spectra, title=name, kept=max(n_modes) / 2 if n_modes else None)
-        parts.append(_image(figure, f"spectra of {name}"))
-    parts += ["<h2>Model</h2>", f"<p>{models.count_parameters(operator):,} trained parameters.</p>"]
-    parts.append(_json(models.spec_of(operator)))
-    parts += ["<h2>Run</h2>", _run_table(results, lines)]
-    parts += ["<h3>Configuration</h3>", _json(_read(run / "config.json")), "<h3>Environment</h3>", _json(environment)]
-    parts += [f"<p class=note>Data: {html.escape(info.citation)} {html.escape(info.license)}</p>"]
-    page = (
-        "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(run.name)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>"
-    )
-    path = run / "report.html"
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(path)
+    Errors, curves, pictures of the median and the worst sample of each held-out split, spectra, the model, the environment and
+    the command. Of a run that was interrupted it shows what there is, and says what is missing.
+
+    **Arguments:**
+
+    - `run_dir`: the directory of a run.
+
+    **Returns:** the path of the page.
+
+    **Raises:** `RunDirError` if `run_dir` is not the directory of a run or cannot be written.
+    """
+    run = Path(run_dir)
+    report = _gather(run)
+    path, partial = run / "report.html", run / f".report.html.{os.getpid()}.partial"
+    try:
+        partial.write_text(render(report), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _labels(config: Any, info: Any) -> tuple[str, str]:
-    def label(names: tuple[str, ...]) -> str:
-        known = {field.name: field.unit for field in info.fields}
-        return ", ".join(f"{n} ({known[n]})" if known.get(n, "1") != "1" else n for n in names)
-
-    return label(config.data.input), label(config.data.target)
-
-
-def _sample_figure(operator: Any, dataset: Any, index: int, config: Any, info: Any) -> Any:
-    sample = dataset[index]
-    u = np.asarray(sample.inputs["u"])
-    prediction = np.asarray(operator(_on_device(u)))
-    first, second = _labels(config, info)
-    return viz.plot_sample(u, np.asarray(sample.target), prediction, dataset.grid, input_label=first, output_label=second)
-
-
-def _mean_spectra(operator: Any, dataset: Any) -> dict[str, np.ndarray]:
-    import jax
-
-    whole = dataset.read_all()
-    prediction = jax.jit(lambda u: models.apply_batched(operator, u))(_on_device(whole.inputs["u"]))
-    spectrum = jax.vmap(lambda u: metrics.energy_spectrum(u, dataset.grid).sum(0))
-    target = _on_device(whole.target)
-    fields = {"target": target, "prediction": prediction, "error": prediction - target}
-    return {name: np.asarray(spectrum(field)).mean(0) for name, field in fields.items()}
-
-
-def _on_device(array: Any) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.asarray(array)
-
-
-def _error_table(measured: Any, held_out: Any, trained: tuple[int, ...]) -> str:
-    rows = []
-    for name, values in measured.items():
-        shape = held_out[name].grid.shape
-        note = "" if shape == trained else " (no field of this grid was trained on)"
-        cells = "".join(f"<td>{np.mean(v):.4f} ± {np.std(v):.4f}</td>" for v in values.values())
-        grid = " × ".join(map(str, shape))
-        rows.append(f"<tr><td>{html.escape(name)}</td><td>{grid}{note}</td><td>{len(held_out[name])}</td>{cells}</tr>")
-    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in next(iter(measured.values()), {}))
-    return (
-        f"<div class=wide><table><tr><th>split</th><th>grid</th><th>samples</th>{head}</tr>{''.join(rows)}</table></div>"
-        "<p class=note>Mean ± standard deviation over the samples.</p>"
+def _gather(run: Path) -> RunReport:
+    config, results, metrics, notes = read_config(run), read_results(run), tuple(_lines(run / "metrics.jsonl")), []
+    if not results.get("steps"):
+        done = f"at step {metrics[-1]['step']} of {config.training.steps}" if metrics else "before its first log line"
+        notes.append(f"This training is not finished: it stands {done}. The errors below are those of its newest checkpoint.")
+    operator, info, splits = None, None, {}
+    try:
+        operator, info = checkpoint.load(run), checkpoint.load_info(run)
+        splits = {name: _split_report(config.data, name, operator) for name in _held_out(config.data)}
+    except NeuralOpError as error:
+        notes.append(f"Pictures and spectra are missing: {error}")
+    return RunReport(
+        name=run.resolve().name,
+        config=config,
+        results=results,
+        environment=json.loads(_text(run / "env.json") or "{}"),
+        metrics=metrics,
+        info=info,
+        spec=models.spec_of(operator) if operator else {"kind": config.model.kind, **config.model.options},
+        parameters=models.count_parameters(operator) if operator else 0,
+        input=_labels(info, config.data, config.data.input, config.data.input_time),
+        output=_labels(info, config.data, config.data.target, config.data.target_time),
+        splits=splits,
+        notes=tuple(notes),
     )
 
 
-def _run_table(results: dict[str, Any], lines: list[dict[str, Any]]) -> str:
-    known = results or {"steps": lines[-1]["step"] if lines else 0, "train_seconds": lines[-1]["seconds"] if lines else 0.0}
-    rows = [(name, known[name]) for name in ("steps", "train_seconds", "compile_seconds", "seed", "command") if name in known]
-    text = "".join(f"<tr><td>{n.replace('_', ' ')}</td><td>{html.escape(str(v))}</td></tr>" for n, v in rows)
-    return f"<div class=wide><table>{text}</table></div>"
+def _held_out(data: DataConfig) -> list[str]:
+    """The splits that the report shows: all but that of the training, or that one if it is alone."""
+    names = list(read_info(data.path, (*data.input, *data.target)).splits)
+    return [name for name in names if name != data.train_split] or names
 
 
-def _json(value: Any) -> str:
-    return f"<pre>{html.escape(json.dumps(value, indent=1))}</pre>"
+def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> SplitReport:
+    times = {"input_time": config.input_time, "target_time": config.target_time}
+    split = HDF5Dataset(config.path, name, config.input, config.target, nonfinite=config.nonfinite, **times)
+    count = min(len(split), _MOST_SAMPLES)
+    samples = [split[index] for index in range(count)]
+    batch = Sample({"u": np.stack([s.inputs["u"] for s in samples])}, np.stack([s.target for s in samples]))
+    whole = batch if count == len(split) else split
+    measured = evaluation.sample_errors(operator, batch, grid=split.grid, batch_size=config.batch_size)
+    errors = evaluation.evaluate(operator, whole, grid=split.grid, batch_size=config.batch_size)
+    order = np.argsort(measured["relative_l2"])
+    chosen = {"median": order[(count - 1) // 2], "worst": order[-1]}
+    predict = eqx.filter_jit(lambda operator, u: operator(u))
+    shown = tuple(
+        Shown(
+            f"{rank} sample (number {index}, relative L2 error {measured['relative_l2'][index]:.3g})",
+            samples[index].inputs["u"],
+            samples[index].target,
+            np.asarray(predict(operator, jnp.asarray(samples[index].inputs["u"]))),
+        )
+        for rank, index in chosen.items()
+    )
+    spectra = _mean_spectra(operator, batch, split.grid, config.batch_size)
+    return SplitReport(split.grid, len(split), errors, measured["relative_l2"], shown, spectra)
 
 
-def _image(figure: Any, description: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{html.escape(description, quote=True)}' src='data:image/png;base64,{data}'>"
+def _mean_spectra(
+    operator: AbstractOperator, batch: Sample, grid: Grid, batch_size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean spectra of target, prediction and error, of each channel as a share of the energy of its target."""
+
+    @eqx.filter_jit
+    def spectra(operator: AbstractOperator, u: jax.Array, target: jax.Array) -> list[jax.Array]:
+        prediction = models.apply_batched(operator, u)
+        return [jax.vmap(lambda v: energy_spectrum(v, grid))(v).sum(0) for v in (target, prediction, prediction - target)]
+
+    total: Any = 0.0
+    for start in range(0, len(batch.target), batch_size):
+        part = slice(start, start + batch_size)
+        u, target = jnp.asarray(batch.inputs["u"][part]), jnp.asarray(batch.target[part])
+        total = total + np.asarray(spectra(operator, u, target), np.float64)
+    energy = total[0].sum(axis=-1, keepdims=True)
+    share = (total / np.where(energy > 0, energy, 1)).mean(axis=1)
+    return share[0], share[1], share[2]
+
+
+def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], time: str) -> tuple[viz.Label, ...]:
+    """The name and the unit of every channel, in the order in which `HDF5Dataset` stacks frames and components."""
+    if info is None:
+        return ()
+    split = info.splits[data.train_split]
+    labels = []
+    for field in map(info.field, names):
+        frames = [""]
+        if field.time_varying:
+            kept = {"all": split.times, "first": split.times[:1], "last": split.times[-1:]}[time]
+            unit = "" if split.time_unit == "1" else f" {split.time_unit}"
+            frames = [f", t = {value:.4g}{unit}" for value in kept]
+        components = [""] if field.channels == 1 else [f" {c}" for c in range(field.channels)]
+        labels += [viz.Label(f"{field.name}{component}{frame}", field.unit) for frame in frames for component in components]
+    return tuple(labels)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of `metrics.jsonl` that are whole."""
+    for line in _text(path).splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""

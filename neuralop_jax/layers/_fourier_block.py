@@ -58,7 +58,7 @@ class FourierBlock(eqx.Module):
         bypass: str = "linear",
         bypass_bias: bool = False,
         channel_mlp: bool = True,
-        channel_mlp_expansion: float = 0.5,
+        channel_mlp_expansion: int | float = 0.5,
         channel_mlp_bypass: str = "soft_gating",
         activation: str = "gelu",
         norm: str | None = None,

@@ -1,5 +1,6 @@
 """The Fourier neural operator, in the form that has proved best."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Literal
 
@@ -107,8 +108,8 @@ class FNO(AbstractOperator):
         num_dims: int | None = None,
         width: int = 32,
         depth: int = 4,
-        lifting_ratio: float = 2.0,
-        projection_ratio: float = 2.0,
+        lifting_ratio: int | float = 2.0,
+        projection_ratio: int | float = 2.0,
         coordinates: bool = True,
         activation: str = "gelu",
         norm: Literal["instance", "group", "adaptive"] | None = None,
@@ -116,14 +117,14 @@ class FNO(AbstractOperator):
         bypass: str = "linear",
         bypass_bias: bool = False,
         channel_mlp: bool = True,
-        channel_mlp_expansion: float = 0.5,
+        channel_mlp_expansion: int | float = 0.5,
         channel_mlp_bypass: str = "soft_gating",
-        padding: float | Sequence[float] | None = None,
+        padding: int | float | Sequence[int | float] | None = None,
         preactivation: bool = False,
         separable: bool = False,
         stabilizer: Literal["tanh"] | None = None,
         repeat_activation: bool = False,
-        output_scaling: Sequence[float | Sequence[float]] | None = None,
+        output_scaling: Sequence[int | float | Sequence[int | float]] | None = None,
         max_n_modes: int | Sequence[int] | None = None,
         complex_data: bool = False,
         transform: Transform = "auto",
@@ -213,8 +214,10 @@ class FNO(AbstractOperator):
             raise ConfigError(
                 f"n_modes {n_modes} exceeds max_n_modes {self.max_n_modes}. Build the model with larger max_n_modes."
             )
-        where = lambda m: (m.n_modes, *(block.conv.n_modes for block in m.blocks))  # noqa: E731
-        return eqx.tree_at(where, self, (n_modes,) * (1 + self.depth), is_leaf=lambda leaf: leaf is None)
+        names = [name for name in inspect.signature(FNO.__init__).parameters if name not in ("self", "key")]
+        options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes}
+        skeleton = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
+        return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
 
     def _scaling(self, index: int) -> tuple[float, ...]:
         scaling = self.output_scaling[index] if self.output_scaling is not None else 1.0

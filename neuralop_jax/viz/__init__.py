@@ -8,6 +8,7 @@ from neuralop_jax.viz._curves import (
 from neuralop_jax.viz._fields import Label as Label, plot_sample as plot_sample, sample_panels as sample_panels
 from neuralop_jax.viz._report import (
     code as code,
+    facts as facts,
     figures as figures,
     note as note,
     page as page,

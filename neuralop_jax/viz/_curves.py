@@ -23,7 +23,7 @@ def plot_curves(
     - `log`: a logarithmic axis of values.
     """
     with style():
-        figure = new_figure(4.6, 3.0)
+        figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         for color, (name, (steps, values)) in zip(_colors(len(curves)), curves.items(), strict=True):
             axes.plot(steps, values, color=color, label=name, marker="o" if len(steps) <= 20 else "", markersize=3.5)
@@ -51,7 +51,7 @@ def plot_resolutions(
     - `trained_on`: the grid of the training data, which is marked.
     """
     with style():
-        figure = new_figure(4.6, 3.0)
+        figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         shapes = sorted({tuple(grid) for grid, _, _ in errors.values()}, key=lambda shape: (np.prod(shape), shape))
         for color, (name, (grid, mean, spread)) in zip(_colors(len(errors)), errors.items(), strict=True):
@@ -80,7 +80,7 @@ def plot_distribution(errors: Mapping[str, np.ndarray], label: str) -> "matplotl
     - `label`: what the error is.
     """
     with style():
-        figure = new_figure(4.6, 3.0)
+        figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         for color, (name, values) in zip(_colors(len(errors)), errors.items(), strict=True):
             ordered = np.sort(np.asarray(values, np.float64))

@@ -53,7 +53,7 @@ class Panel:
     def figure(self) -> "matplotlib.figure.Figure":
         """The panel alone."""
         with style():
-            figure = new_figure(3.3, 2.7 if self.grid.num_dims > 1 else 2.5)
+            figure = new_figure(2.9, 2.35 if self.grid.num_dims > 1 else 2.2)
             self.draw(figure.subplots())
             return figure
 
@@ -130,6 +130,7 @@ def sample_panels(
     input = list(input) or [Label(f"input {c}" if len(u) > 1 else "input") for c in range(len(u))]
     output = list(output) or [Label(f"output {c}" if len(target) > 1 else "output") for c in range(len(target))]
     given, shown = _some(len(u)), _some(len(target))
+    inputs, target, prediction = (np.asarray(field) for field in (inputs, target, prediction))
     if grid.num_dims == 1:
         return [_line_panels(u[given], target[shown], prediction[shown], grid, *_picked(input, given), *_picked(output, shown))]
     rows = []

@@ -30,7 +30,7 @@ def plot_spectra(
     - `label`: what is shown, with its unit.
     """
     with style():
-        figure = new_figure(4.6, 3.0)
+        figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         stop = max(2, min(len(target), int(limit) + 1))
         waves = np.arange(1, stop)

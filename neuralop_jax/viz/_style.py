@@ -1,6 +1,5 @@
 """One look for all figures: sizes, colors and fonts, without touching Matplotlib's global state."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -57,15 +56,3 @@ def frame_colors(count: int) -> list[Any]:
     import matplotlib
 
     return [matplotlib.colormaps["viridis"](value) for value in np.linspace(0, 0.85, count)]
-
-
-def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """`draw`, called within `style()`."""
-    import functools
-
-    @functools.wraps(draw)
-    def inside(*args: Any, **kwargs: Any) -> Any:
-        with style():
-            return draw(*args, **kwargs)
-
-    return inside

@@ -14,7 +14,14 @@ from neuralop_jax.kernels import (
     wavenumbers,
 )
 
-CASES = [((16,), (8,)), ((7,), (12,)), ((15, 13), (7, 5)), ((6, 7), (8, 8)), ((7, 9, 10), (4, 5, 6)), ((5, 6, 4, 7), (3, 4, 2, 6))]
+CASES = [
+    ((16,), (8,)),
+    ((7,), (12,)),
+    ((15, 13), (7, 5)),
+    ((6, 7), (8, 8)),
+    ((7, 9, 10), (4, 5, 6)),
+    ((5, 6, 4, 7), (3, 4, 2, 6)),
+]
 
 
 def draw(shape, complex_data, seed=0):
@@ -77,11 +84,15 @@ def test_derivative_of_a_wave(points, order):
 
 
 def wave(shape, *k):
-    phase = sum(2 * np.pi * k_ * np.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) / n for i, (n, k_) in enumerate(zip(shape, k)))
+    phase = sum(
+        2 * np.pi * k_ * np.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) / n for i, (n, k_) in enumerate(zip(shape, k))
+    )
     return jnp.asarray(np.cos(phase + 0.3))[None]
 
 
-@pytest.mark.parametrize("old, new", [((8, 8), (16, 16)), ((16, 16), (8, 8)), ((12, 12), (20, 20)), ((7, 9), (10, 8)), ((15, 8), (9, 21))])
+@pytest.mark.parametrize(
+    "old, new", [((8, 8), (16, 16)), ((16, 16), (8, 8)), ((12, 12), (20, 20)), ((7, 9), (10, 8)), ((15, 8), (9, 21))]
+)
 @pytest.mark.parametrize("k", [(1, 0), (1, -3), (-2, 3), (0, 3)])
 def test_resampling_keeps_every_wave_in_place(old, new, k):
     np.testing.assert_allclose(resample(wave(old, *k), new), wave(new, *k), atol=1e-13)

@@ -2,8 +2,8 @@ import itertools
 
 import equinox as eqx
 import jax
-import jax.test_util
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 
@@ -19,12 +19,16 @@ def identity(channels, n_modes, **options):
 
 
 def field(shape, k):
-    phase = sum(2 * np.pi * w * np.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) / n for i, (n, w) in enumerate(zip(shape, k)))
+    phase = sum(
+        2 * np.pi * w * np.arange(n).reshape(-1, *(1,) * (len(shape) - 1 - i)) / n for i, (n, w) in enumerate(zip(shape, k))
+    )
     return np.cos(phase + 0.4)
 
 
 @pytest.mark.parametrize("transform", ["fft", "dft"])
-@pytest.mark.parametrize("shape, n_modes", [((16,), (7,)), ((15,), (8,)), ((12, 10), (6, 5)), ((9, 11), (5, 6)), ((8, 7, 9), (4, 3, 4))])
+@pytest.mark.parametrize(
+    "shape, n_modes", [((16,), (7,)), ((15,), (8,)), ((12, 10), (6, 5)), ((9, 11), (5, 6)), ((8, 7, 9), (4, 3, 4))]
+)
 def test_identity_weights_are_the_sharp_filter(transform, shape, n_modes):
     """Acceptance 2: what is kept passes, what is not vanishes, and a wave without kept partner comes out at half amplitude."""
     conv = eqx.filter_jit(identity(1, n_modes, transform=transform))

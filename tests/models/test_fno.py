@@ -23,7 +23,9 @@ KEY = jax.random.key(0)
 
 
 def count(cls, **options):
-    return sum(int(np.prod(a.shape)) for a in jax.tree.leaves(eqx.filter_eval_shape(cls, **options, key=KEY)) if hasattr(a, "shape"))
+    return sum(
+        int(np.prod(a.shape)) for a in jax.tree.leaves(eqx.filter_eval_shape(cls, **options, key=KEY)) if hasattr(a, "shape")
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,9 @@ def test_wrong_specifications(kind, options, words):
         check_options(kind, options)
 
 
-@pytest.mark.parametrize("options", [{"activation": "gleu"}, {"bypass": "lin"}, {"norm": "batch"}, {"n_modes": (0, 4)}, {"num_dims": 3}])
+@pytest.mark.parametrize(
+    "options", [{"activation": "gleu"}, {"bypass": "lin"}, {"depth": 0}, {"n_modes": (0, 4)}, {"num_dims": 3}]
+)
 def test_wrong_values(options):
     with pytest.raises(ConfigError):
         small(**options)
