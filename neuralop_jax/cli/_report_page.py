@@ -51,6 +51,8 @@ def _errors(report: "RunReport") -> Iterator[str]:
         rows.append((name, shape, split["count"], *values))
     heads = ("split", "grid", ">samples", ">relative L2", ">relative H1", ">largest error")
     parts = [viz.table(heads, rows), viz.note("Mean ± standard deviation over the samples of each split, in physical units.")]
+    if any("channels" in split for split in tables.values()):
+        parts.append(_channel_table(report, tables))
     named = {name: (s["grid"], s["relative_l2"], s.get("spread", {}).get("relative_l2", 0.0)) for name, s in tables.items()}
     drawn = {}
     if len({tuple(split["grid"]) for split in tables.values()}) > 1:
@@ -65,6 +67,16 @@ def _errors(report: "RunReport") -> Iterator[str]:
     if drawn:
         parts.append(viz.figures(drawn, least="20rem", captions=True))
     yield viz.section("Errors on held-out data", *parts)
+
+
+def _channel_table(report: "RunReport", tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """The relative L2 error of every channel alone, folded away if there are many."""
+    columns = {name: split["channels"]["relative_l2"] for name, split in tables.items() if "channels" in split}
+    count = max(map(len, columns.values()))
+    names = [label.name for label in report.output] or [f"channel {number}" for number in range(count)]
+    rows = [(names[c], *(_digits(values[c], 4) for values in columns.values())) for c in range(count)]
+    body = viz.table(("relative L2 error of each channel alone", *(f">{name}" for name in columns)), rows)
+    return viz.folded("Relative L2 error of each channel alone", body) if count > 6 else body
 
 
 def _training(report: "RunReport") -> Iterator[str]:
@@ -141,7 +153,7 @@ def _timing(report: "RunReport") -> str:
         ("steps", f"{results.get('steps', last.get('step', 0)):,} of {report.config.training.steps:,}"),
         ("batch size", report.config.data.batch_size),
         ("steps per second (median)", f"{statistics.median(speeds):.1f}" if speeds else None),
-        ("training, with all below", seconds(results.get("train_seconds", last.get("seconds")))),
+        ("training time in all", seconds(results.get("train_seconds", last.get("seconds")))),
         ("compilation of the step", seconds(results.get("compile_seconds"))),
     ]
     return viz.section("Timing", viz.facts(pairs))
@@ -166,7 +178,7 @@ def _environment(report: "RunReport") -> str:
 def _reproduction(report: "RunReport") -> str:
     command = report.results.get("command") or shlex.join(report.environment.get("command", []))
     parts = [viz.code(" ".join(word for word in command.split(" ") if word != "--resume"))] if command else []
-    parts.append(viz.code(json.dumps(to_json(report.config), indent=2), summary="The whole configuration"))
+    parts.append(viz.folded("The whole configuration", viz.code(json.dumps(to_json(report.config), indent=2))))
     if report.info:
         known = {"source": report.info.source, "license": report.info.license, "citation": report.info.citation}
         rows = [("data", report.config.data.path), *report.info.parameters.items(), *known.items()]
@@ -202,7 +214,11 @@ def _marks(report: "RunReport", split: "SplitReport") -> dict[str, float]:
 
 def _with_spread(split: Mapping[str, Any], key: str) -> str:
     spread = split.get("spread", {}).get(key)
-    return f"{split[key]:#.4g}" + ("" if spread is None else f" ± {spread:#.2g}")
+    return _digits(split[key], 4) + ("" if spread is None else f" ± {_digits(spread, 2)}")
+
+
+def _digits(value: float, count: int) -> str:
+    return f"{value:#.{count}g}".removesuffix(".")
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -103,7 +103,8 @@ def _measure(
     for count, inputs, targets in _batches(data, size):
         for name, (joint, each) in _compare(model, inputs, targets, grid).items():
             found[name].append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
-    return {name: tuple(map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
+    joined = {name: list(zip(*parts, strict=True)) for name, parts in found.items()}
+    return {name: (np.concatenate(joint), np.concatenate(each)) for name, (joint, each) in joined.items()}
 
 
 @eqx.filter_jit
@@ -126,7 +127,8 @@ def _take(data: Evaluable | Sample, indices: Sequence[int]) -> tuple[Any, Any]:
     if isinstance(data, Sample):
         return np.asarray(data.inputs["u"])[np.asarray(indices)], np.asarray(data.target)[np.asarray(indices)]
     samples = {index: data[index] for index in set(indices)}
-    return tuple(np.stack(values) for values in zip(*((samples[i].inputs["u"], samples[i].target) for i in indices), strict=True))
+    inputs = np.stack([np.asarray(samples[index].inputs["u"]) for index in indices])
+    return inputs, np.stack([np.asarray(samples[index].target) for index in indices])
 
 
 def _length(data: Evaluable | Sample) -> int:

@@ -10,6 +10,7 @@ from neuralop_jax.viz._report import (
     code as code,
     facts as facts,
     figures as figures,
+    folded as folded,
     note as note,
     page as page,
     section as section,

@@ -1,7 +1,7 @@
 """Figures of numbers: curves over steps, errors by resolution, the distribution of errors over samples."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def plot_resolutions(
         ticks = [f"{n}\n(training grid)" if shape == trained else n for n, shape in zip(names, shapes, strict=True)]
         axes.set_xticks(range(len(shapes)), ticks)
         axes.set_xlim(-0.6, len(shapes) - 0.4)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(mean + spread for _, mean, spread in errors.values()) or None)
         axes.set_xlabel("grid points")
         axes.set_ylabel(label)
         axes.grid(True, axis="y")
@@ -87,7 +87,7 @@ def plot_distribution(errors: Mapping[str, np.ndarray], label: str) -> "matplotl
             share = np.arange(1, len(ordered) + 1) / len(ordered)
             axes.step(np.r_[ordered[0], ordered], np.r_[0, share], where="post", color=color, label=name)
             axes.plot(np.median(ordered), 0.5, "o", color=color, markersize=4)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.05 * max(np.max(values) for values in errors.values()) or None)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel(label)
         axes.set_ylabel("share of samples below")
@@ -100,7 +100,7 @@ def _colors(count: int) -> list[str]:
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
-def _few_log_ticks(axis: object, values: Sequence[float]) -> None:
+def _few_log_ticks(axis: Any, values: Sequence[float]) -> None:
     """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
     from matplotlib import ticker
 

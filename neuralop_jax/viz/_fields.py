@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from neuralop_jax.grids import Grid
 from neuralop_jax.viz._style import frame_colors, new_figure, style
@@ -53,7 +54,7 @@ class Panel:
     def figure(self) -> "matplotlib.figure.Figure":
         """The panel alone."""
         with style():
-            figure = new_figure(2.9, 2.35 if self.grid.num_dims > 1 else 2.2)
+            figure = new_figure(2.9, self.height())
             self.draw(figure.subplots())
             return figure
 
@@ -65,6 +66,13 @@ class Panel:
             self._draw_lines(axes)
         else:
             self._draw_image(axes)
+
+    def height(self) -> float:
+        """The height in inches of a panel of usual width: less for a wide box, which would leave room empty."""
+        if self.grid.num_dims == 1:
+            return 2.2
+        width, height = (right - left for left, right in self.grid.extent)
+        return 0.75 + 1.6 * min(1.0, max(0.4, height / width))
 
     def _draw_lines(self, axes: Any) -> None:
         x = self.grid.coordinates()[0]
@@ -92,7 +100,7 @@ class Panel:
             extent=(left, right, low, high),
             origin="lower",
             interpolation="nearest",
-            aspect="equal" if 0.4 < (right - left) / (high - low) < 2.5 else "auto",
+            aspect="equal" if 0.4 < (right - left) / (high - low) < 4 else "auto",
         )
         axes.set_ylabel(str(Label(self.grid.names[1], self.grid.unit)))
         axes.spines[:].set_visible(False)
@@ -103,9 +111,9 @@ class Panel:
 
 
 def sample_panels(
-    u: np.ndarray,
-    target: np.ndarray,
-    prediction: np.ndarray,
+    u: ArrayLike,
+    target: ArrayLike,
+    prediction: ArrayLike,
     grid: Grid,
     *,
     input: Sequence[Label] = (),
@@ -123,38 +131,36 @@ def sample_panels(
     - `grid`: their grid.
     - `input`, `output`: the names and units of the channels.
 
-    **Returns:** rows of panels.
+    **Returns:** rows of panels: a single row for one input and one output channel, else the inputs and then the outputs.
     """
-    u, target, prediction = (np.asarray(values, np.float64) for values in (u, target, prediction))
-    u, target, prediction, grid = *(_cut(values) for values in (u, target, prediction)), _plane(grid)
+    u, target, prediction = (_cut(np.asarray(values, np.float64)) for values in (u, target, prediction))
+    grid = _plane(grid)
     input = list(input) or [Label(f"input {c}" if len(u) > 1 else "input") for c in range(len(u))]
     output = list(output) or [Label(f"output {c}" if len(target) > 1 else "output") for c in range(len(target))]
     given, shown = _some(len(u)), _some(len(target))
-    inputs, target, prediction = (np.asarray(field) for field in (inputs, target, prediction))
     if grid.num_dims == 1:
         return [_line_panels(u[given], target[shown], prediction[shown], grid, *_picked(input, given), *_picked(output, shown))]
     rows = []
-    for row, c in enumerate(shown):
+    for c in shown:
         both = _range(target[c], prediction[c])
         error = prediction[c] - target[c]
         largest = np.abs(error).max() or 1.0
-        inputs = [Panel(f"input: {input[i].name}", str(input[i]), u[i : i + 1], grid, _range(u[i]), "input") for i in given]
-        name, label = output[c].name, str(output[c])
+        name, label = output[c].name, _short(output[c])
         rows.append(
-            (inputs if row == 0 else [])
-            + [
+            [
                 Panel(f"target: {name}", label, target[c : c + 1], grid, both, "output"),
                 Panel(f"prediction: {name}", label, prediction[c : c + 1], grid, both, "output"),
                 Panel("error (prediction − target)", label, error[None], grid, (-largest, largest), "error"),
             ]
         )
-    return rows
+    inputs = [Panel(f"input: {input[i].name}", _short(input[i]), u[i : i + 1], grid, _range(u[i]), "input") for i in given]
+    return [inputs + rows[0]] if len(inputs) == len(rows) == 1 else [inputs, *rows]
 
 
 def plot_sample(
-    u: np.ndarray,
-    target: np.ndarray,
-    prediction: np.ndarray,
+    u: ArrayLike,
+    target: ArrayLike,
+    prediction: ArrayLike,
     grid: Grid,
     *,
     input: Sequence[Label] = (),
@@ -176,12 +182,12 @@ def plot_sample(
     rows = sample_panels(u, target, prediction, grid, input=input, output=output)
     columns = max(map(len, rows))
     with style():
-        figure = new_figure(3.0 * columns, 2.5 * len(rows))
+        figure = new_figure(2.9 * columns, rows[0][0].height() * len(rows))
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for row, panels in enumerate(rows):
-            for blank in axes[row, : columns - len(panels)]:
+            for blank in axes[row, len(panels) :]:
                 blank.set_visible(False)
-            for panel, place in zip(panels, axes[row, columns - len(panels) :], strict=True):
+            for panel, place in zip(panels, axes[row], strict=False):
                 panel.draw(place)
         return figure
 
@@ -204,6 +210,11 @@ def _line_panels(
               "output", output_names, target),
         Panel("error (prediction − target)", output_label, error, grid, (-largest, largest), "error", output_names),
     ]  # fmt: skip
+
+
+def _short(label: Label) -> str:
+    """The label of a channel without the time of its frame."""
+    return str(Label(label.name.partition(",")[0], label.unit))
 
 
 def _picked(labels: Sequence[Label], chosen: Sequence[int]) -> tuple[tuple[str, ...], str]:

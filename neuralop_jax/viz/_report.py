@@ -33,14 +33,14 @@ dl div { display: flex; gap: 1rem; justify-content: space-between; break-inside:
   border-bottom: 1px solid #e6e9ed; }
 dt { color: #59616b; }
 dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
-.grid { display: grid; gap: .75rem 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, var(--least)), 1fr)); }
+.grid { display: grid; gap: .75rem 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--least)), 1fr)); }
 figure { margin: 0; max-width: var(--most); }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { margin: .2rem 0 .6rem; }
 pre { background: #f5f7f9; border: 1px solid #e6e9ed; border-radius: 4px; padding: .7rem .9rem; overflow-x: auto;
   font: .82rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 summary { cursor: pointer; }
-@media print { body { max-width: none; } details { display: none; } }
+@media print { body { max-width: none; } pre { white-space: pre-wrap; } }
 """
 
 
@@ -104,10 +104,14 @@ def figures(
     return f'<div class="grid" style="--least: {least}; --most: calc(1.6 * {least})">\n' + "\n".join(parts) + "\n</div>"
 
 
-def code(text: str, *, summary: str = "") -> str:
-    """Preformatted text, folded away below a summary if there is one."""
-    block = f"<pre>{html.escape(text)}</pre>"
-    return f"<details><summary>{html.escape(summary)}</summary>{block}</details>" if summary else block
+def code(text: str) -> str:
+    """Preformatted text."""
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def folded(summary: str, part: str) -> str:
+    """A part of the page that is shown on a click on its summary."""
+    return f"<details><summary>{html.escape(summary)}</summary>\n{part}</details>"
 
 
 def _inline(figure: "matplotlib.figure.Figure", format: Literal["svg", "png"]) -> str:

@@ -51,5 +51,5 @@ def plot_spectra(
         axes.set_xlabel("wavenumber (waves per longest side)")
         axes.set_ylabel(label)
         axes.grid(True)
-        axes.legend(loc="lower left")
+        axes.legend()
         return figure
