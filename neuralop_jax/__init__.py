@@ -6,6 +6,24 @@ from typing import TYPE_CHECKING, Any
 from neuralop_jax._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from neuralop_jax import (
+        checkpoint as checkpoint,
+        config as config,
+        data as data,
+        errors as errors,
+        evaluation as evaluation,
+        grids as grids,
+        interop as interop,
+        kernels as kernels,
+        layers as layers,
+        losses as losses,
+        metrics as metrics,
+        models as models,
+        normalizers as normalizers,
+        rollout as rollout,
+        training as training,
+        viz as viz,
+    )
     from neuralop_jax.grids import Grid as Grid
     from neuralop_jax.models import (
         FNO as FNO,
@@ -15,7 +33,6 @@ if TYPE_CHECKING:
         build as build,
         spec_of as spec_of,
     )
-    from neuralop_jax.rollout import rollout as rollout
 
 _HOMES = {
     "Grid": "grids",
@@ -25,7 +42,6 @@ _HOMES = {
     "apply_batched": "models",
     "build": "models",
     "spec_of": "models",
-    "rollout": "rollout",
 }
 _PACKAGES = (
     "checkpoint",
@@ -41,6 +57,7 @@ _PACKAGES = (
     "metrics",
     "models",
     "normalizers",
+    "rollout",
     "training",
     "viz",
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from neuralop_jax.viz._style import SERIES, new_figure, style
 
@@ -11,9 +12,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def plot_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str, *, log: bool = True
-) -> "matplotlib.figure.Figure":
+def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *, log: bool = True) -> "matplotlib.figure.Figure":
     """Curves over training steps in one figure; a curve of few points shows them.
 
     **Arguments:**
@@ -26,10 +25,10 @@ def plot_curves(
         figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         for color, (name, (steps, values)) in zip(_colors(len(curves)), curves.items(), strict=True):
-            axes.plot(steps, values, color=color, label=name, marker="o" if len(steps) <= 20 else "", markersize=3.5)
+            axes.plot(steps, values, color=color, label=name, marker="o" if np.size(steps) <= 20 else "", markersize=3.5)
         if log:
             axes.set_yscale("log")
-            _few_log_ticks(axes.yaxis, [value for _, values in curves.values() for value in values])
+            _few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
         axes.set_xlabel("step")
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
@@ -100,12 +99,12 @@ def _colors(count: int) -> list[str]:
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
-def _few_log_ticks(axis: Any, values: Sequence[float]) -> None:
+def _few_log_ticks(axis: Any, values: np.ndarray) -> None:
     """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
     from matplotlib import ticker
 
-    positive = [value for value in values if value > 0]
-    if positive and max(positive) < 100 * min(positive):
+    positive = values[values > 0]
+    if len(positive) and positive.max() < 100 * positive.min():
         axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.set_minor_formatter(ticker.NullFormatter())

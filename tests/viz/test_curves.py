@@ -1,0 +1,31 @@
+import numpy as np
+
+from neuralop_jax.viz import plot_curves, plot_distribution, plot_resolutions
+
+
+def test_curves_show_their_numbers():
+    figure = plot_curves({"loss": ([10, 20, 30], [0.5, 0.3, 0.2]), "test": ([20, 30], [0.6, 0.4])}, "relative L2 error")
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[10, 0.5], [20, 0.3], [30, 0.2]])
+    np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[20, 0.6], [30, 0.4]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "test"]
+    assert (axes.get_yscale(), axes.get_xlabel(), axes.get_ylabel()) == ("log", "step", "relative L2 error")
+    assert plot_curves({"rate": ([1, 2], [0.0, 1.0])}, "rate", log=False).axes[0].get_yscale() == "linear"
+
+
+def test_resolutions_are_ordered_by_points_and_mark_the_training_grid():
+    errors = {"fine": ((32, 32), 0.2, 0.05), "coarse": ((16, 16), 0.1, 0.02), "other": ((16, 16), 0.3, 0.01)}
+    (axes,) = plot_resolutions(errors, "error", trained_on=(16, 16)).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["16×16\n(training grid)", "32×32"]
+    means = {bar.get_label(): bar.lines[0].get_xydata()[0].tolist() for bar in axes.containers}
+    assert means["fine"] == [1.0, 0.2]
+    assert means["coarse"][1] == 0.1 and means["other"][1] == 0.3 and means["coarse"][0] < means["other"][0] < 0.5
+    assert axes.get_ylim()[1] > 0.31
+
+
+def test_distribution_is_the_share_of_samples_at_most_as_wrong():
+    (axes,) = plot_distribution({"test": np.array([0.4, 0.1, 0.2, 0.3])}, "error").axes
+    curve = axes.lines[0].get_xydata()
+    np.testing.assert_allclose(curve, [[0.1, 0], [0.1, 0.25], [0.2, 0.5], [0.3, 0.75], [0.4, 1]])
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[0.25, 0.5]])
+    assert plot_distribution({"test": np.zeros(3)}, "error").axes[0].get_ylim()[0] == 0
