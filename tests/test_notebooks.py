@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from nbclient import NotebookClient
 
@@ -23,3 +24,10 @@ def test_runs(path, monkeypatch):
     difference = float(printed.split("largest relative difference: ")[1].split()[0])
     assert difference < 1e-5
     assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+def test_executed_notebook_is_that_of_the_source(path):
+    source, executed = jupytext.read(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert [cell.source for cell in source.cells] == [cell.source for cell in executed.cells]
+    assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")

@@ -61,6 +61,7 @@ class RunReport:
     """Everything on the page; what a run that was interrupted lacks is empty, and `notes` say so."""
 
     name: str
+    finished: bool
     config: ExperimentConfig
     results: Mapping[str, Any]
     environment: Mapping[str, Any]
@@ -103,7 +104,8 @@ def write_report(run_dir: str | Path) -> Path:
 
 def _gather(run: Path) -> RunReport:
     config, results, metrics, notes = read_config(run), read_results(run), tuple(_lines(run / "metrics.jsonl")), []
-    if not results.get("steps"):
+    finished = (run / "DONE").exists()
+    if not finished:
         done = f"at step {metrics[-1]['step']} of {config.training.steps}" if metrics else "before its first log line"
         notes.append(f"This training is not finished: it stands {done}. The errors below are those of its newest checkpoint.")
     operator, info, splits = None, None, {}
@@ -114,6 +116,7 @@ def _gather(run: Path) -> RunReport:
         notes.append(f"Pictures and spectra are missing: {error}")
     return RunReport(
         name=run.resolve().name,
+        finished=finished,
         config=config,
         results=results,
         environment=json.loads(_text(run / "env.json") or "{}"),

@@ -35,8 +35,9 @@ def _subtitle(report: "RunReport") -> str:
 
 
 def _tables(report: "RunReport") -> dict[str, Mapping[str, Any]]:
-    """The errors of each split: those on record, and those computed now where there are none."""
-    return {**{name: split.errors for name, split in report.splits.items()}, **report.results.get("splits", {})}
+    """The errors of each split: of a finished training those on record, else those computed now; the others fill in."""
+    now, recorded = {name: split.errors for name, split in report.splits.items()}, report.results.get("splits", {})
+    return {**now, **recorded} if report.finished else {**recorded, **now}
 
 
 def _errors(report: "RunReport") -> Iterator[str]:

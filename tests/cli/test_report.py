@@ -1,5 +1,6 @@
 """What the page of a run says, of one that is finished, one that was interrupted, and one with several fields."""
 
+import html
 import json
 import re
 import shutil
@@ -31,7 +32,7 @@ def test_page_of_a_finished_run(trained):
         assert f"Predictions: {name}" in text
     for part in ("8 × 8 (training grid)", "Median sample", "Worst sample", f"{results['parameters']:,}", "n_modes 4, 4"):
         assert part in text
-    assert results["versions"]["jax"] in text and "train run.toml --out runs/a" in text
+    assert results["versions"]["jax"] in text and f"<pre>{html.escape(results['command'])}</pre>" in page
     assert "not finished" not in text and not list((trained / "runs/a").glob(".report*"))
 
 
@@ -53,11 +54,23 @@ def test_page_of_an_interrupted_run(trained):
     assert "test_16 16 × 16 3 " in text and "Worst sample" in text
 
 
+def test_a_run_that_goes_on_shows_its_checkpoint_and_not_its_former_results(trained):
+    run = trained / "runs/a"
+    (run / "DONE").unlink()
+    results = json.loads((run / "results.json").read_text())
+    right = f"{results['splits']['test_16']['relative_l2']:#.4g}"
+    results["splits"]["test_16"]["relative_l2"] = 123.4
+    (run / "results.json").write_text(json.dumps(results))
+    text = text_of(write_report(run).read_text(encoding="utf-8"))
+    assert "not finished" in text and right in text and "123.4" not in text
+
+
 def test_page_without_checkpoint_or_data_says_so(trained):
     shutil.rmtree(trained / "runs/a/checkpoints")
     text = text_of(write_report("runs/a").read_text(encoding="utf-8"))
     assert "Pictures and spectra are missing:" in text and "Training loss" in text and "test_16 16 × 16 3 " in text
     (trained / "runs/a/metrics.jsonl").unlink()
+    (trained / "runs/a/DONE").unlink()
     (trained / "runs/a/results.json").unlink()
     assert "it stands before its first log line" in text_of(write_report("runs/a").read_text(encoding="utf-8"))
 
