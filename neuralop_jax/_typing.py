@@ -8,6 +8,12 @@ Field = Num[Array, "channels *space"]
 OutputField = Inexact[Array, "out_channels *out_space"]
 """What an operator returns for a `Field`: its own channels, usually on the same grid."""
 
+Fields = Num[Array, "batch channels *space"]
+"""Samples on one grid."""
+
+OutputFields = Inexact[Array, "batch out_channels *out_space"]
+"""What an operator returns for `Fields`."""
+
 RealField = Float[Array, "channels *space"]
 """One real sample on a grid."""
 

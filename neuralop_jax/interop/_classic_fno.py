@@ -50,7 +50,7 @@ class LiFNO(eqx.Module):
         model = self.model
         if points < 2 * self.num_modes:
             rows = _rows(points, self.num_modes)
-            model = eqx.tree_at(_weights, model, [weight[:, rows] for weight in _weights(model)])
+            model = eqx.tree_at(_weights, model, [tuple(part[rows] for part in weight) for weight in _weights(model)])
         return jnp.moveaxis(jax.vmap(model)(jnp.moveaxis(x, -1, 1)), 1, -1)
 
 

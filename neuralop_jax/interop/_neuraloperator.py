@@ -89,9 +89,14 @@ class _IndexedSpectralConv(eqx.Module):
 
     conv: SpectralConv
 
+    @property
+    def n_modes(self) -> tuple[int, ...]:
+        """The modes of the convolution."""
+        return self.conv.n_modes
+
     def __call__(self, u: Float[Array, "channels *space"], shape: Sequence[int]) -> Float[Array, "channels *space"]:
         """The convolved field; `shape` is that of `u`, since configurations that change it are refused."""
-        conv, stored = self.conv, self.conv.weight.shape[1 : u.ndim]
+        conv, stored = self.conv, self.conv.weight[0].shape[: u.ndim - 1]
         axes = [_full_axis(*numbers) for numbers in zip(shape[:-1], conv.n_modes[:-1], stored[:-1], strict=True)]
         if all(np.array_equal(rows, own) and np.array_equal(read, written) for rows, own, read, written in axes):
             return conv(u)

@@ -68,9 +68,9 @@ def read_state(
     return {name: array.astype(complex_ if name in spectral else real) for name, array in arrays.items()}
 
 
-def split_complex(weight: np.ndarray) -> np.ndarray:
-    """A complex array as a real one with a leading axis of two: real and imaginary part."""
-    return np.stack([np.real(weight), np.imag(weight)])
+def split_complex(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Real and imaginary part of a complex array."""
+    return np.real(weight), np.imag(weight)
 
 
 def _array(family: str, name: str, value: Any) -> np.ndarray:
@@ -89,8 +89,8 @@ def _listed(items: Sequence[str], separator: str = ", ") -> str:
     return separator.join(items[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def fill(model: Any, where: Mapping[str, Callable[[Any], Any]], arrays: Mapping[str, np.ndarray]) -> Any:
-    """`model` with every array leaf replaced: the leaf `where[name](model)` by `arrays[name]`, reshaped to it."""
+def fill(model: Any, where: Mapping[str, Callable[[Any], Any]], arrays: Mapping[str, Any]) -> Any:
+    """`model` with every array leaf replaced: the leaf, or pair of leaves, `where[name](model)` by `arrays[name]`, reshaped."""
     leaves = [where[name](model) for name in arrays]
-    values = [jnp.asarray(array.reshape(leaf.shape)) for leaf, array in zip(leaves, arrays.values(), strict=True)]
+    values = jax.tree.map(lambda leaf, array: jnp.asarray(array.reshape(leaf.shape)), leaves, list(arrays.values()))
     return eqx.tree_at(lambda m: [where[name](m) for name in arrays], model, values)

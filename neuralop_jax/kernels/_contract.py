@@ -1,4 +1,4 @@
-"""Products over the channels of every mode, in real arithmetic on split real and imaginary parts."""
+"""Products over the channels of every mode, in real arithmetic on separate real and imaginary parts."""
 
 import jax
 import jax.numpy as jnp
@@ -8,25 +8,28 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 def contract_dense(
-    coefficients: Float[Array, "2 *modes in"], weight: Float[Array, "2 *modes in out"]
-) -> Float[Array, "2 *modes out"]:
-    r"""$\hat v_{k,o} = \sum_i R_{k,i,o}\, \hat u_{k,i}$, complex, for every mode $k$.
+    coefficients: Float[Array, "2 *modes_batch in"], weight: tuple[Float[Array, "*modes in out"], Float[Array, "*modes in out"]]
+) -> Float[Array, "2 *modes_batch out"]:
+    r"""$\hat v_{k,o} = \sum_i R_{k,i,o}\, \hat u_{k,i}$, complex, for every mode $k$ and every sample between modes and channels.
 
-    Real and imaginary part of the coefficients are two rows of one batched product with each part of the weight, so that the
-    weight, by far the largest operand, is read once and never copied.
+    Both parts of the coefficients, and all samples, are rows of one product with each part of the weight: the weight, by far the
+    largest operand, is read once and never copied.
     """
-    rows = jnp.moveaxis(coefficients, 0, -2)  # (*modes, 2, in)
-    rows = jnp.broadcast_to(rows, (2, *rows.shape))
-    product = jnp.einsum("s...ri,s...io->s...ro", rows, weight, precision=_HIGHEST)
-    by_real, by_imaginary = product[0], product[1]
-    real = by_real[..., 0, :] - by_imaginary[..., 1, :]
-    imaginary = by_real[..., 1, :] + by_imaginary[..., 0, :]
-    return jnp.stack([real, imaginary])
+    real, imaginary = coefficients
+    by_real, by_imaginary = weight
+    modes = by_real.ndim - 2
+    straight, turned = (jnp.stack(parts, modes) for parts in ((real, imaginary), (-imaginary, real)))
+    rows = lambda part: part.reshape(*part.shape[:modes], -1, part.shape[-1])  # (*modes, 2 * batch, in)
+    product = jnp.matmul(rows(straight), by_real, precision=_HIGHEST) + jnp.matmul(rows(turned), by_imaginary, precision=_HIGHEST)
+    return jnp.moveaxis(product.reshape(*straight.shape[:-1], -1), modes, 0)
 
 
 def contract_separable(
-    coefficients: Float[Array, "2 *modes channels"], weight: Float[Array, "2 *modes channels"]
-) -> Float[Array, "2 *modes channels"]:
+    coefficients: Float[Array, "2 *modes_batch channels"],
+    weight: tuple[Float[Array, "*modes channels"], Float[Array, "*modes channels"]],
+) -> Float[Array, "2 *modes_batch channels"]:
     r"""$\hat v_{k,c} = R_{k,c}\, \hat u_{k,c}$, complex: every channel keeps to itself."""
-    (a, b), (c, d) = coefficients, weight
+    a, b = coefficients
+    samples = range(weight[0].ndim - 1, a.ndim - 1)
+    c, d = (jnp.expand_dims(part, tuple(samples)) for part in weight)
     return jnp.stack([a * c - b * d, a * d + b * c])

@@ -9,45 +9,48 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax.kernels._modes import compute_type
 
 
-def fft_forward(u: Inexact[Array, "channels *space"], kept: Sequence[int]) -> Float[Array, "2 *modes channels"]:
+def fft_forward(u: Inexact[Array, "channels *batch_space"], kept: Sequence[int]) -> Float[Array, "2 *modes_batch channels"]:
     r"""The coefficients $\hat u_k = \frac{1}{N}\sum_n u_n e^{-2\pi i\, k\cdot n/N}$ of the kept wavenumbers.
 
     **Arguments:**
 
-    - `u`: one field, real or complex, one to four space axes of any size.
-    - `kept`: coefficients per axis as `kept_modes` counts them; the last axis is halved if `u` is real.
+    - `u`: a field, real or complex, with one to four space axes of any size, the last ones; samples, if any, stand between
+        channels and space.
+    - `kept`: coefficients per space axis as `kept_modes` counts them; the last axis is halved if `u` is real.
 
-    **Returns:** real and imaginary parts, `(2, *kept, channels)`, wavenumbers ascending on every axis.
+    **Returns:** real and imaginary parts, `(2, *kept, *batch, channels)`, wavenumbers ascending on every axis.
     """
-    dims, real = u.ndim - 1, not jnp.iscomplexobj(u)
-    axes = tuple(range(1, dims + 1))
+    dims, real = len(kept), not jnp.iscomplexobj(u)
+    axes = tuple(range(u.ndim - dims, u.ndim))
     dtype = compute_type(u.dtype)
     u = u.astype(dtype if real else np.result_type(dtype, np.complex64))
     spectrum = jnp.fft.rfftn(u, axes=axes, norm="forward") if real else jnp.fft.fftn(u, axes=axes, norm="forward")
     for axis, count in zip(axes, kept, strict=True):
-        half = real and axis == dims
+        half = real and axis == u.ndim - 1
         head = _along(axis, slice(0, count if half else count - count // 2))
         tail = _along(axis, slice(spectrum.shape[axis] - count // 2, None))
         spectrum = spectrum[head] if half else jnp.concatenate([spectrum[tail], spectrum[head]], axis)
-    spectrum = jnp.moveaxis(spectrum, 0, -1)
+    spectrum = spectrum.transpose(*axes, *range(1, u.ndim - dims), 0)
     return jnp.stack([spectrum.real, spectrum.imag])
 
 
 def fft_inverse(
-    coefficients: Float[Array, "2 *modes channels"], shape: Sequence[int], *, real: bool
-) -> Inexact[Array, "channels *space"]:
+    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[int], *, real: bool
+) -> Inexact[Array, "channels *batch_space"]:
     r"""The field $u_n = \sum_k \hat u_k e^{2\pi i\, k\cdot n/N}$ on a grid of `shape`, from the kept wavenumbers.
 
     Every wavenumber goes to its own place whatever the size of the grid; those beyond the grid's Nyquist limit are dropped.
     For real fields the halved axis stands for both signs: its column 0, and column $N/2$ of an even size, contribute their
     real part once, every other column twice the real part, as in the real inverse FFT.
 
-    **Returns:** the field, `(channels, *shape)`, real if `real`.
+    **Returns:** the field, `(channels, *batch, *shape)`, real if `real`.
     """
     dims = len(shape)
-    spectrum = jnp.moveaxis(coefficients[0] + 1j * coefficients[1], -1, 0)
-    for axis, points in enumerate(shape, start=1):
-        half = real and axis == dims
+    spectrum = coefficients[0] + 1j * coefficients[1]
+    rows = spectrum.ndim - dims
+    spectrum = spectrum.transpose(spectrum.ndim - 1, *range(dims, spectrum.ndim - 1), *range(dims))
+    for axis, points in enumerate(shape, start=rows):
+        half = real and axis == spectrum.ndim - 1
         bins = points // 2 + 1 if half else points
         count = min(spectrum.shape[axis], bins)
         low = 0 if half else spectrum.shape[axis] // 2 - count // 2
@@ -56,7 +59,7 @@ def fft_inverse(
         zeros = jnp.zeros((*spectrum.shape[:axis], bins - count, *spectrum.shape[axis + 1 :]), spectrum.dtype)
         parts = [spectrum[_along(axis, slice(negative, None))], zeros, spectrum[_along(axis, slice(0, negative))]]
         spectrum = jnp.concatenate(parts, axis)
-    axes = tuple(range(1, dims + 1))
+    axes = tuple(range(rows, spectrum.ndim))
     if real:
         return jnp.fft.irfftn(spectrum, s=tuple(shape), axes=axes, norm="forward")
     return jnp.fft.ifftn(spectrum, axes=axes, norm="forward")
@@ -99,7 +102,7 @@ def derivative(
     return jnp.fft.irfft(spectrum * symbol, n=points, axis=axis).astype(dtype)
 
 
-def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inexact[Array, "channels *new_space"]:
+def resample(u: Inexact[Array, "channels *batch_space"], shape: Sequence[int]) -> Inexact[Array, "channels *new_batch_space"]:
     r"""The trigonometric interpolant of `u` on a periodic grid of `shape`: coefficients are padded or cropped by wavenumber.
 
     Exact to round-off for fields band-limited under both Nyquist limits. **Nyquist rule:** from an even size $N$ to a larger
@@ -108,7 +111,7 @@ def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inex
 
     **Arguments:**
 
-    - `u`: one field, real or complex.
+    - `u`: a field, real or complex, whose last `len(shape)` axes are space.
     - `shape`: points per axis of the new grid, over the same extent.
 
     !!! example
@@ -124,7 +127,7 @@ def resample(u: Inexact[Array, "channels *space"], shape: Sequence[int]) -> Inex
     if jnp.iscomplexobj(u):
         return _apply_to_parts(lambda part: resample(part, shape), u)
     dtype = u.dtype
-    for axis, target in enumerate(shape, start=1):
+    for axis, target in enumerate(shape, start=u.ndim - len(shape)):
         points = u.shape[axis]
         if points == target:
             continue

@@ -32,18 +32,18 @@ def _by_matrix_products(transform: Transform, kept: Sequence[int], shape: Sequen
 
 
 def forward_transform(
-    u: Inexact[Array, "channels *space"], kept: Sequence[int], *, transform: Transform = "auto"
-) -> Float[Array, "2 *modes channels"]:
+    u: Inexact[Array, "channels *batch_space"], kept: Sequence[int], *, transform: Transform = "auto"
+) -> Float[Array, "2 *modes_batch channels"]:
     """The kept Fourier coefficients of `u`: see `fft_forward`. `transform` names the algorithm; `"auto"` picks the faster."""
     real = not jnp.iscomplexobj(u)
-    algorithm = dft_forward if _by_matrix_products(transform, kept, u.shape[1:], real) else fft_forward
+    algorithm = dft_forward if _by_matrix_products(transform, kept, u.shape[-len(kept) :], real) else fft_forward
     return algorithm(u, kept)
 
 
 def inverse_transform(
-    coefficients: Float[Array, "2 *modes channels"], shape: Sequence[int], *, real: bool, transform: Transform = "auto"
-) -> Inexact[Array, "channels *space"]:
+    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[int], *, real: bool, transform: Transform = "auto"
+) -> Inexact[Array, "channels *batch_space"]:
     """The field with the given Fourier coefficients on a grid of `shape`: see `fft_inverse`."""
-    kept = coefficients.shape[1:-1]
+    kept = coefficients.shape[1 : 1 + len(shape)]
     algorithm = dft_inverse if _by_matrix_products(transform, kept, shape, real) else fft_inverse
     return algorithm(coefficients, shape, real=real)

@@ -6,7 +6,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import Params, PRNGKey
@@ -102,26 +102,29 @@ class FourierBlock(eqx.Module):
 
     def __call__(
         self,
-        u: Inexact[Array, "channels *space"],
+        u: Inexact[Array, "channels *batch_space"],
         shape: Sequence[int] | None = None,
         *,
-        p: Params | None = None,
-    ) -> Inexact[Array, "channels *out_space"]:
-        """The block's output on the grid of `u`, or on a grid of `shape` over the same extent."""
-        shape = u.shape[1:] if shape is None else tuple(shape)
+        p: Float[Array, "..."] | None = None,
+    ) -> Inexact[Array, "channels *batch_out_space"]:
+        """The block's output on the grid of `u`, or on a grid of `shape` over the same extent.
+
+        Several samples at once stand between channels and space, `(channels, batch, *space)`; `p` is then `(batch, parameters)`.
+        """
+        shape = u.shape[u.ndim - len(self.conv.n_modes) :] if shape is None else tuple(shape)
         if self.preactivation:
             u = self._normalize(0, activate(self.activation, u), p)
         v = self.conv(self._stabilize(u), shape)
         if not self.preactivation:
             v = self._normalize(0, v, p)
-        v = self._activate(v if self.bypass is None else v + resample(self.bypass(u), shape))
+        v = self._activate(v if self.bypass is None else v + resample(self._each(self.bypass, u), shape))
         if self.mlp is None and not self.repeat_activation:
             return v
         if self.preactivation:
             v = self._normalize(1, v, p)
         if self.mlp is not None:
             v = self.mlp(v)
-            v = v if self.mlp_bypass is None else v + resample(self.mlp_bypass(u), shape)
+            v = v if self.mlp_bypass is None else v + resample(self._each(self.mlp_bypass, u), shape)
         if self.preactivation:
             return v
         return self._activate(self._normalize(1, v, p))
@@ -130,7 +133,12 @@ class FourierBlock(eqx.Module):
         return u if self.last else activate(self.activation, u)
 
     def _normalize(self, index: int, u: Array, p: Params | None) -> Array:
-        return self.norms[index](u, p) if self.norms else u
+        return self._each(self.norms[index], u, p) if self.norms else u
+
+    def _each(self, layer: Callable[..., Array], u: Array, *p: Params | None) -> Array:
+        """A layer that may depend on where a sample ends, on every sample."""
+        several = u.ndim > 1 + len(self.conv.n_modes) and not isinstance(layer, Pointwise | SoftGate)
+        return jax.vmap(layer, (1, *(0 for _ in p)), 1)(u, *p) if several else layer(u, *p)
 
     def _stabilize(self, u: Array) -> Array:
         if self.stabilizer is None:

@@ -11,11 +11,11 @@ def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[in
     return tuple(round(p * n) for p, n in zip(fractions, shape, strict=True))
 
 
-def pad_domain(u: Inexact[Array, "channels *space"], widths: Sequence[int]) -> Inexact[Array, "channels *padded"]:
-    """`u` with `widths[i]` zeros on both sides of space axis `i`."""
-    return jnp.pad(u, ((0, 0), *((w, w) for w in widths)))
+def pad_domain(u: Inexact[Array, "channels *batch_space"], widths: Sequence[int]) -> Inexact[Array, "channels *batch_padded"]:
+    """`u` with `widths[i]` zeros on both sides of space axis `i`; space are the last axes, one per width."""
+    return jnp.pad(u, ((0, 0),) * (u.ndim - len(widths)) + tuple((w, w) for w in widths))
 
 
-def crop_domain(u: Inexact[Array, "channels *padded"], widths: Sequence[int]) -> Inexact[Array, "channels *space"]:
+def crop_domain(u: Inexact[Array, "channels *batch_padded"], widths: Sequence[int]) -> Inexact[Array, "channels *batch_space"]:
     """`u` without `widths[i]` points on both sides of space axis `i`: undoes `pad_domain`."""
-    return u[(slice(None), *(slice(w, n - w) for w, n in zip(widths, u.shape[1:], strict=True)))]
+    return u[(..., *(slice(w, n - w) for w, n in zip(widths, u.shape[u.ndim - len(widths) :], strict=True)))]

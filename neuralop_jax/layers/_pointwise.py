@@ -29,10 +29,11 @@ class Pointwise(eqx.Module):
         self.weight = jax.random.uniform(weight_key, (*parts, out_channels, in_channels), minval=-limit, maxval=limit)
         self.bias = jax.random.uniform(bias_key, (*parts, out_channels), minval=-limit, maxval=limit) if bias else None
 
-    def __call__(self, u: Inexact[Array, "channels *space"]) -> Inexact[Array, "out *space"]:
+    def __call__(self, u: Inexact[Array, "channels *points"]) -> Inexact[Array, "out *points"]:
         complex_data = self.weight.ndim == 3
         weight = self.weight[0] + 1j * self.weight[1] if complex_data else self.weight
-        v = jnp.tensordot(weight.astype(u.dtype), u, 1)
+        # Two plain matrices: with several axes of points, the gradient would transpose the field in memory.
+        v = (weight.astype(u.dtype) @ u.reshape(len(u), -1)).reshape(-1, *u.shape[1:])
         if self.bias is None:
             return v
         bias = self.bias[0] + 1j * self.bias[1] if complex_data else self.bias

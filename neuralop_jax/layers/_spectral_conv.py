@@ -37,7 +37,7 @@ class SpectralConv(eqx.Module):
     **Source:** Li et al. 2021, arXiv:2010.08895, eq. 4-5; wavenumber rule and initialization of neuraloperator 2.0.
     """
 
-    weight: Float[Array, "..."]
+    weight: tuple[Float[Array, "..."], Float[Array, "..."]]
     bias: Float[Array, "..."] | None
     n_modes: tuple[int, ...] = eqx.field(static=True)
     separable: bool = eqx.field(static=True)
@@ -67,22 +67,26 @@ class SpectralConv(eqx.Module):
         channels = (in_channels,) if separable else (in_channels, out_channels)
         weight_key, bias_key = jax.random.split(key)
         deviation = (2 / (in_channels + out_channels)) ** 0.5
-        self.weight = deviation * 0.5**0.5 * jax.random.normal(weight_key, (2, *columns, *channels))
+        real, imaginary = deviation * 0.5**0.5 * jax.random.normal(weight_key, (2, *columns, *channels))
+        self.weight = real, imaginary
         parts = (2,) if complex_data else ()
         self.bias = deviation * jax.random.normal(bias_key, (*parts, out_channels)) if bias else None
 
     def __call__(
-        self, u: Inexact[Array, "channels *space"], shape: Sequence[int] | None = None
-    ) -> Inexact[Array, "out *out_space"]:
-        """The convolved field, on the grid of `u` or, over the same extent, on a grid of `shape`."""
-        shape, real, dims = u.shape[1:] if shape is None else shape, not self.complex_data, u.ndim - 1
-        kept = kept_modes(self.n_modes, u.shape[1:], real=real)
-        stored = self.weight.shape[1 : 1 + dims]
-        place = [centered(k, s, half=real and i == dims - 1) for i, (k, s) in enumerate(zip(kept, stored, strict=True))]
-        weight = self.weight if kept == stored else self.weight[(slice(None), *place)]
+        self, u: Inexact[Array, "channels *batch_space"], shape: Sequence[int] | None = None
+    ) -> Inexact[Array, "out *batch_out_space"]:
+        """The convolved field, on the grid of `u` or, over the same extent, on a grid of `shape`.
+
+        Several samples at once stand between channels and space: `(channels, batch, *space)`.
+        """
+        real, dims = not self.complex_data, len(self.n_modes)
+        points = u.shape[u.ndim - dims :]
+        kept, stored = kept_modes(self.n_modes, points, real=real), self.weight[0].shape[:dims]
+        place = tuple(centered(k, s, half=real and i == dims - 1) for i, (k, s) in enumerate(zip(kept, stored, strict=True)))
         c = forward_transform(u, kept, transform=self.transform)
-        c = (contract_separable if self.separable else contract_dense)(c, weight.astype(c.dtype))
-        v = inverse_transform(c, shape, real=real, transform=self.transform).astype(u.dtype)
+        weight = tuple((part if kept == stored else part[place]).astype(c.dtype) for part in self.weight)
+        c = (contract_separable if self.separable else contract_dense)(c, weight)
+        v = inverse_transform(c, points if shape is None else shape, real=real, transform=self.transform).astype(u.dtype)
         if self.bias is None:
             return v
         bias = self.bias[0] + 1j * self.bias[1] if self.complex_data else self.bias

@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Key
 
-from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -47,6 +48,22 @@ class AbstractOperator(eqx.Module):
         **Raises:** `ModelInputError` for a wrong shape or type, or an argument that the operator cannot use.
         """
 
+    def batched(
+        self,
+        u: Fields,
+        *,
+        x: Array | None = None,
+        y: Array | None = None,
+        p: Float[Array, "batch parameters"] | None = None,
+        key: Key[Array, " batch"] | None = None,
+    ) -> OutputFields:
+        """The output functions of many samples: every argument has a leading axis, `u` is `(batch, in_channels, *space)`.
+
+        This is `jax.vmap` of the operator over the axis `"batch"`. An operator with a faster way to the same numbers overrides
+        it; training and evaluation use it.
+        """
+        return jax.vmap(lambda kwargs: self(**kwargs), axis_name="batch")({"u": u, "x": x, "y": y, "p": p, "key": key})
+
 
 def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False) -> None:
     """Raises `ModelInputError` unless `u` is one sample `(in_channels, *space)` with `num_dims` space axes."""
@@ -62,7 +79,7 @@ def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data:
     if u.ndim == rank + 1:
         raise ModelInputError(
             f"{name} expects one sample (channels={channels}, *space) of rank {rank}, got shape {shape} of rank {u.ndim}. "
-            "Batch with jax.vmap(model)(u)."
+            "Batch with jax.vmap(model)(u), or model.batched(u)."
         )
     if u.ndim != rank:
         raise ModelInputError(
@@ -72,6 +89,12 @@ def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data:
     if u.shape[0] != channels:
         last = " This looks channels-last: use jnp.moveaxis(u, -1, 0)." if u.shape[-1] == channels else " Check in_channels."
         raise ModelInputError(f"{name} expected {channels} input channels on axis 0, got {u.shape[0]} in shape {shape}.{last}")
+
+
+def check_batch(u: Any) -> None:
+    """Raises `ModelInputError` unless `u` has a leading axis of at least one sample."""
+    if u.ndim < 2 or len(u) < 1:
+        raise ModelInputError(f"batched expects (batch, channels, *space) with at least one sample, got shape {tuple(u.shape)}.")
 
 
 def check_sizes(**sizes: int) -> None:

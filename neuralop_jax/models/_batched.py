@@ -28,12 +28,12 @@ def largest_divisor(batch_size: int, at_most: int) -> int:
 def apply_batched(
     model: AbstractOperator, u: Inexact[Array, "batch channels *space"], *, micro_batch: int = 0
 ) -> Inexact[Array, "batch out *out_space"]:
-    """`jax.vmap(model)(u)`, computed in portions of `micro_batch` samples (0 chooses; see `automatic_micro_batch`).
+    """`model.batched(u)`, computed in portions of `micro_batch` samples (0 chooses; see `automatic_micro_batch`).
 
-    Jit the call. On CPU it is several times faster than one `vmap` over a large batch, whose arrays leave the cache.
+    Jit the call. On CPU, portions whose arrays stay in cache are faster than one large batch.
     """
     portion = largest_divisor(len(u), micro_batch) if micro_batch else automatic_micro_batch(model, u.shape[2:], len(u))
     if portion == len(u):
-        return jax.vmap(model)(u)
-    outputs = jax.lax.map(jax.vmap(model), u.reshape(-1, portion, *u.shape[1:]))
+        return model.batched(u)
+    outputs = jax.lax.map(model.batched, u.reshape(-1, portion, *u.shape[1:]))
     return jnp.reshape(outputs, (len(u), *outputs.shape[2:]))

@@ -6,14 +6,15 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Key
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
 from neuralop_jax.layers._activation import check_activation
-from neuralop_jax.models._base import AbstractOperator, check_input, check_sizes, refuse_unused
+from neuralop_jax.models._base import AbstractOperator, check_batch, check_input, check_sizes, refuse_unused
 from neuralop_jax.models._fno import _per_axis
 
 
@@ -117,17 +118,36 @@ class ClassicFNO(AbstractOperator):
         """The output function on the grid of `u`."""
         check_input(self, u, self.num_dims)
         refuse_unused(self, x=x, y=y, p=p)
-        v = self.lifting(append_coordinates(u, endpoint=True))
+        return self._evaluate(u)
+
+    def batched(
+        self,
+        u: Fields,
+        *,
+        x: Array | None = None,
+        y: Array | None = None,
+        p: Array | None = None,
+        key: Key[Array, " batch"] | None = None,
+    ) -> OutputFields:
+        """As `jax.vmap` of the operator, but faster: samples stand behind the channels."""
+        check_batch(u)
+        check_input(self, u[0], self.num_dims)
+        refuse_unused(self, x=x, y=y, p=p)
+        return jnp.moveaxis(self._evaluate(jnp.moveaxis(u, 0, 1)), 1, 0)
+
+    def _evaluate(self, u: Array) -> Array:
+        """The output for `(channels, *batch, *space)`."""
+        v = self.lifting(append_coordinates(u, self.num_dims, endpoint=True))
         widths = self.padding if isinstance(self.padding, tuple) else (self.padding,) * self.num_dims
-        v = jnp.pad(v, ((0, 0), *((0, w) for w in widths)))
+        v = jnp.pad(v, ((0, 0),) * (v.ndim - self.num_dims) + tuple((0, w) for w in widths))
         for block in self.blocks:
             v = block(v)
-        return self.projection(v[(slice(None), *(slice(n) for n in u.shape[1:]))])
+        return self.projection(v[(..., *(slice(n) for n in u.shape[u.ndim - self.num_dims :]))])
 
 
 def _uniform(blocks: tuple[FourierBlock, ...], width: int, key: PRNGKey) -> tuple[FourierBlock, ...]:
     """The blocks with spectral weights uniform on [0, 1/width²) in both parts."""
     weights = lambda bs: [b.conv.weight for b in bs]  # noqa: E731
     keys = jax.random.split(key, len(blocks))
-    drawn = [jax.random.uniform(k, w.shape, w.dtype) / width**2 for k, w in zip(keys, weights(blocks), strict=True)]
+    drawn = [tuple(jax.random.uniform(k, (2, *w[0].shape)) / width**2) for k, w in zip(keys, weights(blocks), strict=True)]
     return eqx.tree_at(weights, blocks, drawn)

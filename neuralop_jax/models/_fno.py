@@ -6,15 +6,17 @@ from typing import Literal
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
-from neuralop_jax.models._base import AbstractOperator, check_input, check_sizes, refuse_unused
+from neuralop_jax.models._base import AbstractOperator, check_batch, check_input, check_sizes, refuse_unused
 
 
 class FNO(AbstractOperator):
@@ -197,13 +199,33 @@ class FNO(AbstractOperator):
         """The output function on the grid of `u`, or on the grid that `output_scaling` leads to."""
         check_input(self, u, self.num_dims, complex_data=self.complex_data)
         refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)
-        v = self.lifting(append_coordinates(u) if self.coordinates else u)
+        return self._evaluate(u, p)
+
+    def batched(
+        self,
+        u: Fields,
+        *,
+        x: Array | None = None,
+        y: Array | None = None,
+        p: Float[Array, "batch parameters"] | None = None,
+        key: Key[Array, " batch"] | None = None,
+    ) -> OutputFields:
+        """As `jax.vmap` of the operator, but faster: samples stand behind the channels, so that every affine map is one product."""
+        check_batch(u)
+        check_input(self, u[0], self.num_dims, complex_data=self.complex_data)
+        refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)
+        return jnp.moveaxis(self._evaluate(jnp.moveaxis(u, 0, 1), p), 1, 0)
+
+    def _evaluate(self, u: Array, p: Array | None) -> Array:
+        """The output for `(channels, *batch, *space)`."""
+        v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
         fractions = self.padding if isinstance(self.padding, tuple) else (self.padding or 0.0,) * self.num_dims
-        widths = padding_widths(fractions, v.shape[1:])
+        widths = padding_widths(fractions, v.shape[v.ndim - self.num_dims :])
         v = pad_domain(v, widths)
         for index, block in enumerate(self.blocks):
             scaling = (1.0,) * self.num_dims if self.output_scaling is None else self._scaling(index)
-            v = block(v, tuple(round(n * s) for n, s in zip(v.shape[1:], scaling, strict=True)), p=p)
+            shape = tuple(round(n * s) for n, s in zip(v.shape[v.ndim - self.num_dims :], scaling, strict=True))
+            v = block(v, shape, p=p)
             widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))
         return self.projection(crop_domain(v, widths))
 

@@ -1,8 +1,10 @@
 """An operator from physical units to physical units."""
 
 import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Key
 
-from neuralop_jax._typing import Field, OutputField, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -38,3 +40,16 @@ class Normalized(AbstractOperator):
     ) -> OutputField:
         """The output in physical units for an input in physical units."""
         return self.output.denormalize(self.model(self.input.normalize(u), x=x, y=y, p=p, key=key))
+
+    def batched(
+        self,
+        u: Fields,
+        *,
+        x: Array | None = None,
+        y: Array | None = None,
+        p: Float[Array, "batch parameters"] | None = None,
+        key: Key[Array, " batch"] | None = None,
+    ) -> OutputFields:
+        """The outputs for many inputs, in physical units."""
+        output = self.model.batched(jax.vmap(self.input.normalize)(u), x=x, y=y, p=p, key=key)
+        return jax.vmap(self.output.denormalize)(output)
