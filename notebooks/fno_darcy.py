@@ -187,7 +187,7 @@ plot_spectra(target, predicted, error, limit=16, marks={"training grid": 8}, lab
 
 # %%
 conv = operator.model.blocks[0].conv
-v = jax.random.normal(jax.random.key(1), (conv.weight.shape[-2], 20, 20))
+v = jax.random.normal(jax.random.key(1), (operator.width, 20, 20))
 before, after = conv(resample(v, (48, 33))), resample(conv(v), (48, 33))
 print(f"largest relative difference: {jnp.abs(before - after).max() / jnp.abs(after).max():.1e}")
 

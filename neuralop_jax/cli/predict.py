@@ -42,7 +42,7 @@ def predict(run: Positional[Path], input: Positional[Path], output: Positional[P
     if grid.shape != trained.shape:
         here, there = (" x ".join(map(str, shape)) for shape in (grid.shape, trained.shape))
         say(f"Note: the input has {here} points, the operator was trained on {there}.")
-    apply = jax.jit(jax.vmap(lambda field: operator(field)))
+    apply = jax.jit(lambda fields: operator.batched(fields))
     size = config.data.batch_size
     values = np.concatenate([np.asarray(apply(u[start : start + size])) for start in range(0, len(u), size)])
     write_fields(output, values, info, config.data, grid)

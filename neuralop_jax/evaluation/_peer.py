@@ -50,9 +50,9 @@ class PeerProcess:
         """
         return self._ask(do="build", config=config, shape=list(shape), file=str(file))["parameters"]
 
-    def seconds(self, what: str) -> float:
-        """The seconds of one `"forward"` or `"step"`, after one that is not timed."""
-        return self._ask(do=what)["seconds"]
+    def seconds(self, what: str, count: int = 1) -> float:
+        """The mean seconds of `count` times `"forward"` or `"step"`, after one that is not timed."""
+        return self._ask(do=what, count=count)["seconds"]
 
     def close(self) -> None:
         """Ends the process."""

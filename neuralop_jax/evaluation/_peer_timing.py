@@ -5,7 +5,7 @@ It reads one JSON object per line from standard input and answers each with one 
 - `{"do": "start", "threads": n, "device": "cpu", "compile": false}` → versions;
 - `{"do": "build", "config": {...}, "shape": [...], "file": path}` → parameter count; weights, an input and its output are
   written to `file` (npz);
-- `{"do": "forward"}` and `{"do": "step"}` → seconds of one call, after one untimed call.
+- `{"do": "forward", "count": n}` and `{"do": "step", "count": n}` → mean seconds of n calls, after one untimed call.
 
 It imports nothing of neuralop_jax, whose dependencies that interpreter need not have.
 """
@@ -66,13 +66,14 @@ class Peer:
         ((self.network(self.x) - self.y) ** 2).mean().backward()
         self.optimizer.step()
 
-    def seconds(self, call: Callable[[], None]) -> float:
+    def seconds(self, call: Callable[[], None], count: int) -> float:
         call()
         self.wait()
         start = time.perf_counter()
-        call()
+        for _ in range(count):
+            call()
         self.wait()
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / count
 
     def wait(self) -> None:
         if self.device == "cuda":
@@ -93,7 +94,7 @@ def serve() -> None:
         elif request["do"] == "build":
             answer = peer.build(request["config"], request["shape"], request["file"])
         else:
-            answer = {"seconds": peer.seconds(getattr(peer, request["do"]))}
+            answer = {"seconds": peer.seconds(getattr(peer, request["do"]), request["count"])}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -87,7 +87,7 @@ def port_classic_fno(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -
     shapes = {name: shape for name, (shape, _) in places.items()}
     spectral = [f"conv{i}.weights{j}" for i in range(_DEPTH) for j in (1, 2)]
     shapes |= dict.fromkeys(spectral, (width, width, num_modes, num_modes))
-    arrays = read_state(_FAMILY, state_dict, shapes, spectral=spectral)
+    arrays: dict[str, Any] = {**read_state(_FAMILY, state_dict, shapes, spectral=spectral)}
     where = {name: leaf for name, (_, leaf) in places.items()}
     for i in range(_DEPTH):  # (in, out, modes, modes): negative wavenumbers first
         both = [arrays.pop(f"conv{i}.weights{j}").transpose(2, 3, 0, 1) for j in (2, 1)]

@@ -128,7 +128,7 @@ def port_neuraloperator_fno(config: Mapping[str, Any], state_dict: Mapping[str, 
     places = _places(full)
     shapes = {name: shape for name, (shape, _) in places.items()}
     spectral = [f"fno_blocks.convs.{index}.weight.tensor" for index in range(full["n_layers"])]
-    arrays = read_state(_FAMILY, state_dict, shapes, spectral=spectral, ignored=("_metadata",))
+    arrays: dict[str, Any] = {**read_state(_FAMILY, state_dict, shapes, spectral=spectral, ignored=("_metadata",))}
     channels = 1 if full["separable"] else 2
     for name in spectral:  # (in, out, *modes), or (channels, *modes) if separable
         modes = range(channels, arrays[name].ndim)

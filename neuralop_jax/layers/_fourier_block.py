@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Params, PRNGKey
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels import resample
 from neuralop_jax.kernels._transform import Transform
@@ -42,7 +42,7 @@ class FourierBlock(eqx.Module):
     bypass: Callable[[Array], Array] | None
     mlp: ChannelMLP | None
     mlp_bypass: Callable[[Array], Array] | None
-    norms: tuple[Callable[[Array, Params | None], Array], ...]
+    norms: tuple[Callable[[Array, Array | None], Array], ...]
     activation: str = eqx.field(static=True)
     preactivation: bool = eqx.field(static=True)
     stabilizer: str | None = eqx.field(static=True)
@@ -132,10 +132,10 @@ class FourierBlock(eqx.Module):
     def _activate(self, u: Array) -> Array:
         return u if self.last else activate(self.activation, u)
 
-    def _normalize(self, index: int, u: Array, p: Params | None) -> Array:
+    def _normalize(self, index: int, u: Array, p: Array | None) -> Array:
         return self._each(self.norms[index], u, p) if self.norms else u
 
-    def _each(self, layer: Callable[..., Array], u: Array, *p: Params | None) -> Array:
+    def _each(self, layer: Callable[..., Array], u: Array, *p: Array | None) -> Array:
         """A layer that may depend on where a sample ends, on every sample."""
         several = u.ndim > 1 + len(self.conv.n_modes) and not isinstance(layer, Pointwise | SoftGate)
         return jax.vmap(layer, (1, *(0 for _ in p)), 1)(u, *p) if several else layer(u, *p)

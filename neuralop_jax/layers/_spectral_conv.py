@@ -84,8 +84,8 @@ class SpectralConv(eqx.Module):
         kept, stored = kept_modes(self.n_modes, points, real=real), self.weight[0].shape[:dims]
         place = tuple(centered(k, s, half=real and i == dims - 1) for i, (k, s) in enumerate(zip(kept, stored, strict=True)))
         c = forward_transform(u, kept, transform=self.transform)
-        weight = tuple((part if kept == stored else part[place]).astype(c.dtype) for part in self.weight)
-        c = (contract_separable if self.separable else contract_dense)(c, weight)
+        by_real, by_imaginary = ((part if kept == stored else part[place]).astype(c.dtype) for part in self.weight)
+        c = (contract_separable if self.separable else contract_dense)(c, (by_real, by_imaginary))
         v = inverse_transform(c, points if shape is None else shape, real=real, transform=self.transform).astype(u.dtype)
         if self.bias is None:
             return v

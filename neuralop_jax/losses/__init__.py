@@ -4,7 +4,6 @@ from neuralop_jax.losses._rollout import rollout_loss as rollout_loss, trajector
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,
     mse as mse,
-    per_sample as per_sample,
     relative_h1 as relative_h1,
     relative_l2 as relative_l2,
 )

@@ -1,14 +1,11 @@
 """Losses that compare the prediction for one sample with its target."""
 
 from collections.abc import Callable
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax import metrics
-from neuralop_jax._typing import Field, PRNGKey
+from neuralop_jax._typing import Field
 from neuralop_jax.grids import Grid
 
 
@@ -54,37 +51,3 @@ def mse(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Arr
 
 LOSSES: dict[str, Callable[..., Array]] = {"relative_l2": relative_l2, "relative_h1": relative_h1, "mse": mse}
 """Every loss of a sample that a configuration can name."""
-
-
-def per_sample(compare: Callable[[Array, Array], Array]) -> Callable[..., tuple[Array, dict[str, Array]]]:
-    """The mean of a loss over a batch, as a function of the model: `loss(model, batch, key) -> (scalar, metrics)`.
-
-    **Arguments:**
-
-    - `compare`: `compare(prediction, target)` of one sample, such as `relative_l2`.
-
-    **Returns:** a function of an operator, a `data.Sample` whose arrays have a leading axis, and a key that is split over the
-    samples (or `None`). Its metrics are `{"loss": (batch,)}`, the loss of each sample.
-
-    !!! example
-
-        ```python
-        import jax
-        import jax.numpy as jnp
-        from neuralop_jax import losses
-        from neuralop_jax.data import Sample
-
-        loss = losses.per_sample(losses.relative_l2)
-        batch = Sample({"u": jnp.ones((3, 1, 8))}, jnp.ones((3, 1, 8)))
-        value, metrics = loss(lambda u, key: 0.5 * u, batch, jax.random.key(0))
-        assert abs(value - 0.5) < 1e-6 and metrics["loss"].shape == (3,)
-        ```
-    """
-
-    def loss(model: Callable[..., Array], batch: Any, key: PRNGKey | None) -> tuple[Array, dict[str, Array]]:
-        keys = None if key is None else jax.random.split(key, len(batch.target))
-        one = lambda inputs, target, key: compare(model(**inputs, key=key), target)
-        values = jax.vmap(one, in_axes=(0, 0, None if key is None else 0))(batch.inputs, jnp.asarray(batch.target), keys)
-        return jnp.mean(values), {"loss": values}
-
-    return loss

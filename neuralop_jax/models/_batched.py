@@ -7,13 +7,13 @@ from jaxtyping import Array, Inexact
 
 from neuralop_jax.models._base import AbstractOperator
 
-_CACHE_BYTES = 2**21  # two cores of 1 MiB of second-level cache; within a factor of two the choice hardly matters
+_CACHE_BYTES = 2**20  # the second-level cache of one core; within a factor of two the choice hardly matters
 
 
 def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch_size: int) -> int:
     """How many samples to compute at once: on CPU so many that one hidden field of all stays in cache, elsewhere all.
 
-    The largest divisor of `batch_size` for which `width * points` numbers per sample come to at most 2 MiB.
+    The largest divisor of `batch_size` for which `width * points` numbers per sample come to at most 1 MiB.
     """
     if jax.default_backend() != "cpu":
         return batch_size

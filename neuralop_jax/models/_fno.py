@@ -210,7 +210,7 @@ class FNO(AbstractOperator):
         p: Float[Array, "batch parameters"] | None = None,
         key: Key[Array, " batch"] | None = None,
     ) -> OutputFields:
-        """As `jax.vmap` of the operator, but faster: samples stand behind the channels, so that every affine map is one product."""
+        """As `jax.vmap` of the operator, but faster: samples stand behind the channels, so every affine map is one product."""
         check_batch(u)
         check_input(self, u[0], self.num_dims, complex_data=self.complex_data)
         refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)

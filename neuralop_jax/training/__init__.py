@@ -6,5 +6,5 @@ from ._optimizers import make_optimizer as make_optimizer, make_schedule as make
 from ._run_directory import RunDirectory as RunDirectory
 from ._setup import Experiment as Experiment, prepare as prepare, stream as stream
 from ._state import TrainState as TrainState
-from ._step import make_step as make_step, supervised as supervised
+from ._step import each_sample as each_sample, make_step as make_step, supervised as supervised
 from ._stopping import EarlyStopping as EarlyStopping, StopRequest as StopRequest

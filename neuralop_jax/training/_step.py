@@ -15,8 +15,8 @@ from neuralop_jax.data import Sample
 from neuralop_jax.models._batched import largest_divisor
 from neuralop_jax.training._state import TrainState
 
-Loss = Callable[[Any, Sample, PRNGKey], Float[Array, ""]]
-"""`loss(model, sample, key)` on one sample."""
+Loss = Callable[[Any, Sample, Key[Array, " batch"]], Float[Array, " batch"]]
+"""`loss(model, batch, keys)`: the loss of every sample of a batch, with one key each."""
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Sample, PRNGKey], tuple[TrainState, Metrics]]
 
@@ -36,7 +36,8 @@ def make_step(
 
     **Arguments:**
 
-    - `loss`: `loss(model, sample, key)` on one sample; it is mapped over the batch as the axis `"batch"`. See `supervised`.
+    - `loss`: `loss(model, batch, keys)`, the losses of the samples of a batch. `supervised` makes one of a comparison with the
+        target, `each_sample` of a loss of one sample.
     - `optimizer`: any Optax transformation; `make_optimizer` makes one from a configuration.
     - `ema`: decay $d$ of the averaged weights $\sum_i d^{t-i} \theta_i / \sum_i d^{t-i}$ over the steps $1 \le i \le t$: no
         bias toward the initial weights, from the first step on. 0 keeps none.
@@ -67,16 +68,9 @@ def make_step(
     """
 
     def mean_loss(weights: PyTree, rest: PyTree, batch: Sample, keys: Key[Array, " batch"]) -> Float[Array, ""]:
-        model = eqx.combine(weights, rest)
-
-        def one(sample: Sample, key: PRNGKey) -> Float[Array, ""]:
-            if augment is not None:
-                augment_key, key = jax.random.split(key)
-                u, target = augment(sample.inputs["u"], sample.target, key=augment_key)
-                sample = Sample({**sample.inputs, "u": u}, target)
-            return loss(model, sample, key)
-
-        return jnp.mean(jax.vmap(one, axis_name="batch")(batch, keys))
+        if augment is not None:
+            batch, keys = _augmented(augment, batch, keys)
+        return jnp.mean(loss(eqx.combine(weights, rest), batch, keys))
 
     def step(state: TrainState, batch: Sample, key: PRNGKey) -> tuple[TrainState, Metrics]:
         weights, rest = eqx.partition(state.model, models.trainable(state.model))
@@ -94,14 +88,44 @@ def make_step(
     return step
 
 
+def _augmented(augment: Callable[..., tuple[Array, Array]], batch: Sample, keys: Array) -> tuple[Sample, Array]:
+    """The batch with every sample augmented by a key of its own, and the keys that are left."""
+    drawn, keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    u, target = jax.vmap(lambda u, target, key: augment(u, target, key=key))(batch.inputs["u"], batch.target, drawn)
+    return Sample({**batch.inputs, "u": u}, target), keys
+
+
 def supervised(compare: Callable[[Array, Array], Float[Array, ""]]) -> Loss:
-    """The loss of a prediction: `compare(model(u), target)`, both `(channels, *space)` in the units of the model.
+    """The losses of predictions: `compare(prediction, target)`, both `(channels, *space)` in the units of the model.
 
     **Arguments:**
 
-    - `compare`: for instance `losses.relative_l2`.
+    - `compare`: of one sample, for instance `losses.relative_l2`.
+
+    **Returns:** a loss for operators; all samples of a batch are predicted together by `AbstractOperator.batched`.
     """
-    return lambda model, sample, key: compare(model(**sample.inputs, key=key), jnp.asarray(sample.target))
+    return lambda model, batch, keys: jax.vmap(compare)(model.batched(**batch.inputs, key=keys), jnp.asarray(batch.target))
+
+
+def each_sample(loss: Callable[[Any, Sample, PRNGKey], Float[Array, ""]]) -> Loss:
+    """The losses of a batch by `loss(model, sample, key)` on one sample, mapped over the batch as the axis `"batch"`.
+
+    For losses that need more than a prediction and its target, such as the residual of an equation, and for models of any kind.
+
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        from neuralop_jax.data import Sample
+        from neuralop_jax.training import each_sample
+
+        loss = each_sample(lambda model, sample, key: jnp.mean(model(sample.inputs["u"]) ** 2))
+        batch = Sample({"u": jnp.ones((3, 1, 8))}, jnp.zeros((3, 1, 8)))
+        assert loss(lambda u: 2 * u, batch, jax.random.split(jax.random.key(0), 3)).tolist() == [4.0, 4.0, 4.0]
+        ```
+    """
+    return lambda model, batch, keys: jax.vmap(lambda s, k: loss(model, s, k), axis_name="batch")(batch, keys)
 
 
 def _mean_over_portions(function: Callable[[PyTree], PyTree], batch: PyTree, micro_batch: int) -> PyTree:

@@ -14,8 +14,8 @@ from neuralop_jax.layers import SpectralConv
 
 def identity(channels, n_modes, **options):
     conv = SpectralConv(channels, channels, n_modes, bias=False, key=jax.random.key(0), **options)
-    eye = jnp.zeros_like(conv.weight).at[0].set(jnp.eye(channels))
-    return eqx.tree_at(lambda c: c.weight, conv, eye)
+    real, imaginary = (jnp.zeros_like(part) for part in conv.weight)
+    return eqx.tree_at(lambda c: c.weight, conv, (jnp.broadcast_to(jnp.eye(channels), real.shape), imaginary))
 
 
 def field(shape, k):
@@ -61,6 +61,9 @@ def test_random_weights_are_the_explicit_sum(transform, shape, n_modes):
         out += (1 if once else 2) * np.real(np.multiply.outer(coefficient @ weight[place], mode))
     expected = out + np.asarray(conv.bias).reshape(-1, *(1,) * len(shape))
     np.testing.assert_allclose(conv(jnp.asarray(u)), expected, atol=1e-12)
+    several = jnp.asarray(np.stack([u, -2 * u, u[::-1]], 1))  # samples between channels and space
+    mapped = jax.vmap(conv, 1, 1)(several)
+    np.testing.assert_allclose(conv(several), mapped, atol=1e-12)
 
 
 @pytest.mark.parametrize("transform", ["fft", "dft"])
@@ -100,7 +103,7 @@ def test_complex_waves_pass_by_sign(transform):
 def test_derivative_in_the_weights():
     conv = identity(1, (6, 6))
     k = np.broadcast_to(wavenumbers(6)[:, None, None, None], (6, 4, 1, 1)) * 2 * np.pi
-    conv = eqx.tree_at(lambda c: c.weight, conv, jnp.stack([jnp.zeros((6, 4, 1, 1)), jnp.asarray(k)]))
+    conv = eqx.tree_at(lambda c: c.weight, conv, (jnp.zeros((6, 4, 1, 1)), jnp.asarray(k)))
     x = np.arange(16) / 16
     u = np.sin(2 * np.pi * (2 * x[:, None] - x))
     np.testing.assert_allclose(conv(jnp.asarray(u)[None])[0], 4 * np.pi * np.cos(2 * np.pi * (2 * x[:, None] - x)), atol=1e-11)

@@ -5,7 +5,6 @@ import pytest
 from jax.test_util import check_grads
 
 from neuralop_jax import losses, metrics
-from neuralop_jax.data import Sample
 from neuralop_jax.grids import Grid
 
 GRID = Grid((6, 5), ((0.0, 2.0), (0.0, 1.0)), ("periodic", "dirichlet"))
@@ -56,21 +55,3 @@ def test_the_gradient_in_the_network_does_not_depend_on_the_unit(getkey, unit):
     v, target = jax.random.normal(getkey(), (2, 1, 8), jnp.float32)
     slope = lambda unit: jax.grad(lambda a: losses.relative_l2(unit * (a * v), unit * target))(jnp.float32(0.3))
     np.testing.assert_allclose(slope(jnp.float32(unit)), slope(jnp.float32(1)), rtol=1e-5)
-
-
-def test_per_sample_averages_over_the_batch(getkey):
-    u, target = jax.random.normal(getkey(), (2, 4, 1, 9))
-    loss = losses.per_sample(losses.relative_l2)
-    value, found = loss(lambda u, key: 2 * u, Sample({"u": u}, target), None)
-    wanted = [np.linalg.norm(2 * a - b) / np.linalg.norm(b) for a, b in zip(u, target, strict=True)]
-    np.testing.assert_allclose(found["loss"], wanted, rtol=1e-12)
-    np.testing.assert_allclose(value, np.mean(wanted), rtol=1e-12)
-
-
-def test_per_sample_gives_each_sample_its_own_key_and_all_its_inputs(getkey):
-    u, p = jnp.zeros((4, 1, 9)), jnp.arange(4.0)[:, None]
-    noisy = lambda u, p, key: u + p[:, None] + jax.random.normal(key, u.shape)
-    mean = losses.per_sample(lambda prediction, target: jnp.mean(prediction))
-    value, found = mean(noisy, Sample({"u": u, "p": p}, u), getkey())
-    noise = found["loss"] - jnp.arange(4.0)
-    assert len(np.unique(np.round(noise, 9))) == 4 and jnp.abs(noise).max() < 2

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from neuralop_jax.data import DeviceData, HDF5Dataset, batch_indices, grain_batches
-from neuralop_jax.training import DeviceInterval, StreamInterval, TrainState, make_step, supervised
+from neuralop_jax.training import DeviceInterval, StreamInterval, TrainState, each_sample, make_step, supervised
 
 DATA, NOISE = jax.random.key(3), jax.random.key(4)
 
@@ -37,6 +37,8 @@ class Seen(eqx.Module):
     def __call__(self, u, *, key=None):
         return self.total * u
 
+    batched = __call__
+
 
 def summing(model, sample, key):
     """A loss whose gradient is minus the mean of the field, so that gradient descent adds up what it has seen."""
@@ -51,6 +53,8 @@ class TwoLayers(eqx.Module):
 
     def __call__(self, u, *, key=None):
         return jnp.tanh(u @ self.inner) @ self.outer
+
+    batched = __call__
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def test_the_given_state_is_used_up(start):
 
 
 def test_batches_follow_from_the_key_and_the_step():
-    step = make_step(summing, optax.sgd(1.0))
+    step = make_step(each_sample(summing), optax.sgd(1.0))
     interval = DeviceInterval(step, device_data(10), 3, DATA, NOISE)
     state, seen = TrainState.create(Seen(jnp.array(0.0)), optax.sgd(1.0)), []
     state, _ = interval(state, 5)
@@ -128,7 +132,8 @@ def test_accumulated_batches_equal_one_big_batch():
 
 
 def test_the_first_step_that_is_not_finite_is_told_and_holds_the_rest():
-    step = make_step(lambda model, sample, key: jnp.log(5.0 - model.total) + summing(model, sample, key), optax.sgd(1.0))
+    loss = each_sample(lambda model, sample, key: jnp.log(5.0 - model.total) + summing(model, sample, key))
+    step = make_step(loss, optax.sgd(1.0))
     state, history = DeviceInterval(step, device_data(10), 3, DATA, NOISE)(
         TrainState.create(Seen(jnp.array(0.0)), optax.sgd(1.0)), 8
     )

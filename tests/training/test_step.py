@@ -8,7 +8,7 @@ import pytest
 from neuralop_jax.data import Sample, reflect
 from neuralop_jax.models import FNO, Normalized
 from neuralop_jax.normalizers import GaussianNormalizer
-from neuralop_jax.training import TrainState, make_step, supervised
+from neuralop_jax.training import TrainState, each_sample, make_step, supervised
 
 
 def mse(prediction, target):
@@ -22,6 +22,8 @@ class Scale(eqx.Module):
 
     def __call__(self, u, *, key=None):
         return self.a * u
+
+    batched = __call__
 
 
 def batch_of(getkey, size=6, points=8):
@@ -114,7 +116,7 @@ def test_augmentation_is_drawn_anew_for_every_sample_and_key(getkey):
     first = lambda model, sample, key: model(sample.inputs["u"])[0, 0]
     optimizer, size = optax.sgd(0.0), 200
     batch = Sample({"u": jnp.tile(jnp.array([0.0, 1.0]), (size, 1, 1))}, jnp.zeros((size, 1, 2)))
-    step = jax.jit(make_step(first, optimizer, augment=lambda u, v, *, key: reflect(u, v, key=key)))
+    step = jax.jit(make_step(each_sample(first), optimizer, augment=lambda u, v, *, key: reflect(u, v, key=key)))
     state = TrainState.create(Scale(jnp.array(1.0)), optimizer)
     fractions = [float(step(state, batch, jax.random.key(seed))[1]["loss"]) for seed in (1, 2, 1)]
     assert fractions[0] == fractions[2] != fractions[1]
@@ -127,5 +129,5 @@ def test_statistics_over_the_mapped_batch(getkey):
         (model(sample.inputs["u"]).mean() - jax.lax.pmean(model(sample.inputs["u"]).mean(), "batch")) ** 2
     )
     optimizer, batch = optax.sgd(0.0), batch_of(getkey)
-    _, metrics = make_step(spread, optimizer)(TrainState.create(Scale(jnp.array(1.0)), optimizer), batch, getkey())
+    _, metrics = make_step(each_sample(spread), optimizer)(TrainState.create(Scale(jnp.array(1.0)), optimizer), batch, getkey())
     np.testing.assert_allclose(metrics["loss"], np.var(np.asarray(batch.inputs["u"]).mean((1, 2))), rtol=1e-12)
