@@ -31,6 +31,7 @@ class ChannelMLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, u: Inexact[Array, "channels *space"]) -> Inexact[Array, "out *space"]:
+        v = u.reshape(len(u), -1)  # as in FourierBlock
         for layer in self.layers[:-1]:
-            u = activation(self.activation, layer(u))
-        return self.layers[-1](u)
+            v = activation(self.activation, layer(v))
+        return self.layers[-1](v).reshape(-1, *u.shape[1:])

@@ -117,17 +117,20 @@ class FourierBlock(eqx.Module):
         v = self.conv(self._stabilize(u), shape)
         if not self.preactivation:
             v = self._normalize(0, v, p)
-        v = self._activate(v if self.bypass is None else v + resample(self._each(self.bypass, u), shape))
+        # From here on a field is a matrix (channels, points): what an activation returns is then an operand of the next product
+        # as it is, and XLA stores it once. With space axes it would be computed again for everything that reads it.
+        out, v = v.shape, _matrix(v)
+        v = self._activate(v if self.bypass is None else v + self._branch(self.bypass, u, shape))
         if self.mlp is None and not self.repeat_activation:
-            return v
+            return v.reshape(out)
         if self.preactivation:
-            v = self._normalize(1, v, p)
+            v = _matrix(self._normalize(1, v.reshape(out), p))
         if self.mlp is not None:
             v = self.mlp(v)
-            v = v if self.mlp_bypass is None else v + resample(self._each(self.mlp_bypass, u), shape)
+            v = v if self.mlp_bypass is None else v + self._branch(self.mlp_bypass, u, shape)
         if self.preactivation:
-            return v
-        return self._activate(self._normalize(1, v, p))
+            return v.reshape(out)
+        return self._activate(_matrix(self._normalize(1, v.reshape(out), p))).reshape(out)
 
     def _activate(self, u: Array) -> Array:
         return u if self.last else activate(self.activation, u)
@@ -135,15 +138,25 @@ class FourierBlock(eqx.Module):
     def _normalize(self, index: int, u: Array, p: Array | None) -> Array:
         return self._each(self.norms[index], u, p) if self.norms else u
 
+    def _branch(self, bypass: Callable[[Array], Array], u: Array, shape: tuple[int, ...]) -> Array:
+        """A bypass of the block's input, on the grid of its output, as a matrix."""
+        v = self._each(bypass, u) if isinstance(bypass, eqx.nn.Conv) else bypass(_matrix(u)).reshape(u.shape)
+        return _matrix(resample(v, shape))
+
     def _each(self, layer: Callable[..., Array], u: Array, *p: Array | None) -> Array:
-        """A layer that may depend on where a sample ends, on every sample."""
-        several = u.ndim > 1 + len(self.conv.n_modes) and not isinstance(layer, Pointwise | SoftGate)
+        """A layer that takes one sample, on one or on every sample."""
+        several = u.ndim > 1 + len(self.conv.n_modes)
         return jax.vmap(layer, (1, *(0 for _ in p)), 1)(u, *p) if several else layer(u, *p)
 
     def _stabilize(self, u: Array) -> Array:
         if self.stabilizer is None:
             return u
         return jnp.tanh(u.real) + 1j * jnp.tanh(u.imag) if jnp.iscomplexobj(u) else jnp.tanh(u)
+
+
+def _matrix(u: Array) -> Array:
+    """A field `(channels, ...)` as a matrix `(channels, points)`."""
+    return u.reshape(len(u), -1)
 
 
 def _bypass(kind: str, width: int, dims: int, bias: bool, complex_data: bool, key: PRNGKey):

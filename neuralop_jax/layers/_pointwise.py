@@ -32,7 +32,7 @@ class Pointwise(eqx.Module):
     def __call__(self, u: Inexact[Array, "channels *points"]) -> Inexact[Array, "out *points"]:
         complex_data = self.weight.ndim == 3
         weight = self.weight[0] + 1j * self.weight[1] if complex_data else self.weight
-        # Two plain matrices: with several axes of points, the gradient would transpose the field in memory.
+        # Plain matrices: with several axes of points, the gradient would transpose the field in memory.
         v = (weight.astype(u.dtype) @ u.reshape(len(u), -1)).reshape(-1, *u.shape[1:])
         if self.bias is None:
             return v
