@@ -192,7 +192,7 @@ class CheckpointStore:
 def arrays_of(tree: PyTree) -> Arrays:
     """The array leaves of a tree by their paths, such as `model.blocks[0].conv.weight`, as NumPy arrays."""
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
-    return {_path(path): np.asarray(leaf) for path, leaf in leaves}
+    return {path_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
@@ -203,7 +203,7 @@ def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
     is_leaf = lambda x: eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct)
     wanted, rest = eqx.partition(template, is_leaf)
     leaves, structure = jax.tree_util.tree_flatten_with_path(wanted)
-    here = {_path(path): _described(leaf) for path, leaf in leaves}
+    here = {path_name(path): _described(leaf) for path, leaf in leaves}
     there = {path: _described(leaf) for path, leaf in arrays.items()}
     if here != there:
         differ = [path for path in (here | there) if here.get(path) != there.get(path)]
@@ -214,7 +214,8 @@ def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
     return eqx.combine(jax.tree_util.tree_unflatten(structure, [jnp.asarray(arrays[path]) for path in here]), rest)
 
 
-def _path(path: tuple[Any, ...]) -> str:
+def path_name(path: tuple[Any, ...]) -> str:
+    """The path of a leaf as text, such as `model.blocks[0].conv.bias`."""
     return re.sub(r"^\.", "", jax.tree_util.keystr(path)) or "value"
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from neuralop_jax import models
 from neuralop_jax._checkpoint_store import (
     CheckpointStore as CheckpointStore,
     DamagedCheckpoint as DamagedCheckpoint,
     fill as fill,
+    path_name as path_name,
 )
 from neuralop_jax.errors import CheckpointError
 from neuralop_jax.info import DatasetInfo
@@ -112,4 +114,20 @@ def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> Abstra
             return model
         return Normalized(model, *(normalizer_from_json(record["normalizers"][name]) for name in ("input", "output")))
 
-    return fill(eqx.filter_eval_shape(build), arrays, where)
+    return fill(_as_saved(eqx.filter_eval_shape(build), arrays, where), arrays, where)
+
+
+def _as_saved(skeleton: Any, arrays: dict[str, Any], where: str) -> Any:
+    """The skeleton in the precision that was saved, whatever is the default here."""
+
+    def retype(path: Any, leaf: Any) -> Any:
+        saved = arrays.get(path_name(path))
+        if saved is None or not isinstance(leaf, jax.ShapeDtypeStruct) or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        if jax.dtypes.canonicalize_dtype(saved.dtype) != saved.dtype:
+            raise CheckpointError(
+                f"{where} holds {saved.dtype} numbers, which JAX would shorten. Set JAX_ENABLE_X64=1 and load again."
+            )
+        return jax.ShapeDtypeStruct(leaf.shape, saved.dtype)
+
+    return jax.tree_util.tree_map_with_path(retype, skeleton)

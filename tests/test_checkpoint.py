@@ -304,3 +304,21 @@ def test_directories_without_checkpoints(tmp_path, getkey):
     checkpoint.save_model(tmp_path / "model", operator_of(getkey))
     with pytest.raises(CheckpointError, match="has no checkpoint of step 3. Found: 0."):
         checkpoint.load(tmp_path / "model", step=3)
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_the_precision_that_was_saved_comes_back_whatever_the_default(tmp_path, bare):
+    with jax.enable_x64(False):
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=3, depth=1, key=jax.random.key(0))
+        model = model if bare else Normalized(model, GaussianNormalizer([0.5], [2.0]), IdentityNormalizer())
+        checkpoint.save_model(tmp_path / "single", model)
+        checkpoint.load(tmp_path / "single")
+    loaded = checkpoint.load(tmp_path / "single")
+    assert eqx.tree_equal(loaded, model) and jax.tree.leaves(loaded)[0].dtype == jnp.float32
+
+
+def test_numbers_that_would_be_shortened_are_not_loaded(tmp_path):
+    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=3, depth=1, key=jax.random.key(0))
+    checkpoint.save_model(tmp_path / "double", model)
+    with jax.enable_x64(False), pytest.raises(CheckpointError, match="holds float64 numbers.* Set JAX_ENABLE_X64=1"):
+        checkpoint.load(tmp_path / "double")

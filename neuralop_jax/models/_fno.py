@@ -1,6 +1,7 @@
 """The Fourier neural operator, in the form that has proved best."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -134,6 +135,11 @@ class FNO(AbstractOperator):
     ):
         check_activation(activation)
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
+        check_sizes(**{"projection_ratio * width": int(projection_ratio * width)})
+        if channel_mlp:
+            check_sizes(**{"channel_mlp_expansion * width": round(channel_mlp_expansion * width)})
+        if lifting_ratio < 0 or any(not 0 <= fraction < math.inf for fraction in _flat(padding)):
+            raise ConfigError(f"lifting_ratio and padding must not be negative, got {lifting_ratio} and {padding}.")
         one_of("transform", transform, ("auto", "fft", "dft"), ConfigError)
         self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth
         self.n_modes = _per_axis("n_modes", n_modes, num_dims)
@@ -256,6 +262,10 @@ def _per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) -> tu
     if not 1 <= len(modes) <= 4 or any(m < 1 for m in modes):
         raise ConfigError(f"{name} must hold 1 to 4 positive numbers, got {tuple(modes)}.")
     return tuple(modes)
+
+
+def _flat(padding: int | float | Sequence[int | float] | None) -> Sequence[int | float]:
+    return padding if isinstance(padding, Sequence) else (padding or 0,)
 
 
 def _freeze_scaling(scaling, depth: int):

@@ -223,3 +223,18 @@ def test_classic_weights_of_the_published_scripts():
     weights = jnp.concatenate([part.ravel() for block in model.blocks for part in block.conv.weight])
     assert 0 <= weights.min() and weights.max() < 1 / 16 and abs(weights.mean() * 32 - 1) < 0.05
     assert model(jnp.ones((1, 9, 9))).shape == (1, 9, 9)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"padding": -0.1}, "padding must not be negative, got 2.0 and -0.1"),
+        ({"padding": (0.1, float("nan"))}, "padding must not be negative"),
+        ({"lifting_ratio": -1}, "lifting_ratio and padding must not be negative, got -1"),
+        ({"channel_mlp_expansion": 0}, r"channel_mlp_expansion \* width must be at least 1, got 0"),
+        ({"projection_ratio": 0.1}, r"projection_ratio \* width must be at least 1, got 0"),
+    ],
+)
+def test_sizes_that_cannot_be(options, words):
+    with pytest.raises(ConfigError, match=words):
+        small(**options)
