@@ -4,7 +4,7 @@ EXTRA ?= test
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup notebooks clean
+.PHONY: demo test lint setup clean
 
 demo: setup
 	@rm -rf runs/demo
