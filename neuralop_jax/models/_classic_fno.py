@@ -6,19 +6,20 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
 from neuralop_jax.layers._activation import check_activation
-from neuralop_jax.models._base import AbstractOperator, check_batch, check_input, check_sizes, refuse_unused
+from neuralop_jax.models._base import check_sizes
 from neuralop_jax.models._fno import _per_axis
+from neuralop_jax.models._on_grids import AbstractGridOperator
 
 
-class ClassicFNO(AbstractOperator):
+class ClassicFNO(AbstractGridOperator):
     r"""The first Fourier neural operator: $v_{l+1} = \sigma(W_l v_l + b_l + \mathcal F^{-1} R_l \mathcal F v_l)$.
 
     Affine lifting, `depth` blocks with $\sigma$ left out in the last, projection through 128 channels, coordinates on
@@ -106,37 +107,10 @@ class ClassicFNO(AbstractOperator):
         )
         self.blocks = blocks if init == "normal" else _uniform(blocks, width, key)
 
-    def __call__(
-        self,
-        u: Field,
-        *,
-        x: Points | None = None,
-        y: Points | None = None,
-        p: Params | None = None,
-        key: PRNGKey | None = None,
-    ) -> OutputField:
-        """The output function on the grid of `u`."""
-        check_input(self, u, self.num_dims)
-        refuse_unused(self, x=x, y=y, p=p)
-        return self._evaluate(u)
-
-    def batched(
-        self,
-        u: Fields,
-        *,
-        x: Array | None = None,
-        y: Array | None = None,
-        p: Array | None = None,
-        key: Key[Array, " batch"] | None = None,
-    ) -> OutputFields:
-        """As `jax.vmap` of the operator, but faster: samples stand behind the channels."""
-        check_batch(u)
-        check_input(self, u[0], self.num_dims)
-        refuse_unused(self, x=x, y=y, p=p)
-        return jnp.moveaxis(self._evaluate(jnp.moveaxis(u, 0, 1)), 1, 0)
-
-    def _evaluate(self, u: Array) -> Array:
-        """The output for `(channels, *batch, *space)`."""
+    def evaluate(
+        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None
+    ) -> Inexact[Array, "out_channels *batch_space"]:
+        """The output for `(channels, *batch, *space)`; `p` is not read."""
         v = self.lifting(append_coordinates(u, self.num_dims, endpoint=True))
         widths = self.padding if isinstance(self.padding, tuple) else (self.padding,) * self.num_dims
         v = jnp.pad(v, ((0, 0),) * (v.ndim - self.num_dims) + tuple((0, w) for w in widths))

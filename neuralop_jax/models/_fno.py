@@ -7,20 +7,20 @@ from typing import Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
-from neuralop_jax.models._base import AbstractOperator, check_batch, check_input, check_sizes, refuse_unused
+from neuralop_jax.models._base import check_sizes
+from neuralop_jax.models._on_grids import AbstractGridOperator
 
 
-class FNO(AbstractOperator):
+class FNO(AbstractGridOperator):
     r"""The Fourier neural operator $u \mapsto Q \circ B_L \circ \dots \circ B_1 \circ P\,(u, x)$ on a uniform grid.
 
     $P$ lifts the channels and coordinates to `width`, each block $B_l$ (see `FourierBlock`) adds a spectral convolution and a
@@ -193,36 +193,9 @@ class FNO(AbstractOperator):
             for index, block_key in enumerate(block_keys)
         )
 
-    def __call__(
-        self,
-        u: Field,
-        *,
-        x: Points | None = None,
-        y: Points | None = None,
-        p: Params | None = None,
-        key: PRNGKey | None = None,
-    ) -> OutputField:
-        """The output function on the grid of `u`, or on the grid that `output_scaling` leads to."""
-        check_input(self, u, self.num_dims, complex_data=self.complex_data)
-        refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)
-        return self._evaluate(u, p)
-
-    def batched(
-        self,
-        u: Fields,
-        *,
-        x: Array | None = None,
-        y: Array | None = None,
-        p: Float[Array, "batch parameters"] | None = None,
-        key: Key[Array, " batch"] | None = None,
-    ) -> OutputFields:
-        """As `jax.vmap` of the operator, but faster: samples stand behind the channels, so every affine map is one product."""
-        check_batch(u)
-        check_input(self, u[0], self.num_dims, complex_data=self.complex_data)
-        refuse_unused(self, x=x, y=y, p=None if self.norm == "adaptive" else p)
-        return jnp.moveaxis(self._evaluate(jnp.moveaxis(u, 0, 1), p), 1, 0)
-
-    def _evaluate(self, u: Array, p: Array | None) -> Array:
+    def evaluate(
+        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None
+    ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`."""
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
         fractions = self.padding if isinstance(self.padding, tuple) else (self.padding or 0.0,) * self.num_dims
