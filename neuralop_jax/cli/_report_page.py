@@ -94,7 +94,8 @@ def _training(report: "RunReport") -> Iterator[str]:
     drawn = {}
     if kind == "relative_l2":
         drawn["Training loss and errors on held-out data."] = viz.plot_curves(
-            {"training loss": column("loss"), **held}, _NAMES[kind]
+            {**held, "training loss": column("loss")},
+            _NAMES[kind],  # a split has one color on the whole page
         )
     else:
         drawn["Training loss."] = viz.plot_curves({"training loss": column("loss")}, _NAMES[kind])
