@@ -118,11 +118,14 @@ def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> Abstra
 
 
 def _as_saved(skeleton: Any, arrays: dict[str, Any], where: str) -> Any:
-    """The skeleton in the precision that was saved, whatever is the default here."""
+    """The skeleton in the precision that was saved, whatever is the default here.
+
+    **Raises:** `CheckpointError` if JAX is not set to hold numbers of that precision.
+    """
 
     def retype(path: Any, leaf: Any) -> Any:
         saved = arrays.get(path_name(path))
-        if saved is None or not isinstance(leaf, jax.ShapeDtypeStruct) or not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if saved is None or not isinstance(leaf, jax.ShapeDtypeStruct) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf
         if jax.dtypes.canonicalize_dtype(saved.dtype) != saved.dtype:
             raise CheckpointError(

@@ -23,7 +23,7 @@ def predict(run: Positional[Path], input: Positional[Path], output: Positional[P
     import jax
     import numpy as np
 
-    from neuralop_jax import checkpoint
+    from neuralop_jax import checkpoint, models
     from neuralop_jax.cli._fields import check_new, read_fields, write_fields
 
     check_new(output)
@@ -42,8 +42,8 @@ def predict(run: Positional[Path], input: Positional[Path], output: Positional[P
     if grid.shape != trained.shape:
         here, there = (" x ".join(map(str, shape)) for shape in (grid.shape, trained.shape))
         say(f"Note: the input has {here} points, the operator was trained on {there}.")
-    apply = jax.jit(lambda fields: operator.batched(fields))
+    apply = jax.jit(models.apply_batched)
     size = config.data.batch_size
-    values = np.concatenate([np.asarray(apply(u[start : start + size])) for start in range(0, len(u), size)])
+    values = np.concatenate([np.asarray(apply(operator, u[start : start + size])) for start in range(0, len(u), size)])
     write_fields(output, values, info, config.data, grid)
     say(f"{len(values)} predictions of {', '.join(config.data.target)} in {output}.")

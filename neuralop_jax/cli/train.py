@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from neuralop_jax._config_values import check_arguments
 from neuralop_jax.cli._console import say
 from neuralop_jax.cli._run import show_errors
 from neuralop_jax.config import ExperimentConfig, load_config, to_json
@@ -68,9 +67,7 @@ def train(options: Train, overrides: Sequence[str]) -> int:
 
     from neuralop_jax import models, training
 
-    kind, arguments = config.model.kind, config.model.options
-    models.check_options(kind, arguments)
-    check_arguments(models.REGISTRY[kind].__init__, arguments, "model")
+    models.check_options(config.model.kind, config.model.options)
     if options.print_config:
         print(json.dumps(to_json(config), indent=2))
         return 0
@@ -115,7 +112,10 @@ def _stopping(stop: "StopRequest") -> Iterator[list[int]]:
 
 def _summary(run: Path, results: Mapping[str, Any]) -> int:
     """Prints the figures of a finished run and writes its report."""
-    show_errors(results["splits"], title="Errors on held-out data")
+    if results["splits"]:
+        show_errors(results["splits"], title="Errors on held-out data")
+    else:
+        say("The file has no split but the one trained on: no error on held-out data is known.")
     say(f"{results['parameters']:,} parameters, {results['steps']:,} steps in {results['train_seconds']:.1f} s.")
     say(f"Run: {run}")
     try:

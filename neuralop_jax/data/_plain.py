@@ -22,6 +22,8 @@ def plain_info(file: h5py.File, names: Sequence[str]) -> DatasetInfo:
 
     Datasets in the root form one split, `"train"`; otherwise every group that holds the fields is a split. Of the grid nothing
     but its shape is known, so it is taken as the unit box with open boundaries.
+
+    **Raises:** `DataError` if a group holds some of the fields but not all, or no group holds them.
     """
     inside = {name: file[name] for name in names_in(file) if not link_target(file, name)}
     groups = {"train": file} if is_flat(file) else {name: item for name, item in inside.items() if isinstance(item, h5py.Group)}
@@ -29,7 +31,9 @@ def plain_info(file: h5py.File, names: Sequence[str]) -> DatasetInfo:
     for split, group in groups.items():
         known = {name: group[name] for name in names_in(group) if not link_target(group, name)}
         shapes = {name: item.shape for name, item in known.items() if isinstance(item, h5py.Dataset) and item.ndim >= 2}
-        if names and all(name in shapes for name in names):
+        if any(name in shapes for name in names):
+            for name in names:
+                _check_present(group, name)
             chosen[split] = {name: shapes[name] for name in names}
         elif not names and shapes:
             chosen[split] = shapes

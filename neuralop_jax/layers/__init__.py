@@ -1,4 +1,4 @@
-"""Equinox modules on one sample, from which the operators are made."""
+"""Equinox modules from which the operators are made: on one sample, or on several that stand behind the channels."""
 
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP

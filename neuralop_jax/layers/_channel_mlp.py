@@ -30,8 +30,8 @@ class ChannelMLP(eqx.Module):
         self.layers = tuple(Pointwise(a, b, complex_data=complex_data, key=k) for a, b, k in pairs)
         self.activation = activation
 
-    def __call__(self, u: Inexact[Array, "channels *space"]) -> Inexact[Array, "out *space"]:
-        v = u.reshape(len(u), -1)  # as in FourierBlock
+    def __call__(self, u: Inexact[Array, "channels *points"]) -> Inexact[Array, "out *points"]:
+        v = u.reshape(len(u), -1)  # matrices: XLA then stores an activation once, see FourierBlock
         for layer in self.layers[:-1]:
             v = activation(self.activation, layer(v))
         return self.layers[-1](v).reshape(-1, *u.shape[1:])

@@ -48,10 +48,10 @@ class SoftGate(eqx.Module):
     def __init__(self, channels: int):
         self.scale = jnp.ones(channels)
 
-    def __call__(self, u: Inexact[Array, "channels *space"]) -> Inexact[Array, "channels *space"]:
+    def __call__(self, u: Inexact[Array, "channels *points"]) -> Inexact[Array, "channels *points"]:
         return over_space(self.scale.astype(u.dtype), u) * u
 
 
 def over_space(values: Array, u: Array) -> Array:
-    """A vector over channels, shaped to broadcast over the space axes of `u`."""
+    """A vector over channels, shaped to broadcast over the points of `u`."""
     return values.reshape(-1, *(1,) * (u.ndim - 1))

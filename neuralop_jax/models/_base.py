@@ -25,6 +25,9 @@ class AbstractOperator(eqx.Module):
     out_channels: eqx.AbstractVar[int]
     width: eqx.AbstractVar[int]
 
+    def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
+        """Raises `ModelInputError` for arguments that a call, or with `batched` a call of `batched`, would refuse."""
+
     @abc.abstractmethod
     def __call__(
         self,
@@ -65,43 +68,43 @@ class AbstractOperator(eqx.Module):
         return jax.vmap(lambda kwargs: self(**kwargs), axis_name="batch")({"u": u, "x": x, "y": y, "p": p, "key": key})
 
 
-def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False) -> None:
-    """Raises `ModelInputError` unless `u` is one sample `(in_channels, *space)` with `num_dims` space axes."""
-    name, channels, shape, rank = type(model).__name__, model.in_channels, tuple(u.shape), num_dims + 1
-    kind = "complex" if complex_data else "real"
+def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
+    """Raises `ModelInputError` unless `u` is `(in_channels, *space)` with `num_dims` space axes, with `batched` one axis more."""
+    name, channels, axis = type(model).__name__ + (".batched" if batched else ""), model.in_channels, int(batched)
+    rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space axes"
+    if not hasattr(u, "shape"):
+        raise ModelInputError(f"{name} expects an array {wanted}, got {type(u).__name__}. Use jnp.asarray(u).")
+    shape, kind = tuple(u.shape), "complex" if complex_data else "real"
     if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
-        remedy = "complex64" if complex_data else "float32"
+        remedy = f"Use u.astype(jnp.{'complex64' if complex_data else 'float32'})."
         if jnp.issubdtype(u.dtype, jnp.complexfloating):
-            raise ModelInputError(
-                f"{name} expected a real floating array, got {u.dtype}. Pass complex_data=True for such fields."
-            )
-        raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. Use u.astype(jnp.{remedy}).")
-    if u.ndim == rank + 1:
+            remedy = "Build it with complex_data=True for such fields."
+        raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. {remedy}")
+    if len(shape) != rank:
+        if len(shape) == rank + 1 and not batched:
+            remedy = "Batch with jax.vmap(model)(u), or model.batched(u)."
+        elif len(shape) == rank - 1:
+            remedy = "Add the batch axis with u[None], or call model(u)." if batched else "Add the channel axis with u[None]."
+        else:
+            remedy = "Build the model with another num_dims."
+        what = "samples" if batched else "one sample"
+        raise ModelInputError(f"{name} expects {what} {wanted}, got shape {shape} of rank {len(shape)}, not {rank}. {remedy}")
+    if shape[axis] != channels:
+        last = f" This looks channels-last: use jnp.moveaxis(u, -1, {axis})." if shape[-1] == channels else " Check in_channels."
         raise ModelInputError(
-            f"{name} expects one sample (channels={channels}, *space) of rank {rank}, got shape {shape} of rank {u.ndim}. "
-            "Batch with jax.vmap(model)(u), or model.batched(u)."
+            f"{name} expected {channels} input channels on axis {axis}, got {shape[axis]} in shape {shape}.{last}"
         )
-    if u.ndim != rank:
+    if 0 in shape:
+        raise ModelInputError(f"{name} expects at least one {'sample and ' * axis}point per axis, got shape {shape}.")
+
+
+def check_parameters(model: AbstractOperator, p: Any, number: int, batch: tuple[int, ...]) -> None:
+    """Raises `ModelInputError` unless `p` is the vector of `number` parameters of the sample, or of each of a batch."""
+    if p is None or tuple(p.shape) != (*batch, number):
+        found = "nothing" if p is None else f"shape {tuple(p.shape)}"
         raise ModelInputError(
-            f"{name} expects one sample (channels={channels}, *space) with {num_dims} space axes, got shape {shape} of rank "
-            f"{u.ndim}, not {rank}. Add the channel axis with u[None], or build the model with another num_dims."
+            f"{type(model).__name__} reads parameters p of shape {(*batch, number)}, got {found}. Call it with p=...."
         )
-    if u.shape[0] != channels:
-        last = " This looks channels-last: use jnp.moveaxis(u, -1, 0)." if u.shape[-1] == channels else " Check in_channels."
-        raise ModelInputError(f"{name} expected {channels} input channels on axis 0, got {u.shape[0]} in shape {shape}.{last}")
-
-
-def check_batch(u: Any) -> None:
-    """Raises `ModelInputError` unless `u` has a leading axis of at least one sample."""
-    if u.ndim < 2 or len(u) < 1:
-        raise ModelInputError(f"batched expects (batch, channels, *space) with at least one sample, got shape {tuple(u.shape)}.")
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raises `ConfigError` unless every size is at least 1."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise ConfigError(f"{name} must be at least 1, got {size}.")
 
 
 def refuse_unused(model: AbstractOperator, *, x: Any = None, y: Any = None, p: Any = None) -> None:

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Inexact
 
+from neuralop_jax._typing import Fields, OutputFields
 from neuralop_jax.models._base import AbstractOperator
 
 _CACHE_BYTES = 2**20  # the second-level cache of one core; within a factor of two the choice hardly matters
@@ -25,13 +25,12 @@ def largest_divisor(batch_size: int, at_most: int) -> int:
     return max(d for d in range(1, batch_size + 1) if batch_size % d == 0 and (d <= at_most or d == 1))
 
 
-def apply_batched(
-    model: AbstractOperator, u: Inexact[Array, "batch channels *space"], *, micro_batch: int = 0
-) -> Inexact[Array, "batch out *out_space"]:
+def apply_batched(model: AbstractOperator, u: Fields, *, micro_batch: int = 0) -> OutputFields:
     """`model.batched(u)`, computed in portions of `micro_batch` samples (0 chooses; see `automatic_micro_batch`).
 
     Jit the call. On CPU, portions whose arrays stay in cache are faster than one large batch.
     """
+    model.check(u, None, None, None, batched=True)
     portion = largest_divisor(len(u), micro_batch) if micro_batch else automatic_micro_batch(model, u.shape[2:], len(u))
     if portion == len(u):
         return model.batched(u)

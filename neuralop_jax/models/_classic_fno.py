@@ -14,9 +14,8 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
 from neuralop_jax.layers._activation import check_activation
-from neuralop_jax.models._base import check_sizes
-from neuralop_jax.models._fno import _per_axis
 from neuralop_jax.models._on_grids import AbstractGridOperator
+from neuralop_jax.models._options import check_sizes, modes_per_axis, numbers_per_axis
 
 
 class ClassicFNO(AbstractGridOperator):
@@ -81,11 +80,13 @@ class ClassicFNO(AbstractGridOperator):
         check_activation(activation)
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
         one_of("norm", norm, (None, "instance", "group"), ConfigError)
+        one_of("transform", transform, ("auto", "fft", "dft"), ConfigError)
         one_of("init", init, ("normal", "li2020"), ConfigError)
         self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth
-        self.n_modes = _per_axis("n_modes", n_modes, num_dims)
+        self.n_modes = modes_per_axis("n_modes", n_modes, num_dims)
         self.num_dims, self.activation, self.norm, self.init = len(self.n_modes), activation, norm, init
         self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
+        numbers_per_axis("padding", padding, self.num_dims, least=0, most=2**15, whole=True)
         self.transform = transform
         lifting_key, projection_key, *block_keys = jax.random.split(key, depth + 2)
         self.lifting = ChannelMLP((in_channels + self.num_dims, width), key=lifting_key)
@@ -105,7 +106,7 @@ class ClassicFNO(AbstractGridOperator):
             )
             for index, block_key in enumerate(block_keys)
         )
-        self.blocks = blocks if init == "normal" else _uniform(blocks, width, key)
+        self.blocks = blocks if init == "normal" else _uniform(blocks, width, jax.random.fold_in(key, depth + 2))
 
     def evaluate(
         self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None

@@ -1,7 +1,6 @@
 """The Fourier neural operator, in the form that has proved best."""
 
 import inspect
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,8 +15,8 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
-from neuralop_jax.models._base import check_sizes
 from neuralop_jax.models._on_grids import AbstractGridOperator
+from neuralop_jax.models._options import check_hidden, check_sizes, modes_per_axis, numbers_per_axis
 
 
 class FNO(AbstractGridOperator):
@@ -135,28 +134,25 @@ class FNO(AbstractGridOperator):
     ):
         check_activation(activation)
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth)
-        check_sizes(**{"projection_ratio * width": int(projection_ratio * width)})
+        check_hidden("projection_ratio", projection_ratio, width)
+        if lifting_ratio:
+            check_hidden("lifting_ratio", lifting_ratio, width)
         if channel_mlp:
-            check_sizes(**{"channel_mlp_expansion * width": round(channel_mlp_expansion * width)})
-        if lifting_ratio < 0 or any(not 0 <= fraction < math.inf for fraction in _flat(padding)):
-            raise ConfigError(f"lifting_ratio and padding must not be negative, got {lifting_ratio} and {padding}.")
+            check_hidden("channel_mlp_expansion", channel_mlp_expansion, width, rounding=round)
         one_of("transform", transform, ("auto", "fft", "dft"), ConfigError)
         self.in_channels, self.out_channels, self.width, self.depth = in_channels, out_channels, width, depth
-        self.n_modes = _per_axis("n_modes", n_modes, num_dims)
+        self.n_modes = modes_per_axis("n_modes", n_modes, num_dims)
         self.num_dims = len(self.n_modes)
-        if num_dims is not None and num_dims != self.num_dims:
-            raise ConfigError(
-                f"n_modes {self.n_modes} has {self.num_dims} entries, the data have {num_dims} axes. Give one each."
-            )
-        self.max_n_modes = None if max_n_modes is None else _per_axis("max_n_modes", max_n_modes, self.num_dims)
+        self.max_n_modes = None if max_n_modes is None else modes_per_axis("max_n_modes", max_n_modes, self.num_dims)
         self.lifting_ratio, self.projection_ratio, self.coordinates = lifting_ratio, projection_ratio, coordinates
         self.activation, self.norm, self.num_parameters = activation, norm, num_parameters
         self.bypass, self.bypass_bias, self.channel_mlp = bypass, bypass_bias, channel_mlp
         self.channel_mlp_expansion, self.channel_mlp_bypass = channel_mlp_expansion, channel_mlp_bypass
         self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
+        numbers_per_axis("padding", padding or 0, self.num_dims, least=0, most=8)
         self.preactivation, self.separable, self.stabilizer = preactivation, separable, stabilizer
         self.repeat_activation, self.complex_data, self.transform = repeat_activation, complex_data, transform
-        self.output_scaling = _freeze_scaling(output_scaling, depth)
+        self.output_scaling = _freeze_scaling(output_scaling, depth, self.num_dims)
         if (norm == "adaptive") != (num_parameters > 0):
             raise ConfigError(
                 f"norm='adaptive' and num_parameters go together, got norm={norm!r}, num_parameters={num_parameters}."
@@ -198,11 +194,10 @@ class FNO(AbstractGridOperator):
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`."""
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
-        fractions = self.padding if isinstance(self.padding, tuple) else (self.padding or 0.0,) * self.num_dims
-        widths = padding_widths(fractions, v.shape[v.ndim - self.num_dims :])
+        widths = padding_widths(_tuple(self.padding or 0.0, self.num_dims), v.shape[v.ndim - self.num_dims :])
         v = pad_domain(v, widths)
         for index, block in enumerate(self.blocks):
-            scaling = (1.0,) * self.num_dims if self.output_scaling is None else self._scaling(index)
+            scaling = (1.0,) * self.num_dims if self.output_scaling is None else _tuple(self.output_scaling[index], self.num_dims)
             shape = tuple(round(n * s) for n, s in zip(v.shape[v.ndim - self.num_dims :], scaling, strict=True))
             v = block(v, shape, p=p)
             widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))
@@ -210,41 +205,26 @@ class FNO(AbstractGridOperator):
 
     def with_n_modes(self, n_modes: int | Sequence[int]) -> "FNO":
         """The same operator, same weights, with another number of active modes, up to `max_n_modes`."""
-        n_modes = _per_axis("n_modes", n_modes, self.num_dims)
-        if self.max_n_modes is None or any(m > s for m, s in zip(n_modes, self.max_n_modes, strict=True)):
-            raise ConfigError(
-                f"n_modes {n_modes} exceeds max_n_modes {self.max_n_modes}. Build the model with larger max_n_modes."
-            )
+        n_modes, stored = modes_per_axis("n_modes", n_modes, self.num_dims), self.max_n_modes or self.n_modes
+        if any(m > s for m, s in zip(n_modes, stored, strict=True)):
+            raise ConfigError(f"n_modes {n_modes} exceeds the stored {stored}. Build the model with larger max_n_modes.")
         names = [name for name in inspect.signature(FNO.__init__).parameters if name not in ("self", "key")]
-        options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes}
+        options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes, "max_n_modes": stored}
         skeleton = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
         return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
 
-    def _scaling(self, index: int) -> tuple[float, ...]:
-        scaling = self.output_scaling[index] if self.output_scaling is not None else 1.0
-        return scaling if isinstance(scaling, tuple) else (scaling,) * self.num_dims
+
+def _tuple(values: float | tuple[float, ...], num_dims: int) -> tuple[float, ...]:
+    return values if isinstance(values, tuple) else (values,) * num_dims
 
 
-def _per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) -> tuple[int, ...]:
-    if isinstance(modes, int):
-        if num_dims is None:
-            raise ConfigError(
-                f"{name}={modes} is for every axis, but num_dims is not given. Give num_dims, or one number per axis."
-            )
-        modes = (modes,) * num_dims
-    if not 1 <= len(modes) <= 4 or any(m < 1 for m in modes):
-        raise ConfigError(f"{name} must hold 1 to 4 positive numbers, got {tuple(modes)}.")
-    return tuple(modes)
-
-
-def _flat(padding: int | float | Sequence[int | float] | None) -> Sequence[int | float]:
-    return padding if isinstance(padding, Sequence) else (padding or 0,)
-
-
-def _freeze_scaling(scaling, depth: int):
+def _freeze_scaling(
+    scaling: Sequence[int | float | Sequence[int | float]] | None, depth: int, num_dims: int
+) -> tuple[float | tuple[float, ...], ...] | None:
     if scaling is None:
         return None
-    frozen = tuple(tuple(s) if isinstance(s, Sequence) else float(s) for s in scaling)
-    if len(frozen) != depth:
-        raise ConfigError(f"output_scaling has {len(frozen)} entries for {depth} blocks. Give one per block.")
-    return frozen
+    if not isinstance(scaling, Sequence) or len(scaling) != depth:
+        raise ConfigError(f"output_scaling must have one entry for each of {depth} blocks, got {scaling!r}.")
+    for factor in scaling:
+        numbers_per_axis("each entry of output_scaling", factor, num_dims, least=1 / 64, most=64)
+    return tuple(tuple(s) if isinstance(s, Sequence) else float(s) for s in scaling)

@@ -1,5 +1,7 @@
 """An operator from physical units to physical units."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
@@ -29,6 +31,10 @@ class Normalized(AbstractOperator):
         self.model, self.input, self.output = model, input, output
         self.in_channels, self.out_channels, self.width = model.in_channels, model.out_channels, model.width
 
+    def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
+        """As the operator inside: normalizing would hide integers, and name the wrong culprit."""
+        self.model.check(u, x, y, p, batched=batched)
+
     def __call__(
         self,
         u: Field,
@@ -39,6 +45,7 @@ class Normalized(AbstractOperator):
         key: PRNGKey | None = None,
     ) -> OutputField:
         """The output in physical units for an input in physical units."""
+        self.check(u, x, y, p, batched=False)
         return self.output.denormalize(self.model(self.input.normalize(u), x=x, y=y, p=p, key=key))
 
     def batched(
@@ -51,5 +58,6 @@ class Normalized(AbstractOperator):
         key: Key[Array, " batch"] | None = None,
     ) -> OutputFields:
         """The outputs for many inputs, in physical units."""
+        self.check(u, x, y, p, batched=True)
         output = self.model.batched(jax.vmap(self.input.normalize)(u), x=x, y=y, p=p, key=key)
         return jax.vmap(self.output.denormalize)(output)

@@ -1,13 +1,14 @@
 """Operators on uniform grids that compute many samples at once as easily as one."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
-from neuralop_jax.models._base import AbstractOperator, check_batch, check_input, refuse_unused
+from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters, refuse_unused
 
 
 class AbstractGridOperator(AbstractOperator):
@@ -38,7 +39,7 @@ class AbstractGridOperator(AbstractOperator):
         key: PRNGKey | None = None,
     ) -> OutputField:
         """The output function on the grid of `u`, or on the grid that an option such as `output_scaling` leads to."""
-        self._check(u, x, y, p)
+        self.check(u, x, y, p, batched=False)
         return self.evaluate(u, p)
 
     def batched(
@@ -50,11 +51,14 @@ class AbstractGridOperator(AbstractOperator):
         p: Float[Array, "batch parameters"] | None = None,
         key: Key[Array, " batch"] | None = None,
     ) -> OutputFields:
-        """The output functions of many samples: the same as `jax.vmap` of the operator, but faster."""
-        check_batch(u)
-        self._check(u[0], x, y, p)
+        """The output functions of at least one sample: the same as `jax.vmap` of the operator, but faster."""
+        self.check(u, x, y, p, batched=True)
         return jnp.moveaxis(self.evaluate(jnp.moveaxis(u, 0, 1), p), 1, 0)
 
-    def _check(self, u: Array, x: Array | None, y: Array | None, p: Array | None) -> None:
-        check_input(self, u, self.num_dims, complex_data=getattr(self, "complex_data", False))
-        refuse_unused(self, x=x, y=y, p=None if getattr(self, "num_parameters", 0) else p)
+    def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
+        """Raises `ModelInputError` unless `u` fits the grid and channels, and nothing is given that is not read."""
+        number = getattr(self, "num_parameters", 0)
+        check_input(self, u, self.num_dims, complex_data=getattr(self, "complex_data", False), batched=batched)
+        refuse_unused(self, x=x, y=y, p=None if number else p)
+        if number:
+            check_parameters(self, p, number, (len(u),) if batched else ())

@@ -72,7 +72,7 @@ def build(
         return constructor(**arguments, key=key)
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
-            raise
+            raise ConfigError(f"model {kind!r}: {error}") from error
         given = ", ".join(f"{n}={v!r}" for n, v in arguments.items() if n not in filled)
         raise ConfigError(f"model {kind!r} cannot be built from {given}: {str(error).splitlines()[0]}") from error
 

@@ -59,7 +59,11 @@ class RunDirectory:
         self._lock = filelock.FileLock(self.path / "run.lock")
 
     def __enter__(self) -> "RunDirectory":
-        if self.path.exists():
+        try:
+            there = self.path.exists()
+        except OSError as error:
+            raise RunDirError(f"run directory {self.path}: {error.strerror}. Choose another --out.") from error
+        if there:
             self._claim()
         elif self.resume:
             raise RunDirError(f"no run to resume in {self.path}: there is no such directory. Name one, or leave --resume out.")

@@ -13,7 +13,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.models import Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
@@ -23,7 +23,7 @@ from neuralop_jax.training._step import make_step, supervised
 
 _STREAMS = {"init": 0, "data": 1, "noise": 2}
 _DEVICE_BYTES = 2**31
-_BLOCK = 256  # samples read at once to fit a normalizer
+_BLOCK = 256  # samples held at once to fit a normalizer
 
 
 @dataclasses.dataclass
@@ -60,10 +60,30 @@ def prepare(config: ExperimentConfig) -> Experiment:
         )
     operator = _build(config, train)
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
+    for dataset in (train, *held_out.values()):
+        _check_fit(operator, dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
     return Experiment(train, held_out, operator, optimizer, interval, initial)
+
+
+def _check_fit(operator: Normalized, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
+    """Raises `ConfigError` unless the operator takes the inputs of a split and returns fields like its targets."""
+    if dataset.grid.num_dims != num_dims:
+        raise ConfigError(
+            f"{where} has {dataset.grid.num_dims} space axes, the training data {num_dims}. Take it out of the file."
+        )
+    u, target = dataset[0].inputs["u"], dataset[0].target
+    try:
+        found = jax.eval_shape(operator, u).shape
+    except ModelInputError as error:
+        raise ConfigError(f"{where} does not fit the model: {error}") from error
+    if found != target.shape:
+        raise ConfigError(
+            f"{where} has targets {target.shape}, the model returns {found} for inputs {u.shape}. Change model.out_channels or "
+            "model.output_scaling."
+        )
 
 
 def open_split(config: DataConfig, split: str) -> HDF5Dataset:

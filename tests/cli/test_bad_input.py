@@ -54,7 +54,17 @@ def refused(tmp_path, capsys):
             ["--model.n-modes", "12"],
             ["n_modes=(12, 12) needs a training grid of at least", "smooth.h5 has (8, 8)", "--model.n-modes 8,8"],
         ),
-        (["--model.n-modes", "4,4,4"], ["n_modes"]),
+        (["--model.n-modes", "4,4,4"], ["n_modes (4, 4, 4) has 3 entries, the data have 2 space axes"]),
+        (["--model.depth", "2", "--model.output-scaling", "2,1"], ["smooth.h5:train has targets (1, 8, 8), the model returns (1, 16, 16)"]),
+        (["--model.in-channels", "3"], ["smooth.h5:train does not fit the model", "3 input channels"]),
+        (["--model.complex-data", "true"], ["smooth.h5:train does not fit the model", "complex floating array, got float32"]),
+        (["--model.norm", "adaptive", "--model.num-parameters", "2"], ["reads parameters p of shape (2,), got nothing"]),
+        (["--model.padding", "0.1,0.2,0.3"], ["model 'fno': padding must be one number from 0 to 8, or 2 of them"]),
+        (["--model.kind", "classic_fno", "--model.padding", "-3"], ["model 'classic_fno'"]),
+        (["--seed", "99999999999999999999"], ["seed must be >= 0 and < 4.29497e+09, got 99999999999999999999"]),
+        (["--out", "x" * 300], ["File name too long. Choose another --out."]),
+        (["--data.path", "half.h5"], ["half.h5:/test has no dataset 'v'. Found: a (3, 8, 8)"]),
+        (["--data.path", "other.h5"], ["other.h5:test has 1 space axes, the training data 2"]),
         (["--training.early-stop-split", "tset_8", "--training.evaluate-every", "2"], ["tset_8", "test_8"]),
         (["--resume"], ["--resume needs --out RUN"]),
         (["--resume", "--out", "none"], ["none"]),
@@ -70,6 +80,11 @@ def test_wrong_input(place, refused, words, key_words):
         file["train/v"] = u
         u[1, 0, 3] = u[4, 2, 2] = np.nan
         file["train/a"] = u
+    for name, test in (("half", {"a": np.ones((3, 8, 8))}), ("other", {"a": np.ones((3, 8)), "v": np.ones((3, 8))})):
+        with h5py.File(place / f"{name}.h5", "w") as file:
+            file["train/a"] = file["train/v"] = np.ones((12, 8, 8))
+            for field, values in test.items():
+                file[f"test/{field}"] = values
     line = refused(*words)
     for part in key_words:
         assert part in line

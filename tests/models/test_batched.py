@@ -78,9 +78,36 @@ def test_an_operator_of_single_samples_is_mapped_over_the_batch():
     np.testing.assert_allclose(Shift().batched(u, p=p, key=keys), wanted, rtol=1e-12)
 
 
-def test_a_single_sample_is_refused():
-    model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=KEY)
-    with pytest.raises(ModelInputError, match=r"one sample .*got shape \(8, 8\)"):
-        model.batched(jnp.ones((1, 8, 8)))
-    with pytest.raises(ModelInputError, match="at least one sample"):
-        model.batched(jnp.ones((0, 1, 8, 8)))
+@pytest.mark.parametrize(
+    ("u", "words"),
+    [
+        (jnp.ones((3, 8, 8)), r"samples \(batch, channels=3, \*space\) with 2 space axes, got shape \(3, 8, 8\).* u\[None\]"),
+        (jnp.ones((4, 8, 8, 3)), r"3 input channels on axis 1, got 8 .*jnp.moveaxis\(u, -1, 1\)"),
+        (jnp.ones((2, 4, 3, 8, 8)), "of rank 5, not 4"),
+        (jnp.ones((0, 3, 8, 8)), "at least one sample and point per axis"),
+        (jnp.ones((2, 3, 8, 8), int), "got int64. Use u.astype"),
+        ([[1.0]], "got list. Use jnp.asarray"),
+        (jnp.ones(()), "of rank 0, not 4"),
+    ],
+)
+def test_what_is_no_batch_is_refused_in_the_same_words_by_all(u, words):
+    model = FNO(in_channels=3, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=KEY)
+    normalized = Normalized(model, GaussianNormalizer([1.0] * 3, [2.0] * 3), GaussianNormalizer([0.0], [1.0]))
+    for call in (model.check, normalized.check):
+        with pytest.raises(ModelInputError, match=words):
+            call(u, None, None, None, batched=True)
+
+
+def test_every_way_to_many_samples_checks_them():
+    model = FNO(in_channels=3, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=KEY)
+    normalized = Normalized(model, GaussianNormalizer([1.0] * 3, [2.0] * 3), GaussianNormalizer([0.0], [1.0]))
+    for call in (model.batched, normalized.batched, lambda u: apply_batched(normalized, u)):
+        with pytest.raises(ModelInputError, match="channels-last"):
+            call(jnp.ones((4, 8, 8, 3)))
+
+
+def test_normalizing_hides_no_integers():
+    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY)
+    normalized = Normalized(model, GaussianNormalizer([1.0], [2.0]), GaussianNormalizer([0.0], [1.0]))
+    with pytest.raises(ModelInputError, match="got int64. Use u.astype"):
+        normalized(jnp.ones((1, 8), int))

@@ -129,7 +129,7 @@ def test_fewer_active_modes_equal_zeroed_outer_weights():
     zeroed = eqx.tree_at(weights, model, [tuple(part * inner[:, :, None, None] for part in w) for w in weights(model)])
     u = jax.random.normal(KEY, (2, 20, 18))
     np.testing.assert_allclose(model.with_n_modes(8)(u), zeroed(u), atol=1e-12)
-    with pytest.raises(ConfigError, match="exceeds max_n_modes"):
+    with pytest.raises(ConfigError, match="exceeds the stored"):
         model.with_n_modes(18)
 
 
@@ -157,7 +157,7 @@ def test_coarse_grids_clip_the_modes():
 @pytest.mark.parametrize(
     "u, words",
     [
-        (jnp.ones((5, 2, 8, 8)), "one sample .*rank 4. Batch with jax.vmap"),
+        (jnp.ones((5, 2, 8, 8)), "one sample .*rank 4, not 3. Batch with jax.vmap"),
         (jnp.ones((8, 8, 2)), "expected 2 input channels on axis 0, got 8 .*channels-last: use jnp.moveaxis"),
         (jnp.ones((8, 8)), "with 2 space axes"),
         (jnp.ones((2, 8, 8), jnp.int32), "got int32. Use u.astype"),
@@ -228,13 +228,62 @@ def test_classic_weights_of_the_published_scripts():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ({"padding": -0.1}, "padding must not be negative, got 2.0 and -0.1"),
-        ({"padding": (0.1, float("nan"))}, "padding must not be negative"),
-        ({"lifting_ratio": -1}, "lifting_ratio and padding must not be negative, got -1"),
-        ({"channel_mlp_expansion": 0}, r"channel_mlp_expansion \* width must be at least 1, got 0"),
-        ({"projection_ratio": 0.1}, r"projection_ratio \* width must be at least 1, got 0"),
+        ({"padding": -0.1}, "padding must be one number from 0 to 8, or 2 of them, one per axis, got -0.1"),
+        ({"padding": (0.1, float("nan"))}, r"padding must be .* got \(0.1, nan\)"),
+        ({"padding": (0.1, 0.2, 0.3)}, "padding must be .* or 2 of them"),
+        ({"padding": 1e9}, "padding must be one number from 0 to 8"),
+        ({"lifting_ratio": -1}, "lifting_ratio must give at least one hidden channel, got -1 times"),
+        ({"lifting_ratio": float("nan")}, "lifting_ratio must give at least one hidden channel, got nan"),
+        ({"channel_mlp_expansion": 0}, "channel_mlp_expansion must give at least one hidden channel, got 0"),
+        ({"projection_ratio": 0.1}, "projection_ratio must give at least one hidden channel"),
+        ({"output_scaling": (0, 1)}, "each entry of output_scaling must be .* got 0"),
+        ({"output_scaling": ((2, 2, 2), 1)}, "each entry of output_scaling must be .* or 2 of them"),
+        ({"output_scaling": (2, 1, 1)}, "output_scaling must have one entry for each of 2 blocks"),
+        ({"n_modes": (4, 4, 4), "num_dims": 2}, r"n_modes \(4, 4, 4\) has 3 entries, the data have 2 space axes"),
+        ({"max_n_modes": (16,)}, r"max_n_modes \(16,\) has 1 entries"),
+        ({"n_modes": (True, True)}, "n_modes must be one to four positive integers"),
     ],
 )
 def test_sizes_that_cannot_be(options, words):
     with pytest.raises(ConfigError, match=words):
-        small(**options)
+        small(**{"depth": 2} | options)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"padding": -3}, "padding must be one whole number from 0 to"),
+        ({"padding": (1, 2, 3)}, "padding must be .* or 2 of them"),
+        ({"num_dims": 1}, r"n_modes \(8, 6\) has 2 entries, the data have 1 space axes"),
+    ],
+)
+def test_sizes_that_the_classic_network_cannot_have(options, words):
+    with pytest.raises(ConfigError, match=words):
+        ClassicFNO(in_channels=1, out_channels=1, n_modes=(8, 6), width=4, key=KEY, **options)
+
+
+def test_fewer_modes_of_a_network_without_spare_ones():
+    model = small(n_modes=(6, 6))
+    u = jax.random.normal(KEY, (2, 12, 10))
+    fewer = model.with_n_modes((4, 2))
+    assert fewer.n_modes == (4, 2) and fewer.with_n_modes((6, 6)).n_modes == (6, 6)
+    np.testing.assert_allclose(fewer.with_n_modes((6, 6))(u), model(u), atol=1e-12)
+    with pytest.raises(ConfigError, match=r"n_modes \(8, 8\) exceeds the stored \(6, 6\)"):
+        model.with_n_modes(8)
+
+
+def test_parameters_of_the_wrong_shape():
+    model = small(norm="adaptive", num_parameters=2)
+    u = jnp.ones((2, 8, 8))
+    for p, found in ((None, "nothing"), (jnp.ones(3), r"shape \(3,\)")):
+        with pytest.raises(ModelInputError, match=rf"reads parameters p of shape \(2,\), got {found}"):
+            model.check(u, None, None, p, batched=False)
+    with pytest.raises(ModelInputError, match=r"p of shape \(4, 2\), got shape \(3, 2\)"):
+        model.check(jnp.stack([u] * 4), None, None, jnp.ones((3, 2)), batched=True)
+
+
+def test_the_spectral_weights_of_the_published_scripts_have_a_key_of_their_own():
+    model = ClassicFNO(in_channels=1, out_channels=1, n_modes=(2, 2), width=4, depth=2, init="li2020", key=KEY)
+    keys = jax.random.split(KEY, 2)
+    drawn = [jax.random.uniform(k, (2, *model.blocks[0].conv.weight[0].shape))[0] / 16 for k in keys]
+    assert not any(jnp.allclose(block.conv.weight[0], d) for block, d in zip(model.blocks, drawn, strict=True))

@@ -1,0 +1,66 @@
+"""Checks of what constructors are given: sizes, and numbers per space axis."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from neuralop_jax.errors import ConfigError
+
+_MOST_AXES = 4
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises `ConfigError` unless every size is an integer of at least 1."""
+    for name, size in sizes.items():
+        if not _is_integer(size) or size < 1:
+            raise ConfigError(f"{name} must be an integer of at least 1, got {size!r}.")
+
+
+def check_hidden(name: str, ratio: int | float, width: int, *, rounding: Callable[[float], int] = int) -> None:
+    """Raises `ConfigError` unless `ratio` times `width` makes at least one hidden channel."""
+    if not (math.isfinite(ratio) and 1 <= rounding(ratio * width) < 2**31):
+        raise ConfigError(f"{name} must give at least one hidden channel, got {ratio} times a width of {width}. Raise it.")
+
+
+def modes_per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) -> tuple[int, ...]:
+    """One positive integer per space axis; a lone integer is for each of `num_dims` axes.
+
+    **Raises:** `ConfigError` for other values, or for another number of them than `num_dims` says.
+    """
+    if isinstance(modes, int) and not isinstance(modes, bool):
+        if num_dims is None:
+            raise ConfigError(
+                f"{name}={modes} is for every axis, but num_dims is not given. Give num_dims, or one number per axis."
+            )
+        modes = (modes,) * num_dims
+    if not isinstance(modes, Sequence) or not 1 <= len(modes) <= _MOST_AXES or not all(_is_integer(m) and m >= 1 for m in modes):
+        raise ConfigError(f"{name} must be one to four positive integers, got {modes!r}.")
+    if num_dims is not None and num_dims != len(modes):
+        raise ConfigError(f"{name} {tuple(modes)} has {len(modes)} entries, the data have {num_dims} space axes. Give one each.")
+    return tuple(modes)
+
+
+def numbers_per_axis(
+    name: str,
+    values: int | float | Sequence[int | float],
+    num_dims: int,
+    *,
+    least: int | float,
+    most: int | float,
+    whole: bool = False,
+) -> tuple[int | float, ...]:
+    """One number per space axis between `least` and `most`; a lone number is for each axis.
+
+    **Raises:** `ConfigError` for other values or another number of them.
+    """
+    numbers = tuple(values) if isinstance(values, Sequence) else (values,) * num_dims
+    fits = lambda n: isinstance(n, int if whole else int | float) and not isinstance(n, bool) and least <= n <= most  # noqa: E731
+    if len(numbers) != num_dims or not all(fits(n) for n in numbers):
+        kind = "whole number" if whole else "number"
+        raise ConfigError(
+            f"{name} must be one {kind} from {least:g} to {most:g}, or {num_dims} of them, one per axis, got {values!r}."
+        )
+    return numbers
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
