@@ -27,8 +27,8 @@ def benchmark(
     """Time inference and a training step, side by side with the original implementation.
 
     Both sides run the same network with the same weights on the same data in float32, on the same cores, in turn; outputs and
-    parameter counts are compared first. Printed are medians, with the fastest and the slowest call; a training step is the mean
-    of four in a row.
+    parameter counts are compared first. Printed are medians, with the fastest and the slowest; an inference is the mean of
+    eight in a row, a training step of four.
 
     Args:
         model: The model to time.

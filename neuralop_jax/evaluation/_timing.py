@@ -39,19 +39,21 @@ class Timing:
         return {"min": min(self.seconds), "max": max(self.seconds)}
 
 
-def time_call(call: Callable[[], Any]) -> float:
-    """The seconds of one call until its result is there, after one call that is not timed.
+def time_call(call: Callable[[], Any], count: int = 1) -> float:
+    """The mean seconds of `count` calls in a row, each until its result is there, after one call that is not timed.
 
     **Arguments:**
 
     - `call`: computes a pytree of JAX arrays; compiled by an earlier call, or its compilation falls into the untimed one.
+    - `count`: *Good values*: so many that they take tens of milliseconds, or what wakes the cores is measured too.
 
     **Returns:** wall-clock seconds.
     """
     jax.block_until_ready(call())
     start = time.perf_counter()
-    jax.block_until_ready(call())
-    return time.perf_counter() - start
+    for _ in range(count):
+        jax.block_until_ready(call())
+    return (time.perf_counter() - start) / count
 
 
 def time_in_turn(rivals: Mapping[str, Callable[[], float]], *, rounds: int = 9) -> dict[str, Timing]:

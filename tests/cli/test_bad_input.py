@@ -55,7 +55,10 @@ def refused(tmp_path, capsys):
             ["n_modes=(12, 12) needs a training grid of at least", "smooth.h5 has (8, 8)", "--model.n-modes 8,8"],
         ),
         (["--model.n-modes", "4,4,4"], ["n_modes (4, 4, 4) has 3 entries, the data have 2 space axes"]),
-        (["--model.depth", "2", "--model.output-scaling", "2,1"], ["smooth.h5:train has targets (1, 8, 8), the model returns (1, 16, 16)"]),
+        (
+            ["--model.depth", "2", "--model.output-scaling", "2,1"],
+            ["smooth.h5:train has targets (1, 8, 8), the model returns (1, 16, 16)"],
+        ),
         (["--model.in-channels", "3"], ["smooth.h5:train does not fit the model", "3 input channels"]),
         (["--model.complex-data", "true"], ["smooth.h5:train does not fit the model", "complex floating array, got float32"]),
         (["--model.norm", "adaptive", "--model.num-parameters", "2"], ["reads parameters p of shape (2,), got nothing"]),
