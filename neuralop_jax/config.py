@@ -134,7 +134,7 @@ class ExperimentConfig:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
-    seed: Annotated[int, Bounds(at_least=0.0, below=2.0**32)] = 0
+    seed: Annotated[int, Bounds(at_least=0.0, below=4e9)] = 0
     """The one seed, from which named streams (`init`, `data`, `noise`) are derived."""
 
     def __post_init__(self):

@@ -177,8 +177,8 @@ def test_refused_files(refused, text, message):
         (["--training.steps"], "--training.steps needs a value (command line). Write --training.steps VALUE."),
         (["--training.steps", "--seed=3"], "--training.steps needs a value (command line). Write --training.steps VALUE."),
         (["200"], "unexpected '200' among the options; wanted --section.option value (command line)."),
-        (["--seed", "-1"], "seed must be >= 0, got -1 (command line)."),
-        (["--seed.x", "1"], "seed must be an integer >= 0, got a table (command line)."),
+        (["--seed", "-1"], "seed must be >= 0 and < 4e+09, got -1 (command line)."),
+        (["--seed.x", "1"], "seed must be an integer >= 0 and < 4e+09, got a table (command line)."),
         (["--data", "x"], "data must be a table of options, [data], got 'x' (command line)."),
         (
             ["--optim.learning-rate", "1"],

@@ -21,7 +21,7 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
     """
     config = read_config(run)
 
-    from neuralop_jax import checkpoint, evaluation
+    from neuralop_jax import checkpoint, evaluation, models
     from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
@@ -30,7 +30,8 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
     names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != config.data.train_split]
     for name in names:
         if name not in known:
-            raise ConfigError(f"--split {name}: {config.data.path} has {', '.join(known)}.{did_you_mean(name, known)}")
+            hint = did_you_mean(name, known) or " Name some of them, separated by commas."
+            raise ConfigError(f"--split {split!r}: {config.data.path} has no split {name!r}. Found: {', '.join(known)}.{hint}")
     if not names:
         raise DataError(
             f"{config.data.path} has no split but {config.data.train_split!r}. Add a held-out split, or name one with --split."
@@ -50,6 +51,8 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
             shape = "x".join(map(str, dataset.grid.shape))
             label = f"{name}@{shape}"
             say(f"{label}: no split has the grid {shape}; it is {name} at strides {'x'.join(map(str, strides))}.")
+        if (kept := models.clipped_modes(operator, dataset.grid.shape)) is not None:
+            say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")
         results[label] = evaluation.evaluate(operator, dataset, batch_size=config.data.batch_size)
     merge_results(run, results)
     show_errors(results)

@@ -94,7 +94,8 @@ class HDF5Dataset:
             finite, digests = zip(*(_scan(dataset, nonfinite) for dataset in datasets), strict=True)
         self._rows = np.flatnonzero(np.all(finite, axis=0))
         if len(self._rows) == 0:
-            raise DataError(f"{path}: split {split!r} has no samples (of {len(finite[0])}, none is finite). Add data.")
+            why = f", none of its {len(finite[0])} is finite in float32" if len(finite[0]) else ""
+            raise DataError(f"{path}: split {split!r} has no samples{why}. Add data.")
         choices = (split, self.input, self.target, input_time, target_time, nonfinite)
         self._fingerprint = hashlib.sha256(json.dumps([choices, digests]).encode()).hexdigest()
 
@@ -171,8 +172,8 @@ def _scan(dataset: h5py.Dataset, nonfinite: str) -> tuple[np.ndarray, str]:
     check_sha256(dataset, digest.hexdigest())
     if number and nonfinite == "error":
         affected = int((~finite).sum())
-        raise DataError(
-            f"{dataset.file.filename}:{dataset.name} holds {number} non-finite values, first at {first}. "
-            f"Use --data.nonfinite drop to skip the {affected} affected sample{'s' if affected > 1 else ''}."
-        )
+        remedy = f"Use --data.nonfinite drop to skip the {affected} affected sample{'s' if affected > 1 else ''}."
+        if affected == len(finite):
+            remedy = f"No sample is without; values beyond {_LARGEST:.1e} count as such. Scale the field, or write it anew."
+        raise DataError(f"{dataset.file.filename}:{dataset.name} holds {number} non-finite values, first at {first}. {remedy}")
     return finite, digest.hexdigest()

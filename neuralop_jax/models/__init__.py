@@ -3,6 +3,7 @@
 from neuralop_jax.models._base import (
     AbstractOperator as AbstractOperator,
     check_training_grid as check_training_grid,
+    clipped_modes as clipped_modes,
     count_parameters as count_parameters,
     trainable as trainable,
 )

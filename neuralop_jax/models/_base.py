@@ -128,14 +128,22 @@ def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: 
 
     At evaluation a coarser grid is fine: the modes are clipped to those that it can represent.
     """
+    kept = clipped_modes(model, shape)
+    if kept is None:
+        return
+    n_modes = getattr(getattr(model, "model", model), "n_modes", None)
+    raise ConfigError(
+        f"n_modes={n_modes} needs a training grid of at least as many points per axis, {name} has {tuple(shape)}. "
+        f"Use --model.n-modes {','.join(map(str, kept))}."
+    )
+
+
+def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The modes per axis that a grid of `shape` leaves of the model's `n_modes`, or `None` if it holds all, or there are none."""
     n_modes = getattr(getattr(model, "model", model), "n_modes", None)
     if n_modes is None or all(m <= n for m, n in zip(n_modes, shape, strict=True)):
-        return
-    least = ",".join(str(min(m, n)) for m, n in zip(n_modes, shape, strict=True))
-    raise ConfigError(
-        f"n_modes={tuple(n_modes)} needs a training grid of at least as many points per axis, {name} has {tuple(shape)}. "
-        f"Use --model.n-modes {least}."
-    )
+        return None
+    return tuple(min(m, n) for m, n in zip(n_modes, shape, strict=True))
 
 
 def trainable(module: Any) -> Any:

@@ -60,7 +60,7 @@ def test_evaluate_on_other_grids(trained, capsys):
     [
         (["--resolution", "12"], "no split has this grid or contains it as every k-th point"),
         (["--resolution", "x"], "--resolution must be points per axis"),
-        (["--split", "test"], "--split test: smooth.h5 has train, test_8, test_16."),
+        (["--split", "test"], "--split 'test': smooth.h5 has no split 'test'. Found: train, test_8, test_16. Did you mean"),
     ],
 )
 def test_evaluate_refuses(trained, capsys, words, message):

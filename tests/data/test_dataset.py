@@ -189,6 +189,13 @@ def test_first_nonfinite_value_is_placed_across_blocks(tmp_path, monkeypatch):
         HDF5Dataset(tmp_path / "a.h5", "train", "u", "u")
 
 
+def test_no_remedy_is_offered_that_would_leave_nothing(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = np.full((3, 4), 1e300)
+    with pytest.raises(DataError, match=r"holds 12 non-finite values.* No sample is without; values beyond 3\.4e\+38 count"):
+        HDF5Dataset(tmp_path / "a.h5", "train", "u", "u")
+
+
 def test_no_finite_sample(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["u"] = np.full((3, 4), np.nan)

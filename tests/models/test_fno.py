@@ -13,6 +13,7 @@ from neuralop_jax.models import (
     build,
     check_options,
     check_training_grid,
+    clipped_modes,
     count_parameters,
     spec_of,
     trainable,
@@ -150,6 +151,7 @@ def test_coarse_grids_clip_the_modes():
     model = small(n_modes=(8, 8))
     assert jnp.all(jnp.isfinite(model(jnp.ones((2, 5, 6)))))
     check_training_grid(model, (8, 8))
+    assert clipped_modes(model, (8, 9)) is None and clipped_modes(model, (5, 12)) == (5, 8)
     with pytest.raises(ConfigError, match=r"n_modes=\(8, 8\) needs a training grid .* has \(5, 6\). Use --model.n-modes 5,6"):
         check_training_grid(model, (5, 6), name="darcy")
 
