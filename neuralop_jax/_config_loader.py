@@ -7,7 +7,7 @@ import tomllib
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from neuralop_jax._config_values import check_value, described, parse_text, wanted
 from neuralop_jax.errors import ConfigError
@@ -44,7 +44,7 @@ def build(cls: type[T], tree: Mapping[str, Any], where: Where, prefix: str = "")
 
     A section that has a field `options` gathers there the keys that none of its other fields takes.
     """
-    hints, fields = _hints(cls), {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints, fields = _hints(cls), {field.name: field for field in dataclasses.fields(cast(Any, cls))}
     values: dict[str, Any] = {"options": {}} if "options" in fields else {}
     for key, value in tree.items():
         name = f"{prefix}{key}"

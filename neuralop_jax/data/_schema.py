@@ -101,7 +101,7 @@ def _read_split(group: h5py.Group) -> SplitInfo:
     axes = [member(dimensions, name) for name in names]
     grid = Grid(
         shape=tuple(len(points[name]) for name in names),
-        extent=tuple(tuple(_numbers(axis, "extent", 2)) for axis in axes),  # type: ignore[arg-type]
+        extent=tuple((start, end) for start, end in (_numbers(axis, "extent", 2) for axis in axes)),
         boundary=tuple(text_attribute(boundary, name) for name in names),
         endpoint=tuple(bool(_number(axis, "endpoint")) for axis in axes),
         names=names,

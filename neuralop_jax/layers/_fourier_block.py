@@ -105,7 +105,7 @@ class FourierBlock(eqx.Module):
         u: Inexact[Array, "channels *batch_space"],
         shape: Sequence[int] | None = None,
         *,
-        p: Float[Array, "..."] | None = None,
+        p: Float[Array, "*batch parameters"] | None = None,
     ) -> Inexact[Array, "channels *batch_out_space"]:
         """The block's output on the grid of `u`, or on a grid of `shape` over the same extent.
 

@@ -16,7 +16,7 @@ from neuralop_jax.normalizers import AbstractNormalizer
 
 
 class AbstractOperator(eqx.Module):
-    """A map from functions to functions, on one sample; `jax.vmap` makes batches.
+    """A map from functions to functions, on one sample; `batched` takes many.
 
     Weights never depend on the grid: an operator is called at any resolution.
     """

@@ -15,7 +15,7 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_sizes, modes_per_axis, numbers_per_axis
+from neuralop_jax.models._options import check_per_axis, check_sizes, modes_per_axis
 
 
 class ClassicFNO(AbstractGridOperator):
@@ -86,7 +86,7 @@ class ClassicFNO(AbstractGridOperator):
         self.n_modes = modes_per_axis("n_modes", n_modes, num_dims)
         self.num_dims, self.activation, self.norm, self.init = len(self.n_modes), activation, norm, init
         self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
-        numbers_per_axis("padding", padding, self.num_dims, least=0, most=2**15, whole=True)
+        check_per_axis("padding", padding, self.num_dims, least=0, most=2**15, whole=True)
         self.transform = transform
         lifting_key, projection_key, *block_keys = jax.random.split(key, depth + 2)
         self.lifting = ChannelMLP((in_channels + self.num_dims, width), key=lifting_key)
@@ -109,7 +109,7 @@ class ClassicFNO(AbstractGridOperator):
         self.blocks = blocks if init == "normal" else _uniform(blocks, width, jax.random.fold_in(key, depth + 2))
 
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None
+        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The output for `(channels, *batch, *space)`; `p` is not read."""
         v = self.lifting(append_coordinates(u, self.num_dims, endpoint=True))

@@ -16,7 +16,7 @@ from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, cr
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_hidden, check_sizes, modes_per_axis, numbers_per_axis
+from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
 
 
 class FNO(AbstractGridOperator):
@@ -149,7 +149,7 @@ class FNO(AbstractGridOperator):
         self.bypass, self.bypass_bias, self.channel_mlp = bypass, bypass_bias, channel_mlp
         self.channel_mlp_expansion, self.channel_mlp_bypass = channel_mlp_expansion, channel_mlp_bypass
         self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
-        numbers_per_axis("padding", padding or 0, self.num_dims, least=0, most=8)
+        check_per_axis("padding", padding or 0, self.num_dims, least=0, most=8)
         self.preactivation, self.separable, self.stabilizer = preactivation, separable, stabilizer
         self.repeat_activation, self.complex_data, self.transform = repeat_activation, complex_data, transform
         self.output_scaling = _freeze_scaling(output_scaling, depth, self.num_dims)
@@ -190,7 +190,7 @@ class FNO(AbstractGridOperator):
         )
 
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None
+        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`."""
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
@@ -204,7 +204,7 @@ class FNO(AbstractGridOperator):
         return self.projection(crop_domain(v, widths))
 
     def with_n_modes(self, n_modes: int | Sequence[int]) -> "FNO":
-        """The same operator, same weights, with another number of active modes, up to `max_n_modes`."""
+        """The same operator, same weights, with another number of active modes, up to `max_n_modes`, or `n_modes` without it."""
         n_modes, stored = modes_per_axis("n_modes", n_modes, self.num_dims), self.max_n_modes or self.n_modes
         if any(m > s for m, s in zip(n_modes, stored, strict=True)):
             raise ConfigError(f"n_modes {n_modes} exceeds the stored {stored}. Build the model with larger max_n_modes.")
@@ -226,5 +226,5 @@ def _freeze_scaling(
     if not isinstance(scaling, Sequence) or len(scaling) != depth:
         raise ConfigError(f"output_scaling must have one entry for each of {depth} blocks, got {scaling!r}.")
     for factor in scaling:
-        numbers_per_axis("each entry of output_scaling", factor, num_dims, least=1 / 64, most=64)
+        check_per_axis("each entry of output_scaling", factor, num_dims, least=1 / 64, most=64)
     return tuple(tuple(s) if isinstance(s, Sequence) else float(s) for s in scaling)

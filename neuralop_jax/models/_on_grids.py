@@ -25,7 +25,7 @@ class AbstractGridOperator(AbstractOperator):
 
     @abc.abstractmethod
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "..."] | None
+        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for one sample, `(channels, *space)`, or for several, `(channels, batch, *space)` with `p` `(batch, :)`."""
 

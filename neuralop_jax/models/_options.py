@@ -39,7 +39,7 @@ def modes_per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) 
     return tuple(modes)
 
 
-def numbers_per_axis(
+def check_per_axis(
     name: str,
     values: int | float | Sequence[int | float],
     num_dims: int,
@@ -47,11 +47,8 @@ def numbers_per_axis(
     least: int | float,
     most: int | float,
     whole: bool = False,
-) -> tuple[int | float, ...]:
-    """One number per space axis between `least` and `most`; a lone number is for each axis.
-
-    **Raises:** `ConfigError` for other values or another number of them.
-    """
+) -> None:
+    """Raises `ConfigError` unless `values` is a number between `least` and `most`, or one for each space axis."""
     numbers = tuple(values) if isinstance(values, Sequence) else (values,) * num_dims
     fits = lambda n: isinstance(n, int if whole else int | float) and not isinstance(n, bool) and least <= n <= most  # noqa: E731
     if len(numbers) != num_dims or not all(fits(n) for n in numbers):
@@ -59,7 +56,6 @@ def numbers_per_axis(
         raise ConfigError(
             f"{name} must be one {kind} from {least:g} to {most:g}, or {num_dims} of them, one per axis, got {values!r}."
         )
-    return numbers
 
 
 def _is_integer(value: object) -> bool:

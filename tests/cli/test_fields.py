@@ -128,9 +128,10 @@ def test_predictions_come_back(tmp_path, trained, name):
 
 def test_one_frame_is_written_without_a_time_axis(tmp_path, trained):
     data = DataConfig("unused.h5", ("a",), ("w",), target_time="last")
-    write_fields(tmp_path / "out.h5", np.ones((2, 1, 3, 4), np.float32), trained, data, Grid((3, 4)))
+    values = np.arange(24, dtype=np.float32).reshape(2, 1, 3, 4)
+    write_fields(tmp_path / "out.h5", values, trained, data, Grid((3, 4)))
     with h5py.File(tmp_path / "out.h5") as file:
-        assert file["prediction/t0_fields/w"].shape == (2, 3, 4)
+        np.testing.assert_array_equal(file["prediction/t0_fields/w"], values[:, 0])
 
 
 def test_where_to_write(tmp_path):

@@ -74,3 +74,7 @@ def test_constant_fields_and_arrays_of_jax_are_drawn(shape):
     u = jnp.ones((1, *shape), jnp.float32)
     figure = plot_sample(u, u, u, Grid(shape))
     figure.savefig(io.BytesIO(), format="png")
+    lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+    images = [image.get_array() for axes in figure.axes for image in axes.images]
+    drawn = lines if len(shape) == 1 else images
+    assert {float(value) for values in drawn for value in np.unique(values)} == {0.0, 1.0}  # the error, and the fields
