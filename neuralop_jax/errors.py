@@ -31,3 +31,7 @@ class RunDirError(NeuralOpError, OSError):
 
 class TrainingDiverged(NeuralOpError, RuntimeError):
     """The loss or the gradient stopped being finite."""
+
+
+class SolverError(NeuralOpError, RuntimeError):
+    """A time step breaks a stability limit, a solve did not converge, or a solution stopped being finite."""

@@ -16,18 +16,21 @@ class Grid:
     r"""A uniform grid of `shape` points over the box `extent`: on axis $i$, $x_j = a_i + j h_i$.
 
     The spacing is $h = (b - a)/N$ on an axis that excludes its right end (always so on a periodic axis, where the end is
-    the start) and $h = (b - a)/(N - 1)$ on an axis that includes it.
+    the start) and $h = (b - a)/(N - 1)$ on an axis that includes it. On a centered axis the points are the centers of $N$ cells,
+    $x_j = a + (j + \tfrac12) h$ with $h = (b - a)/N$.
 
     **Arguments:**
 
     - `shape`: points per axis.
     - `extent`: the interval $(a, b)$ of each axis, in `unit`; defaults to $(0, 1)$.
     - `boundary`: per axis one of `"periodic"`, `"dirichlet"`, `"neumann"`, `"open"` (nothing is known).
-    - `endpoint`: per axis, whether the last point lies on $b$; defaults to true on every axis that is not periodic.
+    - `endpoint`: per axis, whether the last point lies on $b$; defaults to true on every axis that is neither periodic nor
+        centered.
+    - `centered`: per axis, whether the points are the centers of cells; defaults to false.
     - `names`: the names of the axes; default `("x", "y", "z", "w")`.
     - `unit`: the unit of length; `"1"` is dimensionless.
 
-    **Raises:** `ConfigError` if the lengths differ, an interval is empty, or a periodic axis includes its right end.
+    **Raises:** `ConfigError` if the lengths differ, an interval is empty, or a periodic or centered axis includes its right end.
 
     !!! example
 
@@ -45,6 +48,7 @@ class Grid:
     endpoint: tuple[bool, ...] = ()
     names: tuple[str, ...] = ()
     unit: str = "1"
+    centered: tuple[bool, ...] = ()
 
     def __post_init__(self):
         dims = len(self.shape)
@@ -54,21 +58,26 @@ class Grid:
             "extent": ((0.0, 1.0),) * dims,
             "boundary": ("open",) * dims,
             "names": ("x", "y", "z", "w")[:dims],
+            "centered": (False,) * dims,
         }
         for name, default in defaults.items():
             object.__setattr__(self, name, tuple(getattr(self, name)) or default)
         object.__setattr__(self, "extent", tuple((float(a), float(b)) for a, b in self.extent))
-        endpoint = tuple(self.endpoint) or tuple(kind != "periodic" for kind in self.boundary)
+        pairs = zip(self.boundary, self.centered, strict=False)  # lengths are compared below
+        endpoint = tuple(self.endpoint) or tuple(kind != "periodic" and not centered for kind, centered in pairs)
         object.__setattr__(self, "endpoint", endpoint)
-        for name in ("extent", "boundary", "endpoint", "names"):
+        for name in ("extent", "boundary", "centered", "endpoint", "names"):
             if len(getattr(self, name)) != dims:
                 raise ConfigError(f"Grid.{name} has {len(getattr(self, name))} entries but shape {self.shape} has {dims} axes.")
-        for kind, closed, (left, right) in zip(self.boundary, self.endpoint, self.extent, strict=True):
+        axes = zip(self.boundary, self.endpoint, self.centered, self.extent, strict=True)
+        for kind, closed, centered, (left, right) in axes:
             one_of("Grid.boundary", kind, BOUNDARIES, ConfigError)
             if not left < right:
                 raise ConfigError(f"Grid.extent must hold intervals (a, b) with a < b, got ({left}, {right}).")
             if kind == "periodic" and closed:
                 raise ConfigError("Grid.endpoint must be False on a periodic axis: its right end is its left end.")
+            if centered and closed:
+                raise ConfigError("Grid.endpoint must be False on a centered axis: its points are the centers of cells.")
 
     @property
     def num_dims(self) -> int:
@@ -84,8 +93,8 @@ class Grid:
 
     def coordinates(self) -> tuple[np.ndarray, ...]:
         """The coordinates of the points of each axis: one float64 vector per axis."""
-        pairs = zip(self.shape, self.extent, self.spacing, strict=True)
-        return tuple(a + h * np.arange(n, dtype=np.float64) for n, (a, _), h in pairs)
+        axes = zip(self.shape, self.extent, self.spacing, self.centered, strict=True)
+        return tuple(a + h * (np.arange(n, dtype=np.float64) + (0.5 if centered else 0.0)) for n, (a, _), h, centered in axes)
 
     def with_shape(self, shape: tuple[int, ...]) -> "Grid":
         """The same box with another number of points per axis."""
@@ -105,4 +114,5 @@ class Grid:
             endpoint=tuple(data["endpoint"]),
             names=tuple(data["names"]),
             unit=data["unit"],
+            centered=tuple(data.get("centered", ())),  # absent in what version 0.1.0 wrote first
         )

@@ -33,7 +33,10 @@ class SplitInfo:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset: fields, splits, physical parameters, license, citation and source. JSON both ways."""
+    """A dataset: fields, splits, physical parameters, license, citation and source. JSON both ways.
+
+    `generation` says how computed data can be computed again: a JSON text, empty for data from elsewhere.
+    """
 
     name: str
     title: str
@@ -43,6 +46,7 @@ class DatasetInfo:
     license: str = ""
     citation: str = ""
     source: str = ""
+    generation: str = ""
 
     def field(self, name: str) -> FieldInfo:
         """The field called `name`; `KeyError` if there is none."""

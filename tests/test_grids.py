@@ -74,3 +74,14 @@ def test_json_round_trip():
 def test_refusals(arguments, message):
     with pytest.raises(ConfigError, match=message):
         Grid(**arguments)
+
+
+def test_centers_of_cells():
+    grid = Grid((4, 3), ((0.0, 2.0), (0.0, 3.0)), ("neumann", "periodic"), centered=(True, True))
+    x, y = grid.coordinates()
+    np.testing.assert_array_equal(x, [0.25, 0.75, 1.25, 1.75])
+    np.testing.assert_array_equal(y, [0.5, 1.5, 2.5])
+    assert grid.endpoint == (False, False)
+    assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
+    with pytest.raises(ConfigError, match="centers of cells"):
+        Grid((4,), endpoint=(True,), centered=(True,))

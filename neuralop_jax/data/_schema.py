@@ -1,10 +1,12 @@
 """Version 1 of the library's HDF5 schema, in the words of The Well, and its reader.
 
 ```
-/                        schema, schema_version, dataset_name, title, license, citation, source, field_names, split_names
+/                        schema, schema_version, dataset_name, title, license, citation, source, field_names, split_names;
+                         generation (how the numbers were computed, JSON), if they were
 /parameters              one attribute per physical parameter
 /<split>                 num_samples
-/<split>/dimensions      spatial_dims, unit, time_unit; one float64 dataset per axis (extent, endpoint, unit) and `time`
+/<split>/dimensions      spatial_dims, unit, time_unit; one float64 dataset per axis (extent, endpoint, unit,
+                               centered if true) and `time`
 /<split>/boundary_conditions   one attribute per axis
 /<split>/t0_fields/<name>      (samples, [time], [channels], *space), one chunk per sample, fletcher32;
                                unit, description, channels, time_varying, sha256
@@ -59,6 +61,7 @@ def schema_info(file: h5py.File) -> DatasetInfo:
         license=text_attribute(file, "license"),
         citation=text_attribute(file, "citation"),
         source=text_attribute(file, "source"),
+        generation=text_attribute(file, "generation"),
     )
 
 
@@ -104,6 +107,7 @@ def _read_split(group: h5py.Group) -> SplitInfo:
         extent=tuple((start, end) for start, end in (_numbers(axis, "extent", 2) for axis in axes)),
         boundary=tuple(text_attribute(boundary, name) for name in names),
         endpoint=tuple(bool(_number(axis, "endpoint")) for axis in axes),
+        centered=tuple("centered" in axis.attrs and bool(_number(axis, "centered")) for axis in axes),
         names=names,
         unit=text_attribute(dimensions, "unit", "1"),
     )

@@ -1,15 +1,17 @@
 """Writing a dataset in the library's schema: checked first, then written beside its place and moved there in one step."""
 
 import hashlib
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import numpy as np
 
-from neuralop_jax.data._read import raw_bytes
+from neuralop_jax.data._read import BLOCK_BYTES, raw_bytes
 from neuralop_jax.data._schema import SCHEMA, SCHEMA_VERSION, field_shape
 from neuralop_jax.errors import DataError
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
@@ -19,10 +21,29 @@ _FORMAT = ("v110", "v110")
 """The format of HDF5 1.10 (2016): its metadata carry checksums, which older formats do not."""
 
 
+@runtime_checkable
+class Sliceable(Protocol):
+    """What `write_hdf5` needs of an array: NumPy arrays, memory maps and HDF5 datasets have it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape, samples first."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type in which the values are stored."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """The samples of a slice, as a NumPy array."""
+        ...
+
+
 def write_hdf5(
     path: str | Path,
     info: DatasetInfo,
-    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    arrays: Mapping[str, Mapping[str, Sliceable]],
     *,
     overwrite: bool = False,
 ) -> None:
@@ -37,7 +58,8 @@ def write_hdf5(
     - `info`: names, units, grids, splits, license, citation and source.
     - `arrays`: for each split the array of each field, of shape `(samples, [time], [channels], *space)`: a time axis if the field
         is time-varying, a channel axis if it has more than one channel. Floats of at most 64 bits, integers and booleans are
-        stored as they are.
+        stored as they are. Only slices of samples are asked for, about 16 MiB at a time, so that a memory map, an HDF5 dataset
+        or any object with `shape`, `dtype` and `[start:stop]` may be larger than memory.
     - `overwrite`: replace a file that is already there.
 
     **Raises:** `DataError` if a split, field or shape does not agree with `info`, a value is not finite, a name is not a plain
@@ -85,7 +107,7 @@ def write_hdf5(
         partial.unlink(missing_ok=True)
 
 
-def _check(info: DatasetInfo, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def _check(info: DatasetInfo, arrays: Mapping[str, Mapping[str, Sliceable]]) -> None:
     fields = {field.name: field for field in info.fields}
     axes = [name for split in info.splits.values() for name in split.grid.names]
     for name in (*fields, *info.splits, *info.parameters, *axes):
@@ -108,10 +130,10 @@ def _check(info: DatasetInfo, arrays: Mapping[str, Mapping[str, np.ndarray]]) ->
         if "time" in split.grid.names:
             raise DataError("a space axis cannot be called 'time'. Rename it in Grid.names.")
         for name, values in arrays[split_name].items():
-            _check_field(f"{split_name}/{name}", fields[name], split, np.asarray(values))
+            _check_field(f"{split_name}/{name}", fields[name], split, values)
 
 
-def _check_field(where: str, field: FieldInfo, split: SplitInfo, values: np.ndarray) -> None:
+def _check_field(where: str, field: FieldInfo, split: SplitInfo, values: Sliceable) -> None:
     if field.channels < 1:
         raise DataError(f"{where} has channels={field.channels}; wanted at least 1.")
     if field.time_varying and not split.times:
@@ -121,17 +143,16 @@ def _check_field(where: str, field: FieldInfo, split: SplitInfo, values: np.ndar
     wanted = field_shape(field, split)
     if values.shape != wanted:
         raise DataError(f"{where} has shape {values.shape}; samples, times, channels and grid of its split make {wanted}.")
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        raise DataError(f"{where} holds {len(bad)} non-finite values, first at {bad[0].tolist()}. Drop these samples first.")
 
 
-def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str, Sliceable]]) -> None:
     _set_text(file, "schema", SCHEMA)
     file.attrs["schema_version"] = SCHEMA_VERSION
     _set_text(file, "dataset_name", info.name)
     for name in ("title", "license", "citation", "source"):
         _set_text(file, name, getattr(info, name))
+    if info.generation:
+        _set_text(file, "generation", info.generation)
     _set_text(file, "field_names", [field.name for field in info.fields])
     _set_text(file, "split_names", list(info.splits))
     parameters = file.create_group("parameters")
@@ -141,7 +162,7 @@ def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str,
         _write_split(file.create_group(name), split, info.fields, arrays[name])
 
 
-def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, ...], arrays: Mapping[str, np.ndarray]) -> None:
+def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, ...], arrays: Mapping[str, Sliceable]) -> None:
     group.attrs["num_samples"] = split.num_samples
     dimensions, boundary = group.create_group("dimensions"), group.create_group("boundary_conditions")
     grid = split.grid
@@ -152,6 +173,8 @@ def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, .
         points = _write_array(dimensions, name, grid.coordinates()[axis], (grid.shape[axis],))
         points.attrs["extent"] = np.asarray(grid.extent[axis], np.float64)
         points.attrs["endpoint"] = grid.endpoint[axis]
+        if grid.centered[axis]:
+            points.attrs["centered"] = True
         _set_text(points, "unit", grid.unit)
         _set_text(boundary, name, grid.boundary[axis])
     if split.times:
@@ -159,13 +182,34 @@ def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, .
         _set_text(times, "unit", split.time_unit)
     stored = group.create_group("t0_fields")
     for field in fields:
-        values = np.asarray(arrays[field.name])
-        dataset = _write_array(stored, field.name, values, (1, *values.shape[1:]))
-        _set_text(dataset, "unit", field.unit)
-        _set_text(dataset, "description", field.description)
-        dataset.attrs["channels"] = field.channels
-        dataset.attrs["time_varying"] = field.time_varying
-        _set_text(dataset, "sha256", hashlib.sha256(raw_bytes(values)).hexdigest())
+        _write_field(stored, field, arrays[field.name])
+
+
+def _write_field(group: h5py.Group, field: FieldInfo, values: Sliceable) -> None:
+    """Writes a field block by block, with the sha256 of all of it."""
+    kind = np.dtype(values.dtype).newbyteorder("<")
+    options: dict[str, Any] = {"chunks": (1, *values.shape[1:]), "fletcher32": True, "track_times": False}
+    dataset, digest = group.create_dataset(field.name, values.shape, kind, **options), hashlib.sha256()
+    for start, block in _blocks(values):
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            first = [int(bad[0, 0]) + start, *bad[0, 1:].tolist()]
+            where = f"{group.name}/{field.name}".replace("/t0_fields", "").lstrip("/")
+            raise DataError(f"{where} holds {len(bad)} non-finite values, first at {first}. Drop these samples first.")
+        dataset[start : start + len(block)] = block
+        digest.update(raw_bytes(block))
+    _set_text(dataset, "unit", field.unit)
+    _set_text(dataset, "description", field.description)
+    dataset.attrs["channels"] = field.channels
+    dataset.attrs["time_varying"] = field.time_varying
+    _set_text(dataset, "sha256", digest.hexdigest())
+
+
+def _blocks(values: Sliceable) -> Iterator[tuple[int, np.ndarray]]:
+    """Consecutive pieces of about `BLOCK_BYTES`, each with the number of its first sample."""
+    rows = max(1, BLOCK_BYTES // max(1, values.dtype.itemsize * math.prod(values.shape[1:])))
+    for start in range(0, values.shape[0], rows):
+        yield start, np.asarray(values[start : start + rows], values.dtype)
 
 
 def _write_array(group: h5py.Group, name: str, values: np.ndarray, chunks: tuple[int, ...]) -> h5py.Dataset:
