@@ -17,7 +17,7 @@ from jaxtyping import Array
 from neuralop_jax import models, training
 from neuralop_jax.data import Sample
 from neuralop_jax.errors import NeuralOpError
-from neuralop_jax.evaluation import PeerProcess, Timing, time_call, time_in_turn
+from neuralop_jax.evaluation import FNOPeer, Timing, time_call, time_in_turn
 from neuralop_jax.interop import from_torch
 
 _CALLS = 8
@@ -60,7 +60,7 @@ CASES = (FNOCase(16, 64, 32, 16), FNOCase(4, 128, 64, 24), FNOCase(64, 16, 24, 8
 GPU_CASE = FNOCase(32, 128, 64, 32)
 
 
-def measure(case: FNOCase, *, repeats: int, peer: PeerProcess | None) -> dict[str, Any]:
+def measure(case: FNOCase, *, repeats: int, peer: FNOPeer | None) -> dict[str, Any]:
     """The median seconds of inference and of a training step (forward, backward, Adam, mean squared error), with their spread.
 
     An inference is the mean of eight in a row, a step the mean of four: one compiled interval here, as `train` runs them, a loop
@@ -108,7 +108,7 @@ def _build(case: FNOCase) -> models.FNO:
     return models.FNO(in_channels=1, out_channels=1, n_modes=modes, width=case.width, key=jax.random.key(0))
 
 
-def _build_with_peer(case: FNOCase, peer: PeerProcess) -> tuple[models.FNO, Array, float]:
+def _build_with_peer(case: FNOCase, peer: FNOPeer) -> tuple[models.FNO, Array, float]:
     """The network with the peer's weights, the peer's input, and how far the outputs differ."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "peer.npz"

@@ -13,15 +13,15 @@ import tyro
 
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
-from neuralop_jax.cli import train
+from neuralop_jax.cli import generate, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, NeuralOpError, TrainingDiverged
 
 PROG = "neuralop-jax"
-VERBS = ("train", "evaluate", "predict", "report", "data info", "doctor", "benchmark")
-_DESCRIPTION = """Train, evaluate and use neural operators. Every command has its own help: neuralop-jax train --help.
+VERBS = ("train", "evaluate", "predict", "report", "generate", "data info", "data convert", "doctor", "benchmark")
+_DESCRIPTION = """Train, evaluate and use neural operators; make and convert their data. Every command has its own help: neuralop-jax train --help.
 With --debug an error comes with its traceback. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
 
 
@@ -62,15 +62,17 @@ def _command(words: list[str]) -> Callable[[], int | None]:
     if not words:
         raise ConfigError(f"{PROG} needs a command: {', '.join(VERBS)}. See {PROG} --help.")
     if words[0] in ("--help", "-h"):
-        return _show_overview
+        return functools.partial(_show_overview, "")
     size = 2 if words[0] in {verb.partition(" ")[0] for verb in VERBS if " " in verb} else 1
     name, rest = " ".join(words[:size]), words[size:]
     if size == 2 and words[1:2] in ([], ["--help"], ["-h"]):
-        name, rest = next(verb for verb in VERBS if verb.startswith(f"{words[0]} ")), words[1:]
+        return functools.partial(_show_overview, f"{words[0]} ")
     if name not in VERBS:
         raise ConfigError(suggest_verb(name, VERBS, PROG))
     if name == "train":
         return _train(rest)
+    if name == "generate":
+        return generate.command(rest, f"{PROG} generate")
     return parse(_verb(name), rest, f"{PROG} {name}")
 
 
@@ -89,6 +91,9 @@ def _verb(name: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(f"neuralop_jax.cli.{module}"), function or module)
 
 
-def _show_overview() -> None:
-    verbs = {name: train.Train if name == "train" else _verb(name) for name in VERBS}
-    tyro.extras.subcommand_cli_from_dict(verbs, args=["--help"], prog=PROG, description=_DESCRIPTION)
+def _show_overview(start: str) -> None:
+    """The help that lists the verbs whose names begin with `start`, without it."""
+    own = {"train": train.Train, "generate": generate.Generate}
+    verbs = {name.removeprefix(start): own.get(name) or _verb(name) for name in VERBS if name.startswith(start)}
+    description = "" if start else _DESCRIPTION
+    tyro.extras.subcommand_cli_from_dict(verbs, args=["--help"], prog=f"{PROG} {start}".strip(), description=description)

@@ -46,7 +46,7 @@ def benchmark(
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the peer needs memory of the same GPU
 
     from neuralop_jax.cli import _benchmark_fno
-    from neuralop_jax.evaluation import PeerProcess, machine, usable_cores
+    from neuralop_jax.evaluation import FNOPeer, machine, usable_cores
 
     here = machine()
     on_gpu = here["platform"] == "gpu"
@@ -62,7 +62,7 @@ def benchmark(
     peer = None
     if peer_python:
         device = "cuda" if on_gpu else "cpu"
-        peer = PeerProcess(peer_python, threads=usable_cores(), device=device, compile=peer_compile)
+        peer = FNOPeer(peer_python, threads=usable_cores(), device=device, compile=peer_compile)
         said["peer_versions"] = peer.versions
     rows = []
     try:

@@ -1,7 +1,7 @@
 """Evaluation of trained operators: errors on held-out data, and speed."""
 
 from neuralop_jax.evaluation._evaluate import evaluate as evaluate, sample_errors as sample_errors
-from neuralop_jax.evaluation._peer import PeerProcess as PeerProcess
+from neuralop_jax.evaluation._peer import FNOPeer as FNOPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
 from neuralop_jax.evaluation._timing import (
     Timing as Timing,
     machine as machine,

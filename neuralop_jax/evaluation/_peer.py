@@ -1,71 +1,55 @@
-"""A process of another interpreter, with PyTorch and neuraloperator, that times the original implementation on request."""
+"""Processes of another interpreter, with other people's packages, that time the originals on request."""
 
 import json
 import pathlib
 import subprocess
 import tempfile
-from typing import IO, Any, cast
+from typing import IO, Any, ClassVar, cast
 
 from neuralop_jax.errors import ConfigError, NeuralOpError
 
-_SCRIPT = pathlib.Path(__file__).with_name("_peer_timing.py")
-
 
 class PeerProcess:
-    """neuraloperator's FNO in a process of `python`, idle except while it answers a request; a context manager.
+    """A script in a process of `python`, idle except while it answers a request; a context manager.
+
+    Requests and answers are lines of JSON. The script imports nothing of this library.
 
     **Arguments:**
 
-    - `python`: the path of an interpreter whose environment has `torch` and `neuraloperator`.
-    - `threads`: CPU threads that PyTorch may use.
-    - `device`: `"cpu"` or `"cuda"`.
-    - `compile`: whether the network goes through `torch.compile`.
+    - `python`: the path of an interpreter.
+    - `start`: what the first request tells the script; its answer are the versions of the packages.
 
     **Raises:** `ConfigError` if the interpreter does not exist or lacks the packages; `NeuralOpError` if the process dies.
     """
 
-    def __init__(self, python: str, *, threads: int, device: str = "cpu", compile: bool = False):
+    script: ClassVar[str]
+    packages: ClassVar[str]
+
+    def __init__(self, python: str, **start: Any):
         self.python = python
         self._said = tempfile.TemporaryFile(mode="w+")
         try:
             self._process = subprocess.Popen(
-                [python, str(_SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+                [python, str(pathlib.Path(__file__).with_name(self.script))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
             )
         except OSError as error:
             self._said.close()
             raise ConfigError(f"--peer-python: cannot run {python!r} ({error.strerror}); give the path of a Python.") from error
         self._requests, self._answers = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         try:
-            self.versions: dict[str, str] = self._ask(do="start", threads=threads, device=device, compile=compile)
+            self.versions: dict[str, str] = self.ask(do="start", **start)
         except NeuralOpError as error:
             self.close()
             raise ConfigError(
-                f"--peer-python: {python} cannot load the peer ({error}); install torch and neuraloperator there."
+                f"--peer-python: {python} cannot load the peer ({error}); install {self.packages} there."
             ) from error
 
-    def build(self, config: dict[str, Any], shape: tuple[int, ...], file: pathlib.Path) -> int:
-        """Builds the network of `config` and writes its weights, an input of `shape` and its output to `file` (npz).
-
-        **Returns:** the number of real parameters.
-        """
-        return self._ask(do="build", config=config, shape=list(shape), file=str(file))["parameters"]
-
-    def seconds(self, what: str, count: int = 1) -> float:
-        """The mean seconds of `count` times `"forward"` or `"step"`, after one that is not timed."""
-        return self._ask(do=what, count=count)["seconds"]
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.communicate()
-        self._said.close()
-
-    def __enter__(self) -> "PeerProcess":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The script's answer to one request."""
         assert self._process.stdin and self._process.stdout
         try:
             self._requests.write(json.dumps(request) + "\n")
@@ -79,3 +63,66 @@ class PeerProcess:
             last = (self._said.read().strip().splitlines() or ["no message"])[-1]
             raise NeuralOpError(f"the peer process ended with code {self._process.returncode}: {last}")
         return json.loads(answer)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+        self._said.close()
+
+    def __enter__(self) -> "PeerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class FNOPeer(PeerProcess):
+    """neuraloperator's FNO on PyTorch.
+
+    **Arguments:**
+
+    - `python`: the path of an interpreter whose environment has `torch` and `neuraloperator`.
+    - `threads`: CPU threads that PyTorch may use.
+    - `device`: `"cpu"` or `"cuda"`.
+    - `compile`: whether the network goes through `torch.compile`.
+    """
+
+    script = "_peer_timing.py"
+    packages = "torch and neuraloperator"
+
+    def __init__(self, python: str, *, threads: int, device: str = "cpu", compile: bool = False):
+        super().__init__(python, threads=threads, device=device, compile=compile)
+
+    def build(self, config: dict[str, Any], shape: tuple[int, ...], file: pathlib.Path) -> int:
+        """Builds the network of `config` and writes its weights, an input of `shape` and its output to `file` (npz).
+
+        **Returns:** the number of real parameters.
+        """
+        return self.ask(do="build", config=config, shape=list(shape), file=str(file))["parameters"]
+
+    def seconds(self, what: str, count: int = 1) -> float:
+        """The mean seconds of `count` times `"forward"` or `"step"`, after one that is not timed."""
+        return self.ask(do=what, count=count)["seconds"]
+
+
+class SolverPeer(PeerProcess):
+    """pyamg for elliptic systems, exponax for time steps; either may be missing, and `versions` tells.
+
+    **Arguments:**
+
+    - `python`: the path of an interpreter whose environment has SciPy and, of these two, what is to be compared.
+    """
+
+    script = "_peer_solvers.py"
+    packages = "scipy, pyamg and exponax"
+
+    def __init__(self, python: str):
+        super().__init__(python)
+
+    def solve_system(self, file: pathlib.Path, tolerance: float) -> dict[str, float]:
+        """Sets up and solves the symmetric system of `file` (npz: data, indices, indptr, rhs) by pyamg: seconds and residual."""
+        return self.ask(do="solve_system", file=str(file), tolerance=tolerance)
+
+    def navier_stokes(self, file: pathlib.Path, *, viscosity: float, dt: float, order: int, steps: int) -> dict[str, float]:
+        """Steps the vorticity fields `w0` of `file` (npz) on the unit torus by exponax and adds `end` to the file: seconds."""
+        return self.ask(do="navier_stokes", file=str(file), viscosity=viscosity, dt=dt, order=order, steps=steps)

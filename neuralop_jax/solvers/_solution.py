@@ -14,7 +14,7 @@ UNSTABLE_STEP: Final = 1
 NONFINITE: Final = 2
 MAX_STEPS: Final = 3
 _MEANING = {
-    UNSTABLE_STEP: "the step was too long for the fastest signal at the start",
+    UNSTABLE_STEP: "the step was too long for the fastest signal at the start or at a frame",
     NONFINITE: "the solution stopped being finite",
     MAX_STEPS: "the adaptive solver used up its steps",
 }
@@ -25,7 +25,7 @@ class Solution(eqx.Module):
 
     - `values`: `(frames, channels, *space)`.
     - `times`: `(frames,)`.
-    - `result`: 0 success; 1 unstable step: the CFL condition was broken at the start; 2 not finite; 3 too many steps.
+    - `result`: 0 success; 1 unstable step: the CFL condition was broken at the start or at a frame; 2 not finite; 3 too many steps.
     - `num_steps`: time steps taken.
     """
 

@@ -8,14 +8,14 @@ import pytest
 from neuralop_jax.cli import _benchmark_fno, main
 from neuralop_jax.cli._benchmark_fno import FNOCase, measure
 from neuralop_jax.errors import NeuralOpError
-from neuralop_jax.evaluation import PeerProcess
+from neuralop_jax.evaluation import FNOPeer
 from neuralop_jax.interop import from_torch
 from neuralop_jax.models import count_parameters
 
 CASE = FNOCase(batch=2, points=8, width=2, n_modes=4)
 
 
-class Peer(PeerProcess):
+class Peer(FNOPeer):
     """Stands for the process of the original: the same weights everywhere, and seconds as told."""
 
     versions = {"torch": "none"}

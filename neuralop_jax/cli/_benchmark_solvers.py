@@ -1,0 +1,133 @@
+"""The rows of `benchmark data`: solvers and generators beside the tools that people use for the same, timed in turn."""
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from jaxtyping import Array, Float
+
+from neuralop_jax.data import GaussianRandomField, generate
+from neuralop_jax.data.generators import Burgers
+from neuralop_jax.equations import DiagonalForcing, NavierStokes
+from neuralop_jax.errors import NeuralOpError
+from neuralop_jax.evaluation import SolverPeer, Timing, time_call, time_in_turn
+from neuralop_jax.evaluation._published_loop import published_loop
+from neuralop_jax.grids import Grid
+from neuralop_jax.solvers import ETDRK, CrankNicolson, integrate
+
+_BATCH, _VISCOSITY, _PUBLISHED_STEP = 8, 1e-3, 1e-4
+_AGREEMENT = 1e-3
+"""Largest relative difference of the fields after the timed steps, in float32."""
+_ERROR = 1e-4
+"""The error of a trajectory at which times are compared."""
+
+
+def rows(peer: SolverPeer | None, repeats: int) -> Iterator[dict[str, Any]]:
+    """The rows of the table one by one: `case`, `unit`, seconds and spread of `ours` and of each peer, and the `ratio` to each."""
+    for points, steps in ((64, 200), (256, 20)):
+        yield steps_row(points, steps, peer, repeats)
+    for points in (64, 256):
+        yield trajectory_row(points, repeats)
+    yield burgers_row()
+
+
+def torus(points: int) -> Grid:
+    """The unit torus of the benchmark."""
+    return Grid((points, points), boundary=("periodic", "periodic"))
+
+
+def vorticity(points: int, dtype: type) -> Float[Array, "batch 1 points points"]:
+    """Initial fields of the benchmark, computed in double precision."""
+    field, keys = GaussianRandomField(7.0**1.5, 7.0, 2.5), jax.random.split(jax.random.key(0), _BATCH)
+    return jax.vmap(lambda key: field.sample(torus(points), key=key))(keys).astype(dtype)
+
+
+def steps_row(points: int, steps: int, peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
+    """Second-order exponential steps of a batch in float32: seconds per sample and step, beside exponax."""
+    dt, order = 1e-3, 2
+    w0 = vorticity(points, jnp.float32)
+    step = ETDRK(NavierStokes(viscosity=_VISCOSITY), torus(points), dt, order=order)
+    run = jax.jit(jax.vmap(lambda w: integrate(step, w, steps, save_every=steps, include_init=False, throw=False).values[-1]))
+    rivals = {"ours": lambda: time_call(lambda: run(w0))}
+    with tempfile.TemporaryDirectory() as folder:
+        if peer is not None and "exponax" in peer.versions:
+            file = pathlib.Path(folder) / "fields.npz"
+            np.savez(file, w0=np.asarray(w0))
+            ask = lambda: peer.navier_stokes(file, viscosity=_VISCOSITY, dt=dt, order=order, steps=steps)["seconds"]
+            ask()
+            with np.load(file, allow_pickle=False) as data:
+                _same(data["end"], np.asarray(run(w0)), f"Navier-Stokes {points}x{points}")
+            rivals["exponax"] = ask
+        taken = time_in_turn(rivals, rounds=repeats)
+    name = f"Navier-Stokes {points}x{points}, ETDRK{order}, batch {_BATCH}, float32"
+    return _row(name, "ms per sample and step", 1e3 / steps / _BATCH, taken)
+
+
+def trajectory_row(points: int, repeats: int) -> dict[str, Any]:
+    """One trajectory until T = 10 at an error below 1e-4, beside the published loop at its published step, both in float64."""
+    equation, grid, final = NavierStokes(viscosity=_VISCOSITY, forcing=DiagonalForcing()), torus(points), 10.0
+    w0 = vorticity(points, jnp.float64)
+    solve = lambda dt: jax.jit(jax.vmap(lambda w: _end(ETDRK(equation, grid, dt), w, round(final / dt))))
+    reference = solve(0.05)(w0)[0]
+    for dt in (0.5, 0.25, 0.2, 0.1):
+        end, results = solve(dt)(w0)
+        error = float(jnp.linalg.norm(end - reference) / jnp.linalg.norm(reference))
+        if error < _ERROR and not results.any():
+            break
+    run, few = solve(dt), 20
+    loop = lambda: published_loop(np.asarray(w0[:, 0]), viscosity=_VISCOSITY, dt=_PUBLISHED_STEP, num_steps=few)
+    exact = CrankNicolson(equation, grid, _PUBLISHED_STEP, order=1)
+    same = jax.jit(jax.vmap(lambda w: integrate(exact, w, few, save_every=few, throw=False).values[-1]))(w0)
+    _same(loop(), np.asarray(same[:, 0]), "the published loop")
+    rivals = {"ours": lambda: time_call(lambda: run(w0)), "published loop": lambda: _seconds(loop) * final / _PUBLISHED_STEP / few}
+    row = _row(
+        f"Navier-Stokes {points}x{points} until T = 10 at error {_ERROR:g}, float64",
+        "s per trajectory",
+        1 / _BATCH,
+        time_in_turn(rivals, rounds=min(repeats, 3)),
+    )
+    return row | {"dt": dt, "error": error}
+
+
+def burgers_row() -> dict[str, Any]:
+    """A thousand Burgers samples of 1024 points, from the seed to the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        generate(Burgers(), pathlib.Path(folder) / "burgers.h5", num_samples=1000, resolution=1024)
+        seconds = time.perf_counter() - start
+    return _row("Burgers, 1000 samples of 1024 points, compiled and written", "s", 1.0, {"ours": Timing((seconds,))})
+
+
+def _end(step: ETDRK, w0: Array, num_steps: int) -> tuple[Array, Array]:
+    solution = integrate(step, w0, num_steps, save_every=num_steps, include_init=False, throw=False)
+    return solution.values[-1], solution.result
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _same(found: np.ndarray, wanted: np.ndarray, where: str) -> None:
+    difference = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
+    if not difference < _AGREEMENT:
+        raise NeuralOpError(f"{where}: the fields differ by {difference:.1e} relative, wanted below {_AGREEMENT:.0e}.")
+
+
+def _row(case: str, unit: str, scale: float, taken: dict[str, Timing]) -> dict[str, Any]:
+    """The timings of a case in its unit, `scale` times the seconds."""
+    sides = {
+        name: {"median": scale * timing.median} | {end: scale * value for end, value in timing.spread().items()}
+        for name, timing in taken.items()
+    }
+    ratio = {name: side["median"] / sides["ours"]["median"] for name, side in sides.items() if name != "ours"}
+    return {"case": case, "unit": unit, "sides": sides, "ratio": ratio, "repeats": len(taken["ours"].seconds)}
