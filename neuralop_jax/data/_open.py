@@ -19,14 +19,15 @@ FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLE
 """Filters that h5py carries itself; any other would load a plug-in, which is code."""
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+_CONVERT = "make an HDF5 file of it with: neuralop-jax data convert FILE OUT.h5"
 _IMPOSTORS = (
     (b"version https://git-lfs", "it is a Git LFS pointer; fetch the file itself with: git lfs pull"),
     (b"<!doctype html", "the download probably returned a web page"),
     (b"<html", "the download probably returned a web page"),
     (b"<?xml", "the download probably returned a web page"),
-    (b"\x93numpy", "it is a NumPy array; load it and save it with neuralop_jax.data.write_hdf5"),
-    (b"pk\x03\x04", "it is a zip archive; unpack it, load the arrays and save them with neuralop_jax.data.write_hdf5"),
-    (b"matlab 5.0", "it is a MATLAB 5 file; load it and save the arrays with neuralop_jax.data.write_hdf5"),
+    (b"\x93numpy", f"it is a NumPy array; {_CONVERT}"),
+    (b"pk\x03\x04", f"it is a zip archive, of NumPy or PyTorch perhaps; {_CONVERT}"),
+    (b"matlab 5.0", f"it is a MATLAB 5 file; {_CONVERT}"),
 )
 
 
@@ -61,7 +62,9 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
 
 def open_file(path: Path) -> h5py.File:
     """`open_hdf5` without the `with` block: the caller closes the file."""
-    _check_start(path)
+    start, found = read_start(path)
+    if not found:
+        raise refuse_start(path, start, "an HDF5 file")
     try:
         return h5py.File(path, "r")
     except BlockingIOError as error:
@@ -70,12 +73,12 @@ def open_file(path: Path) -> h5py.File:
         raise DataError(_opening_failed(path, str(error))) from error
 
 
-def _check_start(path: Path) -> None:
-    """Raises unless `path` is a readable file with an HDF5 signature at byte 0 or at a power of two from 512 on."""
+def read_start(path: Path) -> tuple[bytes, bool]:
+    """The first 512 bytes of a file, and whether an HDF5 signature stands at byte 0 or at a power of two from 512 on."""
     if not path.exists():
         raise DataError(f"no such file: {path} (looked in {Path.cwd()}). Check the path, or write the file with write_hdf5.")
     if not path.is_file():
-        raise DataError(f"{path} is a directory, not an HDF5 file. Name the file inside it.")
+        raise DataError(f"{path} is a directory, not a file of data. Name the file inside it.")
     try:
         with open(path, "rb") as file:
             start = file.read(512)
@@ -87,19 +90,23 @@ def _check_start(path: Path) -> None:
                 offset *= 2
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    if found:
-        return
-    if path.suffix.lower() in _PICKLES or (len(start) > 1 and start[0] == 0x80 and start[1] <= 5):
-        raise DataError(
+    return start, found
+
+
+def refuse_start(path: Path, start: bytes, wanted: str) -> DataError:
+    """The error for a file that is not `wanted`, by the bytes with which it starts."""
+    is_pickle = len(start) > 1 and start[0] == 0x80 and start[1] <= 5
+    if is_pickle or (path.suffix.lower() in _PICKLES and not start.startswith(b"PK\x03\x04")):
+        return DataError(
             f"{path} is a pickle-based file, which can run code when opened; not supported. "
             "Load it where you trust it and save its arrays with neuralop_jax.data.write_hdf5."
         )
     if not start:
-        raise DataError(f"{path} is not an HDF5 file: it is empty. Download or generate it again.")
+        return DataError(f"{path} is not {wanted}: it is empty. Download or generate it again.")
     shown = start[:16].decode("latin-1") if start[:16].isascii() else start[:8].hex(" ")
     reasons = [reason for prefix, reason in _IMPOSTORS if start.lstrip().lower().startswith(prefix)]
     reason = reasons[0] if reasons else "download or generate it again"
-    raise DataError(f"{path} is not an HDF5 file (starts with {shown!r}): {reason}.")
+    return DataError(f"{path} is not {wanted} (starts with {shown!r}): {reason}.")
 
 
 def _opening_failed(path: Path, reason: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from neuralop_jax.data._dataset import HDF5Dataset
 from neuralop_jax.data._device import check_batch_size
 from neuralop_jax.data._sample import Sample
+from neuralop_jax.data._source_dataset import SourceDataset
 from neuralop_jax.errors import DataError
 
 
@@ -17,7 +18,7 @@ class GrainBatches:
     - `set_state(state)`: continues at a saved position; `DataError` if it belongs to other data, another batch size or seed.
     """
 
-    def __init__(self, dataset: HDF5Dataset, batch_size: int, seed: int):
+    def __init__(self, dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int):
         import grain  # takes a second to import, and data on the device do not need it
 
         check_batch_size(len(dataset), batch_size, dataset.split)
@@ -46,12 +47,12 @@ class GrainBatches:
         self._iterator.set_state(state["position"])
 
 
-def grain_batches(dataset: HDF5Dataset, batch_size: int, seed: int) -> GrainBatches:
+def grain_batches(dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int) -> GrainBatches:
     r"""Batches of $B$ samples from a split of $N$, $\lfloor N/B \rfloor$ per epoch without end, in an order that the seed fixes.
 
     **Arguments:**
 
-    - `dataset`: a split; anything with `len(d)`, `d[i] -> Sample`, `d.split` and `d.fingerprint` will do.
+    - `dataset`: a split of an HDF5 file, or samples straight from another file, which may be larger than memory.
     - `batch_size`: $B$; the $N \bmod B$ samples that are left at the end of an epoch are left out of it, others in each.
     - `seed`: the seed of the order.
 

@@ -84,7 +84,7 @@ class Shards:
         self._lock.release()
 
     def open(self, recipe: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Writes the recipe of a new generation, or compares it with the one whose shards are here.
+        """Writes the recipe of a new generation, or compares it with the one whose shards are here; clears unfinished files away.
 
         **Arguments:**
 
@@ -93,6 +93,8 @@ class Shards:
 
         **Raises:** `ConfigError` naming each difference.
         """
+        for killed in (*self.directory.glob(".*.partial"), *self.out.parent.glob(f".{self.out.name}.*.partial")):
+            killed.unlink()  # what writers left that were killed
         path = self.directory / _RECIPE
         changed = _differences(_read_recipe(path), recipe)
         if not changed:
