@@ -6,12 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
 from neuralop_jax.data import GaussianRandomField, generate
@@ -31,7 +28,7 @@ _ERROR = 1e-4
 
 
 def rows(peer: SolverPeer | None, repeats: int) -> Iterator[dict[str, Any]]:
-    """The rows of the table one by one: `case`, `unit`, seconds and spread of `ours` and of each peer, and the `ratio` to each."""
+    """The rows of the table one by one: `case`, `unit`, medians and spread of each side, and each peer's `ratio` to ours."""
     for points, steps in ((64, 200), (256, 20)):
         yield steps_row(points, steps, peer, repeats)
     for points in (64, 256):
@@ -87,7 +84,10 @@ def trajectory_row(points: int, repeats: int) -> dict[str, Any]:
     exact = CrankNicolson(equation, grid, _PUBLISHED_STEP, order=1)
     same = jax.jit(jax.vmap(lambda w: integrate(exact, w, few, save_every=few, throw=False).values[-1]))(w0)
     _same(loop(), np.asarray(same[:, 0]), "the published loop")
-    rivals = {"ours": lambda: time_call(lambda: run(w0)), "published loop": lambda: _seconds(loop) * final / _PUBLISHED_STEP / few}
+    rivals = {
+        "ours": lambda: time_call(lambda: run(w0)),
+        "published loop": lambda: _seconds(loop) * final / _PUBLISHED_STEP / few,
+    }
     row = _row(
         f"Navier-Stokes {points}x{points} until T = 10 at error {_ERROR:g}, float64",
         "s per trajectory",

@@ -1,5 +1,6 @@
-"""`benchmark MODEL`: the speed of a model on this machine, beside its original in PyTorch where that is installed."""
+"""`benchmark WHAT`: speed on this machine, of a model or of the solvers, beside the originals where they are installed."""
 
+import contextlib
 import datetime
 import json as json_format
 import math
@@ -16,7 +17,7 @@ from neuralop_jax.errors import ConfigError
 
 
 def benchmark(
-    model: Positional[Literal["fno"]],
+    what: Positional[Literal["fno", "data"]],
     *,
     peer_python: str = "",
     json: Path | None = None,
@@ -24,15 +25,16 @@ def benchmark(
     cores: int = 0,
     peer_compile: bool = False,
 ) -> None:
-    """Time inference and a training step, side by side with the original implementation.
+    """Time a model, or the solvers and generators of data, side by side with the original implementations.
 
-    Both sides run the same network with the same weights on the same data in float32, on the same cores, in turn; outputs and
-    parameter counts are compared first. Printed are medians, with the fastest and the slowest; an inference is the mean of
-    eight in a row, a training step of four.
+    fno: inference and a training step, the same network with the same weights on the same data in float32 on both sides; an
+    inference is the mean of eight in a row, a training step of four. data: elliptic solves beside SciPy and pyamg, time steps
+    beside exponax and the published loop, generation, streaming. Both sides use the same cores, in turn; results are compared
+    first. Printed are medians, with the fastest and the slowest.
 
     Args:
-        model: The model to time.
-        peer_python: The Python of an environment with torch and neuraloperator; this library alone is timed if left out.
+        what: What to time.
+        peer_python: The Python of an environment with torch and neuraloperator (fno), or with pyamg and exponax (data).
         json: File to write the results to.
         repeats: Timed calls, of which the median counts.
         cores: CPU cores to use on both sides; all that are available if 0.
@@ -45,34 +47,24 @@ def benchmark(
     _restrict(cores)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the peer needs memory of the same GPU
 
-    from neuralop_jax.cli import _benchmark_fno
-    from neuralop_jax.evaluation import FNOPeer, machine, usable_cores
+    from neuralop_jax.evaluation import machine
 
     here = machine()
     on_gpu = here["platform"] == "gpu"
     if (here["load"] or 0) > here["cores"] / 2:
         say(f"Other programs are running (load {here['load']} on {here['cores']} cores): times and even ratios will be off.")
-    cases = (*_benchmark_fno.CASES, *((_benchmark_fno.GPU_CASE,) if on_gpu else ()))
     said = {
         "device": here["device"],
         "machine": here,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "neuralop_jax", *sys.argv[1:]]),
     }
-    peer = None
-    if peer_python:
-        device = "cuda" if on_gpu else "cpu"
-        peer = FNOPeer(peer_python, threads=usable_cores(), device=device, compile=peer_compile)
-        said["peer_versions"] = peer.versions
-    rows = []
-    try:
-        for case in cases:
-            rows.append(_benchmark_fno.measure(case, repeats=repeats, peer=peer) | said)
-            say(f"measured {case.name}")
-    finally:
-        if peer is not None:
-            peer.close()
-    _show(rows)
+    rows = _models(peer_python, repeats, peer_compile, on_gpu, said) if what == "fno" else _solvers(peer_python, repeats, said)
+    here = rows[0]["machine"]
+    versions = here["versions"] | {f"peer {name}": version for name, version in rows[0].get("peer_versions", {}).items()}
+    say(f"{here['processor']}, {here['cores']} cores, {here['device']}, {here['system']}; {rows[0]['date']}")
+    say(", ".join(f"{name} {version}" for name, version in versions.items()))
+    say(f"median of {repeats} calls (fastest - slowest)")
     if json is not None:
         json.write_text(json_format.dumps(rows, indent=1) + "\n")
         say(f"Written to {json}.")
@@ -90,8 +82,57 @@ def _restrict(cores: int) -> None:
     os.sched_setaffinity(0, available[:cores])
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
-    """Prints the table, the mean ratios, and what the figures must be read with."""
+def _models(peer_python: str, repeats: int, compile: bool, on_gpu: bool, said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Times every case of the FNO and prints the table."""
+    from neuralop_jax.cli import _benchmark_fno
+    from neuralop_jax.evaluation import FNOPeer, usable_cores
+
+    device = "cuda" if on_gpu else "cpu"
+    with contextlib.ExitStack() as stack:
+        peer = None
+        if peer_python:
+            peer = stack.enter_context(FNOPeer(peer_python, threads=usable_cores(), device=device, compile=compile))
+            said = said | {"peer_versions": peer.versions}
+        rows = []
+        for case in (*_benchmark_fno.CASES, *((_benchmark_fno.GPU_CASE,) if on_gpu else ())):
+            rows.append(_benchmark_fno.measure(case, repeats=repeats, peer=peer) | said)
+            say(f"measured {case.name}")
+    _show_models(rows)
+    return rows
+
+
+def _solvers(peer_python: str, repeats: int, said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Times solvers and generators, in double precision where the case says nothing else, and prints the table."""
+    import jax
+
+    from neuralop_jax.cli import _benchmark_solvers
+    from neuralop_jax.evaluation import SolverPeer
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.enable_x64(True))
+        peer = None
+        if peer_python:
+            peer = stack.enter_context(SolverPeer(peer_python))
+            said = said | {"peer_versions": peer.versions}
+        rows = []
+        for row in _benchmark_solvers.rows(peer, repeats):
+            rows.append(row | said)
+            say(f"measured {row['case']}")
+    lines = [
+        (row["case"], side, f"{taken['median']:.3g} ({taken['min']:.3g} - {taken['max']:.3g}) {row['unit']}", _ratio(row, side))
+        for row in rows
+        for side, taken in row["sides"].items()
+    ]
+    show_table(("case", "side", ">taken", ">side : ours"), lines)
+    return rows
+
+
+def _ratio(row: dict[str, Any], side: str) -> str:
+    return f"{row['ratio'][side]:.2f}" if side in row["ratio"] else "-"
+
+
+def _show_models(rows: list[dict[str, Any]]) -> None:
+    """Prints the table of networks and the mean ratios."""
     lines = [
         (
             row["case"],
@@ -110,11 +151,6 @@ def _show(rows: list[dict[str, Any]]) -> None:
         worst = max(row["output_difference"] for row in rows)
         say(f"geometric mean: inference {mean['forward']:.2f}x, training step {mean['step']:.2f}x")
         say(f"same parameters; outputs agree to {worst:.1e}")
-    here = first["machine"]
-    versions = here["versions"] | {f"peer {name}": version for name, version in first.get("peer_versions", {}).items()}
-    say(f"{here['processor']}, {here['cores']} cores, {here['device']}, {here['system']}; {first['date']}")
-    say(", ".join(f"{name} {version}" for name, version in versions.items()))
-    say(f"median of {first['repeats']} calls (fastest - slowest)")
 
 
 def _said(side: dict[str, Any] | None, what: str) -> str:

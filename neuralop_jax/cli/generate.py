@@ -33,7 +33,8 @@ class Generate:
     """Compute a dataset: the same seed gives the same file, however often the command is interrupted and given again."""
 
     name: tyro.conf.Positional[str]
-    """What to compute: advection, burgers, darcy, kolmogorov, kuramoto_sivashinsky or navier_stokes. Each has options of its own: neuralop-jax generate NAME --help."""
+    """What to compute: advection, burgers, darcy, kolmogorov, kuramoto_sivashinsky or navier_stokes. Each has options
+    of its own: neuralop-jax generate NAME --help."""
     _: dataclasses.KW_ONLY
     n: int = 1200
     """Samples in all."""
@@ -57,19 +58,15 @@ class Generate:
     """Replace the file, and discard what an interrupted command with other options left."""
 
 
-class _Stopped(KeyboardInterrupt):
+class _Stopped(Exception):
     """A signal asked the program to end."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
 
 
 class _Display:
     """A progress bar with the time left; without a terminal, a line every few seconds."""
 
     def __init__(self, name: str, console: Console):
-        self._name, self._start, self._last = name, None, time.monotonic()
+        self._name, self._start, self._said = name, None, (0, time.monotonic())
         columns = (name, BarColumn(), "{task.completed:.0f}/{task.total:.0f}", TimeElapsedColumn(), "ETA", TimeRemainingColumn())
         self._bar = Progress(*columns, console=console) if console.is_terminal else None
 
@@ -92,11 +89,11 @@ class _Display:
                 say(f"{self._name}: going on from {done} samples")
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
-        elif done == total or now - self._last >= _SECONDS_PER_LINE:
+        elif done != self._said[0] and (done == total or now - self._said[1] >= _SECONDS_PER_LINE):
             before, since = self._start
             left = f"  ETA {(total - done) * (now - since) / (done - before):.0f} s" if before < done < total else ""
             say(f"{self._name}: {done}/{total} samples{left}")
-            self._last = now
+            self._said = (done, now)
 
 
 def command(words: Sequence[str], prog: str) -> Callable[[], int]:
@@ -143,7 +140,17 @@ def generate(options: Generate, given: Sequence[tuple[str, str]], prog: str) -> 
     out = options.out or Path("datasets") / options.name / f"{options.name}.h5"
     splits = None if options.test is None else {"train": options.n - options.test, "test": options.test}
     try:
-        with _stopping(), jax.enable_x64(options.precision == "float64"), _Display(options.name, Console()) as display:
+        with (
+            _stopping() as received,
+            jax.enable_x64(options.precision == "float64"),
+            _Display(options.name, Console()) as display,
+        ):
+
+            def on_progress(done: int, total: int) -> None:
+                if received:
+                    raise _Stopped
+                display.update(done, total)
+
             info = data.generate(
                 generator,
                 out,
@@ -155,11 +162,11 @@ def generate(options: Generate, given: Sequence[tuple[str, str]], prog: str) -> 
                 chunk=options.chunk,
                 max_failed=options.max_failed,
                 overwrite=options.overwrite,
-                on_progress=display.update,
+                on_progress=on_progress,
             )
-    except _Stopped as stop:
+    except _Stopped:
         say(f"Stopped. Finished samples are kept in {out}.parts; the same command goes on from there.")
-        return 128 + stop.number
+        return 128 + received[0]
     _summary(out, info)
     return 0
 
@@ -191,17 +198,18 @@ def _with_options_of(name: str) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[None]:
-    """Within the block the first SIGINT or SIGTERM raises `_Stopped`, the second ends the program at once."""
+def _stopping() -> Iterator[list[int]]:
+    """Gives a list to which the first SIGINT or SIGTERM within the block is added; the second ends the program at once."""
+    received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for other in before:
             signal.signal(other, signal.SIG_DFL)
-        raise _Stopped(number)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

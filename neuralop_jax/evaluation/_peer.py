@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any, ClassVar, Self, cast
 
 from neuralop_jax.errors import ConfigError, NeuralOpError
 
@@ -69,7 +69,7 @@ class PeerProcess:
         self._process.communicate()
         self._said.close()
 
-    def __enter__(self) -> "PeerProcess":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
