@@ -17,7 +17,7 @@ from neuralop_jax.cli import generate, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import ConfigError, NeuralOpError, TrainingDiverged
+from neuralop_jax.errors import ConfigError, NeuralOpError, SolverError, TrainingDiverged
 
 PROG = "neuralop-jax"
 VERBS = ("train", "evaluate", "predict", "report", "generate", "data info", "data convert", "doctor", "benchmark")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(printable(error), file=sys.stderr)
-        return 1 if isinstance(error, TrainingDiverged) else 2
+        return 1 if isinstance(error, TrainingDiverged | SolverError) else 2
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -23,8 +23,8 @@ from neuralop_jax.info import DatasetInfo, SplitInfo
 
 _SHARD_BYTES, _SHARD_SAMPLES = 2**26, 64
 
-Progress = Callable[[int, int], None]
-"""Told after every batch how many samples are done, and how many there will be."""
+Progress = Callable[[int, int], object]
+"""Told how many samples are done, and how many there will be."""
 
 
 def generate(
@@ -65,7 +65,8 @@ def generate(
         much is in memory, and lost when the process is killed.
     - `max_failed`: the fraction of samples that may fail.
     - `overwrite`: replaces a file that is there, and discards what is left of a generation with other options.
-    - `on_progress`: called before the first batch and after each with the number of finished samples and `num_samples`.
+    - `on_progress`: called with the number of finished samples and `num_samples` before the first batch, after each, and all
+        the time while one is computed. What it raises ends the generation; finished chunks are kept.
 
     **Returns:** the description of the file, as `read_info` gives it.
 
@@ -199,22 +200,18 @@ def _compute(
     """All shards in order; those that are missing are computed and written."""
     found = shards.find()
     done = sum(min(shard.stop, num_samples) - min(shard.start, num_samples) for shard in found)
-    _tell(on_progress, done, num_samples)
+    tell = (lambda: on_progress(done, num_samples)) if on_progress else (lambda: None)
+    tell()
     _check_failures(found, limit, num_samples)
     for start, stop in list(_gaps(found, num_samples, chunk)):
         portions = []
-        for portion in simulation.portion(start, stop):
+        for portion in simulation.portions(start, stop, tell):
             portions.append(portion)
             done += portion.stop - portion.start
-            _tell(on_progress, done, num_samples)
+            tell()
         found.append(shards.write(info, _join(portions)))
         _check_failures(found, limit, num_samples)
     return sorted(found, key=lambda shard: shard.start)
-
-
-def _tell(on_progress: Progress | None, done: int, num_samples: int) -> None:
-    if on_progress is not None:
-        on_progress(done, num_samples)
 
 
 def _gaps(found: Sequence[Shard], num_samples: int, chunk: int) -> Iterator[tuple[int, int]]:

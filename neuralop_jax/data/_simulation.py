@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.info import SplitInfo
 
 _POLL = 0.005
-"""Seconds between two looks at a running computation; signals are heard in between."""
+"""Seconds between two looks at a running computation."""
 
 
 class Simulation:
@@ -43,16 +43,16 @@ class Simulation:
         self._split = SplitInfo(1, generator.grid(resolution), generator.times)
         self._check()
 
-    def portion(self, start: int, stop: int) -> Iterator[Portion]:
-        """The samples `start` to `stop` in portions of at most a batch, each as soon as it is computed."""
+    def portions(self, start: int, stop: int, on_wait: Callable[[], object]) -> Iterator[Portion]:
+        """The samples `start` to `stop`, at most a batch at a time as soon as it is computed; until then `on_wait` is called."""
         for first in range(start // self._batch * self._batch, stop, self._batch):
             numbers = np.arange(first, first + self._batch, dtype=np.uint32)
-            arrays, reasons = self._stored(self._run(self._generator, numbers), self._batch)
+            arrays, reasons = self._stored(self._run(self._generator, numbers, on_wait), self._batch)
             failed, retried = {}, {}
             low, high = max(start, first), min(stop, first + self._batch)
             for number in range(low, high):
                 if reasons[number - first]:
-                    again, attempts, reason = self._again(number, reasons[number - first])
+                    again, attempts, reason = self._again(number, reasons[number - first], on_wait)
                     for name, values in arrays.items():
                         values[number - first] = again[name][0] if again else 0
                     if again:
@@ -62,20 +62,21 @@ class Simulation:
             kept = {name: values[low - first : high - first] for name, values in arrays.items()}
             yield Portion(low, high, kept, failed, retried)
 
-    def _again(self, number: int, reason: str) -> tuple[dict[str, np.ndarray] | None, int, str]:
+    def _again(self, number: int, reason: str, on_wait: Callable[[], object]) -> tuple[dict[str, np.ndarray] | None, int, str]:
         """A failed sample by the generator's ladder of retries: its fields if one succeeds, the attempts, the last reason."""
         attempt = 0
         while (other := self._generator.retry(attempt + 1)) is not None:
             attempt += 1
-            arrays, (reason,) = self._stored(self._run(other, np.array([number], np.uint32)), 1)
+            arrays, (reason,) = self._stored(self._run(other, np.array([number], np.uint32), on_wait), 1)
             if not reason:
                 return arrays, attempt, ""
         return None, attempt, reason
 
-    def _run(self, generator: AbstractGenerator, numbers: np.ndarray) -> Any:
-        """Simulates samples, and waits for them in a way that lets signals through."""
+    def _run(self, generator: AbstractGenerator, numbers: np.ndarray, on_wait: Callable[[], object]) -> Any:
+        """Simulates samples; `on_wait` may raise to give them up."""
         result = _simulate(generator, self._resolution, self._key, jnp.asarray(numbers))
         while not all(leaf.is_ready() for leaf in jax.tree.leaves(result)):
+            on_wait()
             time.sleep(_POLL)
         return result
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import h5py
 import numpy as np
 
+from neuralop_jax.data._disk_file import DiskFile
 from neuralop_jax.data._read import BLOCK_BYTES, raw_bytes
 from neuralop_jax.data._schema import SCHEMA, SCHEMA_VERSION, field_shape
 from neuralop_jax.errors import DataError
@@ -93,10 +94,12 @@ def write_hdf5(
     _check(info, arrays)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with h5py.File(partial, "w", libver=_FORMAT, track_times=False) as file:
-            _write(file, info, arrays)
-        with open(partial, "rb") as written:
-            os.fsync(written.fileno())
+        with open(partial, "w+b", buffering=0) as opened:
+            disk = DiskFile(opened)
+            with h5py.File(disk, "w", libver=_FORMAT, track_times=False) as file:
+                _write(file, info, arrays, disk)
+            disk.check()
+            os.fsync(opened.fileno())
         os.replace(partial, path)
         directory = os.open(path.parent, os.O_RDONLY)
         os.fsync(directory)
@@ -145,7 +148,7 @@ def _check_field(where: str, field: FieldInfo, split: SplitInfo, values: Sliceab
         raise DataError(f"{where} has shape {values.shape}; samples, times, channels and grid of its split make {wanted}.")
 
 
-def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str, Sliceable]]) -> None:
+def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str, Sliceable]], disk: DiskFile) -> None:
     _set_text(file, "schema", SCHEMA)
     file.attrs["schema_version"] = SCHEMA_VERSION
     _set_text(file, "dataset_name", info.name)
@@ -159,10 +162,12 @@ def _write(file: h5py.File, info: DatasetInfo, arrays: Mapping[str, Mapping[str,
     for name, value in info.parameters.items():
         parameters.attrs[name] = np.float64(value)
     for name, split in info.splits.items():
-        _write_split(file.create_group(name), split, info.fields, arrays[name])
+        _write_split(file.create_group(name), split, info.fields, arrays[name], disk)
 
 
-def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, ...], arrays: Mapping[str, Sliceable]) -> None:
+def _write_split(
+    group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, ...], arrays: Mapping[str, Sliceable], disk: DiskFile
+) -> None:
     group.attrs["num_samples"] = split.num_samples
     dimensions, boundary = group.create_group("dimensions"), group.create_group("boundary_conditions")
     grid = split.grid
@@ -182,10 +187,10 @@ def _write_split(group: h5py.Group, split: SplitInfo, fields: tuple[FieldInfo, .
         _set_text(times, "unit", split.time_unit)
     stored = group.create_group("t0_fields")
     for field in fields:
-        _write_field(stored, field, arrays[field.name])
+        _write_field(stored, field, arrays[field.name], disk)
 
 
-def _write_field(group: h5py.Group, field: FieldInfo, values: Sliceable) -> None:
+def _write_field(group: h5py.Group, field: FieldInfo, values: Sliceable, disk: DiskFile) -> None:
     """Writes a field block by block, with the sha256 of all of it."""
     kind = np.dtype(values.dtype).newbyteorder("<")
     options: dict[str, Any] = {"chunks": (1, *values.shape[1:]), "fletcher32": True, "track_times": False}
@@ -197,6 +202,7 @@ def _write_field(group: h5py.Group, field: FieldInfo, values: Sliceable) -> None
             where = f"{group.name}/{field.name}".replace("/t0_fields", "").lstrip("/")
             raise DataError(f"{where} holds {len(bad)} non-finite values, first at {first}. Drop these samples first.")
         dataset[start : start + len(block)] = block
+        disk.check()
         digest.update(raw_bytes(block))
     _set_text(dataset, "unit", field.unit)
     _set_text(dataset, "description", field.description)

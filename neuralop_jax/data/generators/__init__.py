@@ -3,6 +3,7 @@
 from ._advection import Advection as Advection
 from ._base import AbstractGenerator as AbstractGenerator
 from ._burgers import Burgers as Burgers
+from ._darcy import Darcy as Darcy
 from ._kuramoto_sivashinsky import KuramotoSivashinsky as KuramotoSivashinsky
 from ._navier_stokes import Kolmogorov as Kolmogorov, NavierStokes as NavierStokes
 from ._registry import (

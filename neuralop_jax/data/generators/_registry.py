@@ -9,6 +9,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax.data.generators._advection import Advection
 from neuralop_jax.data.generators._base import AbstractGenerator
 from neuralop_jax.data.generators._burgers import Burgers
+from neuralop_jax.data.generators._darcy import Darcy
 from neuralop_jax.data.generators._kuramoto_sivashinsky import KuramotoSivashinsky
 from neuralop_jax.data.generators._navier_stokes import Kolmogorov, NavierStokes
 from neuralop_jax.errors import ConfigError
@@ -16,6 +17,7 @@ from neuralop_jax.errors import ConfigError
 GENERATORS: dict[str, type[AbstractGenerator]] = {
     "advection": Advection,
     "burgers": Burgers,
+    "darcy": Darcy,
     "kolmogorov": Kolmogorov,
     "kuramoto_sivashinsky": KuramotoSivashinsky,
     "navier_stokes": NavierStokes,
