@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         checkpoint as checkpoint,
         config as config,
         data as data,
+        equations as equations,
         errors as errors,
         evaluation as evaluation,
         grids as grids,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         models as models,
         normalizers as normalizers,
         rollout as rollout,
+        solvers as solvers,
         training as training,
         viz as viz,
     )
@@ -47,6 +49,7 @@ _PACKAGES = (
     "checkpoint",
     "config",
     "data",
+    "equations",
     "errors",
     "evaluation",
     "grids",
@@ -58,6 +61,7 @@ _PACKAGES = (
     "models",
     "normalizers",
     "rollout",
+    "solvers",
     "training",
     "viz",
 )

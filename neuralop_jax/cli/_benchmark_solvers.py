@@ -9,16 +9,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
-from neuralop_jax.data import GaussianRandomField, generate
+from neuralop_jax.data import (
+    GaussianRandomField,
+    HDF5Dataset,
+    SourceDataset,
+    generate,
+    grain_batches,
+    open_source,
+    write_hdf5,
+)
 from neuralop_jax.data.generators import Burgers
 from neuralop_jax.equations import DiagonalForcing, NavierStokes
 from neuralop_jax.errors import NeuralOpError
 from neuralop_jax.evaluation import SolverPeer, Timing, time_call, time_in_turn
 from neuralop_jax.evaluation._published_loop import published_loop
 from neuralop_jax.grids import Grid
-from neuralop_jax.solvers import ETDRK, CrankNicolson, integrate
+from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
+from neuralop_jax.kernels._stencil import Stencil
+from neuralop_jax.solvers import ETDRK, CrankNicolson, darcy_stencil, integrate, solve_darcy
 
 _BATCH, _VISCOSITY, _PUBLISHED_STEP = 8, 1e-3, 1e-4
 _AGREEMENT = 1e-3
@@ -29,11 +41,99 @@ _ERROR = 1e-4
 
 def rows(peer: SolverPeer | None, repeats: int) -> Iterator[dict[str, Any]]:
     """The rows of the table one by one: `case`, `unit`, medians and spread of each side, and each peer's `ratio` to ours."""
+    yield darcy_row(peer, repeats)
+    yield from scaling_rows(repeats)
     for points, steps in ((64, 200), (256, 20)):
         yield steps_row(points, steps, peer, repeats)
     for points in (64, 256):
         yield trajectory_row(points, repeats)
     yield burgers_row()
+    yield from streaming_rows()
+
+
+def darcy_row(peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
+    """A two-phase Darcy problem on 421 x 421 points in float64 to a relative residual of 1e-8, beside a direct solve and pyamg."""
+    grid, tolerance = _square(421), 1e-8
+    a, source = _two_phase(grid), jnp.ones((1, *grid.shape))
+    solve = jax.jit(lambda a: solve_darcy(a, source, grid, rtol=tolerance, throw=False))
+    solution = solve(a)
+    stencil, _ = darcy_stencil(a[0], grid)
+    matrix, rhs = _sparse(stencil, (419, 419)), np.ones(419**2)
+    direct = lambda: np.asarray(scipy.sparse.linalg.spsolve(matrix.tocsc(), rhs))
+    _same(direct(), np.asarray(solution.value[0, 1:-1, 1:-1]).ravel(), "Darcy")
+    rivals = {
+        "ours": lambda: time_call(lambda: solve(a)),
+        "SciPy, direct": lambda: _seconds(direct),
+    }
+    residuals = {"ours": float(solution.relative_residual)}
+    with tempfile.TemporaryDirectory() as folder:
+        if peer is not None and "pyamg" in peer.versions:
+            file = pathlib.Path(folder) / "system.npz"
+            np.savez(file, data=matrix.data, indices=matrix.indices, indptr=matrix.indptr, rhs=rhs)
+            residuals["pyamg"] = peer.solve_system(file, tolerance)["residual"]
+            rivals["pyamg"] = lambda: peer.solve_system(file, tolerance)["seconds"]
+        taken = time_in_turn(rivals, rounds=repeats)
+    row = _row("Darcy 421x421, a in {3, 12}, residual 1e-8, float64", "s per solve", 1.0, taken)
+    return row | {"residuals": residuals, "iterations": int(solution.num_steps)}
+
+
+def scaling_rows(repeats: int) -> Iterator[dict[str, Any]]:
+    """The same problem on grids of 64 x 64 to 1024 x 1024 cells: microseconds per unknown."""
+    for cells in (64, 128, 256, 512, 1024):
+        grid = _square(cells + 1)
+        a, source = _two_phase(grid), jnp.ones((1, *grid.shape))
+        solve = jax.jit(lambda a, source=source, grid=grid: solve_darcy(a, source, grid, throw=False))
+        calls = max(1, 256 // cells) ** 2
+        taken = time_in_turn({"ours": lambda solve=solve, a=a, calls=calls: time_call(lambda: solve(a), calls)}, rounds=repeats)
+        row = _row(f"Darcy {cells}x{cells} cells, residual 1e-8, float64", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
+        yield row | {"iterations": int(solve(a).num_steps)}
+
+
+def streaming_rows() -> Iterator[dict[str, Any]]:
+    """Batches of 32 fields of 64 x 64 points through Grain from a file of 256 MiB: megabytes per second, in random order."""
+    fields = np.random.default_rng(0).standard_normal((8192, 2, 64, 64), np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        np.save(place / "fields.npy", fields)
+        grid = Grid((64, 64))
+        info = DatasetInfo("fields", "Noise", (FieldInfo("u"), FieldInfo("v")), {"train": SplitInfo(len(fields), grid)})
+        write_hdf5(place / "fields.h5", info, {"train": {"u": fields[:, 0], "v": fields[:, 1]}})
+        pairs = open_source(place / "fields.npy", layout="u: samples channels x y")
+        for name, dataset in (
+            ("HDF5 with checksums", HDF5Dataset(place / "fields.h5", "train", "u", "v")),
+            ("NumPy, memory-mapped", SourceDataset(pairs, "u", "u")),
+        ):
+            batches, seconds = grain_batches(dataset, 32, 0), []
+            batch = next(batches)
+            size = (batch.inputs["u"].nbytes + np.asarray(batch.target).nbytes) / 1e6
+            for _ in range(5):
+                seconds.append(_seconds(lambda batches=batches: [next(batches) for _ in range(40)]) / 40)
+            speeds = Timing(tuple(size / each for each in seconds))
+            yield _row(f"Streaming batches of 32 fields of 64x64, {name}", "MB/s", 1.0, {"ours": speeds})
+
+
+def _square(points: int) -> Grid:
+    return Grid((points, points), boundary=("dirichlet", "dirichlet"))
+
+
+def _two_phase(grid: Grid) -> Float[Array, "1 *space"]:
+    """A permeability of the benchmark: 12 where a random field is positive, else 3."""
+    g = GaussianRandomField(3.0, 3.0, 2.0, boundary="neumann").sample(grid, key=jax.random.key(0))
+    return jnp.where(g >= 0, 12.0, 3.0)
+
+
+def _sparse(stencil: Stencil, shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:
+    """The matrix of a stencil whose neighbors lie inside the grid or on a Dirichlet boundary."""
+    numbers = np.pad(np.arange(np.prod(shape)).reshape(shape), 1, constant_values=-1)
+    rows, columns, values = [], [], []
+    for offset, coefficient in zip(stencil.offsets, stencil.coefficients, strict=True):
+        neighbors = numbers[tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, shape, strict=True))].ravel()
+        inside = neighbors >= 0
+        rows.append(np.arange(np.prod(shape))[inside])
+        columns.append(neighbors[inside])
+        values.append(np.broadcast_to(np.asarray(coefficient), shape).ravel()[inside])
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return scipy.sparse.csr_matrix(entries, shape=(np.prod(shape),) * 2)
 
 
 def torus(points: int) -> Grid:

@@ -1,6 +1,7 @@
 """What an equation says of itself: its right-hand side, its split, its residual, its invariants and its symmetries."""
 
 import abc
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from neuralop_jax.equations._fourier_basis import FourierBasis, multiply_symbol
 from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
 
+Amount = float | int | Float[Array, ""]
+"""The parameter of a symmetry; traced, for instance where it is drawn at random."""
+
 
 class Symmetry(NamedTuple):
     r"""A map $u \mapsto \tilde u$ of solutions to solutions with a continuous or discrete parameter $s$.
@@ -26,7 +30,7 @@ class Symmetry(NamedTuple):
 
     name: str
     act: Callable[
-        [Float[Array, "time channels *space"], Float[Array, " time"], Grid, float], Float[Array, "time channels *space"]
+        [Float[Array, "time channels *space"], Float[Array, " time"], Grid, Amount], Float[Array, "time channels *space"]
     ]
     discrete: bool = False
 
@@ -103,4 +107,4 @@ class AbstractEvolution(AbstractEquation):
 
 def integral(density: Float[Array, "*space"], grid: Grid) -> Float[Array, ""]:
     """The integral over a periodic grid by the trapezoidal rule, which is exact for the modes that the grid resolves."""
-    return density.mean() * np.prod([right - left for left, right in grid.extent])
+    return density.mean() * math.prod(right - left for left, right in grid.extent)

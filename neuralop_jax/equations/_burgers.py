@@ -9,7 +9,7 @@ from jaxtyping import Array, Complex, Float
 from neuralop_jax._typing import RealField
 from neuralop_jax.equations._base import AbstractEvolution, Symmetry, integral
 from neuralop_jax.equations._fourier_basis import FourierBasis, multiply, multiply_i
-from neuralop_jax.equations._symmetry import galilean, reflection, translation
+from neuralop_jax.equations._symmetry import galilean, reflection, translation, transposition
 from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.kernels import resample
@@ -18,8 +18,8 @@ from neuralop_jax.kernels import resample
 class Burgers(AbstractEvolution):
     r"""$\partial_t u + (u\cdot\nabla) u = \nu \Delta u$ for a velocity of as many components as space has dimensions.
 
-    In one dimension the conservative form $\partial_t u + \partial_x(u^2/2) = \nu\, \partial_{xx} u$ is computed, so that the mean
-    is kept exactly.
+    In one dimension the conservative form $\partial_t u + \partial_x(u^2/2) = \nu\, \partial_{xx} u$ is computed, so that the
+    mean is kept exactly.
 
     **Arguments:**
 
@@ -81,16 +81,17 @@ class Burgers(AbstractEvolution):
         return self.viscosity * jnp.stack([integral((slope**2).sum(axis=0), grid) for slope in slopes]).sum()
 
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """Translations, Galilean boosts, and the reflections, which reverse the velocity along their axis."""
+        """Translations, Galilean boosts, reflections, which reverse one component, and the exchange of like axes."""
         axes = range(self.num_dims)
         signs = [tuple(-1 if channel == axis else 1 for channel in axes) for axis in axes]
         return (
             *(translation(axis) for axis in axes),
             *(galilean(axis, axis) for axis in axes),
             *(reflection(axis, signs[axis]) for axis in axes),
+            *((transposition(0, 1, channels=(1, 0)),) if self.num_dims == 2 else ()),
         )
 
-    def cole_hopf(self, u0: Float[Array, "1 points"], t: float, grid: Grid, *, refine: int = 4) -> Float[Array, "1 points"]:
+    def cole_hopf(self, u0: RealField, t: float, grid: Grid, *, refine: int = 4) -> Float[Array, "1 points"]:
         r"""The exact solution at time $t$ in one dimension.
 
         With $\phi' = u_0$ and $\theta_0 = e^{-\phi/2\nu}$, $u = -2\nu\,\theta_x/\theta$ where $\theta$ solves the heat equation.
@@ -119,10 +120,11 @@ class Burgers(AbstractEvolution):
         if not nu * t > 0 or np.sqrt(nu * t) < length / (points * refine):
             raise SolverError(
                 f"Burgers.cole_hopf at t = {t} has a heat kernel of width sqrt(nu t) = {np.sqrt(max(nu * t, 0)):.2e}, "
-                f"narrower than the spacing {length / (points * refine):.2e} of its integrals. Raise refine, or take a later time."
+                f"narrower than the spacing {length / (points * refine):.2e} of its integrals. Raise refine or t."
             )
         mean = u0.mean()
         fine = grid.with_shape((points * refine,))
+        places = grid.coordinates()[0][0] + fine.spacing[0] * np.arange(points * refine)
         basis = FourierBasis(fine)
         slope = basis.slopes[0]
         inverse = np.where(slope == 0, 0.0, -1.0 / np.where(slope == 0, 1.0, slope))
@@ -131,7 +133,7 @@ class Burgers(AbstractEvolution):
         spread = length * np.arange(-images, images + 1)
 
         def at(x: Array) -> Array:
-            distance = x - jnp.asarray(fine.coordinates()[0])[:, None] - jnp.asarray(spread)[None]
+            distance = x - jnp.asarray(places)[:, None] - jnp.asarray(spread)[None]
             exponent = -potential[:, None] / (2 * nu) - distance**2 / (4 * nu * t)
             weights = jnp.exp(exponent - exponent.max())
             return (weights * distance).sum() / (t * weights.sum())

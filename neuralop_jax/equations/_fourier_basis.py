@@ -72,7 +72,11 @@ class FourierBasis:
     @property
     def alias_free(self) -> np.ndarray:
         r"""1 on the modes $|m_j| < N_j/3$, else 0: products of two fields of such modes are exact on them (the 2/3 rule)."""
-        kept = self._tables(lambda m, n, length: 3 * np.abs(m) < n)
+        return self.alias_free_for(2)
+
+    def alias_free_for(self, degree: int) -> np.ndarray:
+        r"""1 on the modes $|m_j| < N_j/(p + 1)$, else 0: products of $p$ fields of such modes are exact on them; `degree` $p$."""
+        kept = self._tables(lambda m, n, length: (degree + 1) * np.abs(m) < n)
         return np.asarray(np.prod(np.broadcast_arrays(*kept), axis=0), np.float64).reshape(self.shape)
 
     def coefficients(self, u: Float[Array, "channels *space"]) -> Complex[Array, "channels *modes"]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Complex, Float
 from neuralop_jax._typing import RealField
 from neuralop_jax.equations._base import AbstractEvolution, Symmetry, integral
 from neuralop_jax.equations._fourier_basis import FourierBasis, multiply, multiply_i
-from neuralop_jax.equations._symmetry import reflection, translation
+from neuralop_jax.equations._symmetry import reflection, translation, transposition
 from neuralop_jax.grids import Grid
 
 
@@ -20,9 +20,9 @@ class DiagonalForcing(eqx.Module):
     **Source:** Li et al. 2021, arXiv:2010.08895, section 5.3, with $A = 0.1$.
     """
 
-    amplitude: float = 0.1
+    amplitude: float | Array = 0.1
 
-    def __call__(self, grid: Grid) -> np.ndarray:
+    def __call__(self, grid: Grid) -> np.ndarray | Array:
         """The source of vorticity on the points of `grid`."""
         xi, eta = _unit_coordinates(grid)
         return self.amplitude * (np.sin(2 * np.pi * (xi + eta)) + np.cos(2 * np.pi * (xi + eta)))
@@ -36,17 +36,17 @@ class KolmogorovForcing(eqx.Module):
     **Source:** Li et al. 2021, arXiv:2111.03794, section 4.2: $A = n = 4$ on $(0, 2\pi)^2$.
     """
 
-    mode: int = 4
-    amplitude: float = 4.0
+    mode: int = eqx.field(default=4, static=True)
+    amplitude: float | Array = 4.0
 
-    def __call__(self, grid: Grid) -> np.ndarray:
+    def __call__(self, grid: Grid) -> np.ndarray | Array:
         """The source of vorticity on the points of `grid`."""
         xi, eta = _unit_coordinates(grid)
         return -self.amplitude * np.cos(2 * np.pi * self.mode * eta) + 0 * xi
 
 
 class NavierStokes(AbstractEvolution):
-    r"""$\partial_t w + u\cdot\nabla w = \nu \Delta w - \mu w + f$, where $u = (\partial_y\psi, -\partial_x\psi)$, $-\Delta\psi = w$.
+    r"""$\partial_t w + u\cdot\nabla w = \nu \Delta w - \mu w + f$ with $u = (\partial_y, -\partial_x)\psi$, $-\Delta\psi = w$.
 
     The advection term is computed from two products of velocities,
     $u\cdot\nabla w = (\partial_{xx} - \partial_{yy})(u_1 u_2) + \partial_{xy}(u_2^2 - u_1^2)$, that is, with four transforms
@@ -91,7 +91,8 @@ class NavierStokes(AbstractEvolution):
         advection = multiply((ky**2 - kx**2) * basis.alias_free, uv) - multiply(kx * ky * basis.alias_free, difference)
         if self.forcing is None:
             return -advection[None]
-        source = np.fft.rfftn(self.forcing(basis.grid))
+        force = self.forcing(basis.grid)
+        source = np.fft.rfftn(force) if isinstance(force, np.ndarray) else jnp.fft.rfftn(force)
         return (jnp.asarray(source, c.dtype) - advection)[None]
 
     def speed(self, u: RealField, grid: Grid) -> Float[Array, " 2"]:
@@ -113,21 +114,24 @@ class NavierStokes(AbstractEvolution):
         }
 
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """Without forcing, translations along both axes and the reflections, which reverse the vorticity."""
+        """Translations; reflections and the exchange of like axes, which reverse the vorticity; with forcing, what it allows."""
+        if isinstance(self.forcing, KolmogorovForcing):
+            return (translation(0),)
         if self.forcing is not None:
             return ()
-        return (translation(0), translation(1), reflection(0, (-1,)), reflection(1, (-1,)))
+        return (translation(0), translation(1), reflection(0, (-1,)), reflection(1, (-1,)), transposition(0, 1, -1))
 
     @staticmethod
-    def taylor_green(grid: Grid, *, amplitude: float = 1.0, t: float = 0.0, viscosity: float = 0.0) -> Float[Array, "1 *space"]:
+    def taylor_green(
+        grid: Grid, *, amplitude: float = 1.0, t: float | Float[Array, ""] = 0.0, viscosity: float = 0.0
+    ) -> Float[Array, "1 *space"]:
         r"""The exact solution $w = A\, e^{-\nu |k|^2 t} \cos(k_1 x)\cos(k_2 y)$ of the lowest modes, $k_j = 2\pi/L_j$.
 
         Its advection term vanishes; it tests the viscous part alone.
         """
         xi, eta = _unit_coordinates(grid)
         rate = sum((2 * np.pi / (right - left)) ** 2 for left, right in grid.extent)
-        field = amplitude * np.exp(-viscosity * rate * t) * np.cos(2 * np.pi * xi) * np.cos(2 * np.pi * eta)
-        return jnp.asarray(field[None])
+        return amplitude * jnp.exp(-viscosity * rate * t) * jnp.asarray(np.cos(2 * np.pi * xi) * np.cos(2 * np.pi * eta))[None]
 
 
 def _velocity_coefficients(c: Array, basis: FourierBasis, kept: np.ndarray | float | None = None) -> Array:
