@@ -52,7 +52,7 @@ def rows(peer: SolverPeer | None, repeats: int) -> Iterator[dict[str, Any]]:
 
 
 def darcy_row(peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
-    """A two-phase Darcy problem on 421 x 421 points in float64 to a relative residual of 1e-8, beside a direct solve and pyamg."""
+    """A two-phase Darcy problem on 421 x 421 points, float64, to a relative residual of 1e-8, beside a direct solve and pyamg."""
     grid, tolerance = _square(421), 1e-8
     a, source = _two_phase(grid), jnp.ones((1, *grid.shape))
     solve = jax.jit(lambda a: solve_darcy(a, source, grid, rtol=tolerance, throw=False))

@@ -38,8 +38,12 @@ class Symmetry(NamedTuple):
 class AbstractEquation(eqx.Module):
     """A partial differential equation with its parameters; fields are `(channels, *space)`, the grid is given beside them."""
 
-    num_channels: eqx.AbstractVar[int]
     num_dims: eqx.AbstractVar[int]
+
+    @property
+    @abc.abstractmethod
+    def num_channels(self) -> int:
+        """The number of fields that the equation describes."""
 
     def check(self, u: Array, grid: Grid) -> None:
         """Raises `SolverError` unless `u` is one field of this equation on `grid`."""

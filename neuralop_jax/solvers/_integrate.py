@@ -23,8 +23,8 @@ def integrate(
 ) -> Solution:
     r"""The trajectory of `num_steps` steps from `u0`, every `save_every`-th of them kept; in Fourier space between frames.
 
-    The CFL condition is checked at the start and at every frame, finiteness at the end. Under `jax.jit` and `jax.vmap` take `throw=False` and look
-    at the result code of each sample.
+    The CFL condition is checked at the start and at every frame, finiteness at the end. Under `jax.jit` and `jax.vmap` take
+    `throw=False` and look at the result code of each sample.
 
     **Arguments:**
 

@@ -25,7 +25,8 @@ class Solution(eqx.Module):
 
     - `values`: `(frames, channels, *space)`.
     - `times`: `(frames,)`.
-    - `result`: 0 success; 1 unstable step: the CFL condition was broken at the start or at a frame; 2 not finite; 3 too many steps.
+    - `result`: 0 success; 1 unstable step, which breaks the CFL condition at the start or at a frame; 2 not finite; 3 too many
+        steps.
     - `num_steps`: time steps taken.
     """
 
