@@ -13,7 +13,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 
-_POINTS_AT_ONCE = 2**18
+POINTS_AT_ONCE = 2**16
 
 
 class AbstractGenerator(eqx.Module):
@@ -83,5 +83,5 @@ class AbstractGenerator(eqx.Module):
         return None
 
     def batch_size(self, resolution: int) -> int:
-        """How many samples are computed at once unless the caller says so: about 262,144 points, at most 64 samples."""
-        return max(1, min(64, _POINTS_AT_ONCE // math.prod(self.grid(resolution).shape)))
+        """How many samples are computed at once unless the caller says so: about 65,536 points, which a cache holds, at most 64."""
+        return max(1, min(64, POINTS_AT_ONCE // math.prod(self.grid(resolution).shape)))
