@@ -12,7 +12,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["model", "own data"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["model", "solvers", "own data"])
 def test_example(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -25,6 +25,10 @@ def test_example(block, tmp_path, monkeypatch):
     if "operator" in names:
         assert (tmp_path / "sample.png").stat().st_size > 5000
         assert (tmp_path / "runs/mine/results.json").exists()
+    elif "flow" in names:
+        assert names["flow"].values.shape == (11, 1, 64, 64)
+        assert names["flow"].successful
+        assert names["sensitivity"].max() < 0  # more permeable anywhere, less pressure on average
     else:
         assert names["finer"].shape == (1, 200, 90)
         assert jax.numpy.all(jax.numpy.isfinite(names["pressure"]))

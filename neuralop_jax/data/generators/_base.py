@@ -83,5 +83,5 @@ class AbstractGenerator(eqx.Module):
         return None
 
     def batch_size(self, resolution: int) -> int:
-        """How many samples are computed at once unless the caller says so: about 65,536 points, which a cache holds, at most 64."""
+        """How many samples are computed at once unless the caller says so: 65,536 points, which a cache holds, at most 64."""
         return max(1, min(64, POINTS_AT_ONCE // math.prod(self.grid(resolution).shape)))
