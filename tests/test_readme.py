@@ -28,7 +28,9 @@ def test_example(block, tmp_path, monkeypatch):
     elif "flow" in names:
         assert names["flow"].values.shape == (11, 1, 64, 64)
         assert names["flow"].successful
-        assert names["sensitivity"].min() < 0 and names["sensitivity"].max() <= 0  # more permeable anywhere, less pressure on average
+        assert (
+            names["sensitivity"].min() < 0 and names["sensitivity"].max() <= 0
+        )  # more permeable anywhere, less pressure on average
     else:
         assert names["finer"].shape == (1, 200, 90)
         assert jax.numpy.all(jax.numpy.isfinite(names["pressure"]))
