@@ -73,6 +73,8 @@ def darcy_row(peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
             residuals["pyamg"] = peer.solve_system(file, tolerance)["residual"]
             rivals["pyamg"] = lambda: peer.solve_system(file, tolerance)["seconds"]
         taken = time_in_turn(rivals, rounds=repeats)
+    if max(residuals.values()) > 1.01 * tolerance:
+        raise NeuralOpError(f"Darcy: residuals of {residuals}, wanted {tolerance:g}, make the times incomparable.")
     row = _row("Darcy 421x421, a in {3, 12}, residual 1e-8, float64", "s per solve", 1.0, taken)
     return row | {"residuals": residuals, "iterations": int(solution.num_steps)}
 
@@ -179,6 +181,8 @@ def trajectory_row(points: int, repeats: int) -> dict[str, Any]:
         error = float(jnp.linalg.norm(end - reference) / jnp.linalg.norm(reference))
         if error < _ERROR and not results.any():
             break
+    else:
+        raise NeuralOpError(f"no step that was tried reaches an error of {_ERROR:g}; the last one has {error:.1e}.")
     run, few = solve(dt), 20
     loop = lambda: published_loop(np.asarray(w0[:, 0]), viscosity=_VISCOSITY, dt=_PUBLISHED_STEP, num_steps=few)
     exact = CrankNicolson(equation, grid, _PUBLISHED_STEP, order=1)

@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(printable(error), file=sys.stderr)
         return 1 if isinstance(error, TrainingDiverged | SolverError) else 2
+    except MemoryError:
+        print("out of memory: lower the batch, the resolution or the number of samples at once.", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -6,6 +6,7 @@ import functools
 import json
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -66,7 +67,7 @@ class _Display:
     """A progress bar with the time left; without a terminal, a line every few seconds."""
 
     def __init__(self, name: str, console: Console):
-        self._name, self._start, self._said = name, None, (0, time.monotonic())
+        self._name, self._start, self._said, self._compiled = name, None, (0, time.monotonic()), False
         columns = (name, BarColumn(), "{task.completed:.0f}/{task.total:.0f}", TimeElapsedColumn(), "ETA", TimeRemainingColumn())
         self._bar = Progress(*columns, console=console) if console.is_terminal else None
 
@@ -87,6 +88,8 @@ class _Display:
             self._start = (done, now)
             if done:
                 say(f"{self._name}: going on from {done} samples")
+        elif done > self._start[0] and not self._compiled:
+            self._start, self._compiled = (done, now), True  # the first batch compiles, which says nothing about the others
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total)
         elif done != self._said[0] and (done == total or now - self._said[1] >= _SECONDS_PER_LINE):
@@ -141,6 +144,7 @@ def generate(options: Generate, given: Sequence[tuple[str, str]], prog: str) -> 
     splits = None if options.test is None else {"train": options.n - options.test, "test": options.test}
     try:
         with (
+            _warnings_as_lines(),
             _stopping() as received,
             jax.enable_x64(options.precision == "float64"),
             _Display(options.name, Console()) as display,
@@ -213,6 +217,14 @@ def _stopping() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Within the block a warning, such as that of a damaged shard, is one line of the output."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(message)
+        yield
 
 
 def _summary(out: Path, info: "DatasetInfo") -> None:

@@ -55,6 +55,10 @@ def convert(
     if not splits:
         raise DataError(f"nothing to write to {path}. Give at least one split.")
     _check_apart(splits)
+    for source in splits.values():
+        for origin, *_ in source.origin:
+            if path.exists() and path.samefile(origin):
+                raise DataError(f"{path} is one of the files to convert, which would be lost. Write to another name.")
     first, sources = next(iter(splits)), list(splits.values())
     fields = {split: tuple(field.info for field in source.fields.values()) for split, source in splits.items()}
     for split, infos in fields.items():

@@ -100,7 +100,11 @@ def generate(
         if value is not None and not least <= value < 2**32:
             raise ConfigError(f"{name} must be >= {least} and below 2**32, got {value}.")
     if sum(splits.values()) != num_samples or min(splits.values()) < 0:
-        raise ConfigError(f"splits must add up to num_samples = {num_samples} without negative ones, got {splits}.")
+        raise ConfigError(
+            f"the splits must add up to {num_samples} samples without negative ones, got {splits}. Change --n or --test."
+        )
+    if not 0 <= max_failed <= 1:
+        raise ConfigError(f"max_failed must be between 0 and 1, got {max_failed}.")
     splits = {name: count for name, count in splits.items() if count}
     recipe = {
         "generator": generator_name(generator),

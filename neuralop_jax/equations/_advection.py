@@ -45,7 +45,7 @@ class Advection(AbstractLinear):
     num_channels: ClassVar[int] = 1
 
     def __check_init__(self):
-        if not isinstance(self.velocity, tuple) and self.velocity.ndim != 1 or not 1 <= len(self.velocity) <= 3:
+        if not isinstance(self.velocity, tuple) and np.ndim(self.velocity) != 1 or not 1 <= len(self.velocity) <= 3:
             raise SolverError(f"Advection.velocity must hold one to three numbers, one for each axis, got {self.velocity}.")
 
     @property

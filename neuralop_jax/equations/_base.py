@@ -48,6 +48,10 @@ class AbstractEquation(eqx.Module):
     def check(self, u: Array, grid: Grid) -> None:
         """Raises `SolverError` unless `u` is one field of this equation on `grid`."""
         wanted = (self.num_channels, *grid.shape)
+        if not jnp.issubdtype(u.dtype, jnp.floating):
+            raise SolverError(
+                f"{type(self).__name__} expects a field of real floats, got {u.dtype}. Convert it with u.astype(float)."
+            )
         if grid.num_dims != self.num_dims:
             raise SolverError(
                 f"{type(self).__name__} has {self.num_dims} space dimensions, got a grid of shape {grid.shape}. "

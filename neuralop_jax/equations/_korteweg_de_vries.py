@@ -6,6 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Complex, Float
 
 from neuralop_jax._typing import RealField
@@ -104,6 +105,8 @@ class KortewegDeVries(AbstractEvolution):
                 f"KortewegDeVries.solitons needs positive, different speeds and a position for each, got speeds {speeds} and "
                 f"positions {positions}."
             )
+        if not isinstance(self.dispersion, Tracer) and not self.dispersion > 0:
+            raise SolverError(f"KortewegDeVries.solitons needs a positive dispersion, got {self.dispersion}. Reflect the axis.")
         subsets = np.asarray(list(product((0.0, 1.0), repeat=len(speeds))))
         overlap = np.zeros(len(subsets))
         roots = np.sqrt(speeds)

@@ -50,7 +50,6 @@ class PeerProcess:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The script's answer to one request."""
-        assert self._process.stdin and self._process.stdout
         try:
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
@@ -62,7 +61,10 @@ class PeerProcess:
             self._said.seek(0)
             last = (self._said.read().strip().splitlines() or ["no message"])[-1]
             raise NeuralOpError(f"the peer process ended with code {self._process.returncode}: {last}")
-        return json.loads(answer)
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise NeuralOpError(f"{self.python} does not answer as a Python would: {answer.strip()[:80]!r}") from error
 
     def close(self) -> None:
         """Ends the process."""

@@ -1,4 +1,4 @@
-"""Pure functions on arrays: spectral transforms, resampling, contractions in mode space."""
+"""Pure functions on arrays: spectral transforms, resampling, contractions in mode space, stencils and multigrid."""
 
 from neuralop_jax.kernels._contract import contract_dense as contract_dense, contract_separable as contract_separable
 from neuralop_jax.kernels._dft import dft_forward as dft_forward, dft_inverse as dft_inverse
@@ -8,7 +8,25 @@ from neuralop_jax.kernels._fft import (
     fft_inverse as fft_inverse,
     resample as resample,
 )
+from neuralop_jax.kernels._galerkin import galerkin as galerkin
+from neuralop_jax.kernels._grid_transfer import (
+    AxisNodes as AxisNodes,
+    cell_average as cell_average,
+    cubic_interpolate as cubic_interpolate,
+    half_weighting as half_weighting,
+    interpolate as interpolate,
+    restrict as restrict,
+)
 from neuralop_jax.kernels._modes import kept_modes as kept_modes, wavenumbers as wavenumbers
+from neuralop_jax.kernels._multigrid import Level as Level, cycle as cycle, full_multigrid as full_multigrid
+from neuralop_jax.kernels._smoothers import (
+    AbstractSmoother as AbstractSmoother,
+    Chebyshev as Chebyshev,
+    GaussSeidel as GaussSeidel,
+    Jacobi as Jacobi,
+    largest_eigenvalue as largest_eigenvalue,
+)
+from neuralop_jax.kernels._stencil import Stencil as Stencil, diffusion_stencil as diffusion_stencil
 from neuralop_jax.kernels._transform import (
     forward_transform as forward_transform,
     inverse_transform as inverse_transform,

@@ -129,6 +129,8 @@ def half_weighting(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coa
     Only with red-black relaxation, after which the residual vanishes at one color. **Arguments and returns:** as in `restrict`.
     """
     lines = [line for line in nodes if line is not None]
+    if len(lines) < len(nodes):
+        raise ValueError("half weighting coarsens every axis at once; take full weighting where spacings differ.")
     weight = jnp.full((1,) * r.ndim, -0.25 / r.ndim, r.dtype)
     mean = diffusion_stencil([weight] * r.ndim, jnp.ones_like(weight), periodic=[line.wraps for line in lines])
     return mean(r)[tuple(slice(0 if line.wraps else 1, None, 2) for line in lines)]
@@ -144,13 +146,10 @@ def cubic_interpolate(u: Float[Array, "*coarse"], nodes: Nodes) -> Float[Array, 
         if line is None or line.num_kept < 3:
             u = interpolate(u, [line if k == axis else None for k in range(u.ndim)])
             continue
-        reach = 3
+        reach, count = 3, line.num_kept + 1
         padded = widened(u, axis, reach, reach, wraps=line.wraps)
-        count = line.num_kept + 1
-        taps = (along(padded, axis, slice(shift, shift + count)) for shift in range(2 * reach))
-        between = sum(
-            (on_axis(w, axis, u) * tap for w, tap in zip(_cubic_weights(line, reach), taps, strict=True)), jnp.zeros(())
-        )
+        weights = [on_axis(w, axis, u) for w in _cubic_weights(line, reach)]
+        between = sum((w * along(padded, axis, slice(k, k + count)) for k, w in enumerate(weights)), jnp.zeros((), u.dtype))
         u = _merge(u, between, axis, line)
     return u
 
@@ -191,25 +190,22 @@ def _merge(kept: Array, dropped: Array, axis: int, line: AxisNodes) -> Array:
 def _cubic_weights(line: AxisNodes, reach: int) -> np.ndarray:
     """The weights `(2 * reach, N_c + 1)` of the kept points `j - reach, ..., j + reach - 1` for the dropped point `j`."""
     count = line.num_kept
-    fine = np.arange(line.size, dtype=float)
-    kept = fine[0 if line.wraps else 1 :: 2]
+    kept = np.arange(line.size, dtype=np.float64)[0 if line.wraps else 1 :: 2]
     end = line.size - 1 + line.last
     if line.wraps:  # points of the neighboring periods
-        points = np.concatenate([kept[-reach:] - end, kept, kept[:reach] + end])
-        owners = np.arange(-reach, count + reach)
+        points, owners = np.concatenate([kept[-reach:] - end, kept, kept[:reach] + end]), list(range(-reach, count + reach))
     elif line.boundary == "neumann":  # mirror images at the faces -1/2 and N-1/2
-        points = np.concatenate([-1 - kept[:2][::-1], kept, 2 * line.size - 1 - kept[-2:][::-1]])
-        owners = np.concatenate([[1, 0], np.arange(count), [count - 1, count - 2]])
-    else:
-        points, owners = np.concatenate([[-1.0], kept, [end]]), np.concatenate([[-99], np.arange(count), [-99]])
+        points = np.concatenate([-1 - kept[1::-1], kept, 2 * line.size - 1 - kept[:-3:-1]])
+        owners = [1, 0, *range(count), count - 1, count - 2]
+    else:  # boundary nodes, where the field vanishes
+        points, owners = np.concatenate([[-1.0], kept, [end]]), [None, *range(count), None]
     weights = np.zeros((2 * reach, count + 1))
     for j in range(count + 1):
         x = 2.0 * j - line.wraps
-        if x > line.size - 1 or (x < 0 and not line.wraps):
-            continue
-        nearest = np.sort(np.argsort(np.abs(points - x), kind="stable")[:4])
-        for k in nearest:
-            others = points[nearest[nearest != k]]
-            if owners[k] != -99:
-                weights[owners[k] - j + reach, j] += np.prod((x - others) / (points[k] - others))
+        if 0 <= x <= line.size - 1 or line.wraps:
+            nearest = np.argsort(np.abs(points - x), kind="stable")[:4]
+            for k in nearest:
+                others = points[nearest[nearest != k]]
+                if owners[k] is not None:
+                    weights[owners[k] - j + reach, j] += np.prod((x - others) / (points[k] - others))
     return weights

@@ -1,8 +1,12 @@
 """Classical methods: time steppers on spectral grids, method of lines, multigrid and elliptic solvers."""
 
-from ._conjugate_gradient import FlexibleConjugateGradient as FlexibleConjugateGradient
-from ._elliptic import darcy_stencil as darcy_stencil, solve_darcy as solve_darcy, solve_poisson as solve_poisson
+from ._conjugate_gradient import (
+    ConjugateGradient as ConjugateGradient,
+    FlexibleConjugateGradient as FlexibleConjugateGradient,
+)
+from ._elliptic import solve_darcy as solve_darcy, solve_poisson as solve_poisson
 from ._etdrk import ETDRK as ETDRK
+from ._finite_volumes import darcy_stencil as darcy_stencil, rediscretized as rediscretized
 from ._imex import CrankNicolson as CrankNicolson
 from ._integrate import integrate as integrate
 from ._linear_solution import LinearSolution as LinearSolution

@@ -144,9 +144,12 @@ def _solve(
     max_steps: int | Array,
 ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
     """The iteration. A step that is not finite or meets a direction of nonpositive energy is not made, and ends it."""
-    scale = _norm(b)
+    largest = jax.tree.reduce(jnp.maximum, jax.tree.map(lambda leaf: jnp.max(jnp.abs(leaf), initial=0), b))
+    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)  # squares of tiny and huge numbers leave the range
+    b = jax.tree.map(lambda leaf: leaf / unit, b)
+    scale, atol = _norm(b), atol / unit
     zero = jax.tree.map(jnp.zeros_like, b)
-    start = options.get("y0", zero)
+    start = jax.tree.map(lambda leaf: leaf / unit, options["y0"]) if "y0" in options else zero
     residual = lambda x: jax.tree.map(jnp.subtract, b, operator(x))
 
     def target(x: PyTree) -> Float[Array, ""]:
@@ -178,6 +181,7 @@ def _solve(
     carry = (start, r, norm, history, jnp.zeros((), code.dtype), code)
     x, _, norm, _, count, code = jax.lax.while_loop(lambda carry: carry[-1] == RUNNING, step, carry)
     relative = norm / jnp.where(scale > 0, scale, 1)
+    x = jax.tree.map(lambda leaf: leaf * unit, x)
     return x, _lineax_result(code), {"num_steps": count, "result": code, "relative_residual": relative}
 
 

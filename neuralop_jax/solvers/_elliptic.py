@@ -1,5 +1,7 @@
 """Elliptic equations in divergence form by finite volumes, multigrid and conjugate gradients, differentiated implicitly."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -68,7 +70,11 @@ def solve_darcy(
         assert abs(solve_darcy(one, one, grid).value.max() - 0.07367) < 1e-4
         ```
     """
-    _check(permeability, source, grid, faces)
+    _check(
+        {"permeability": permeability, "source": source, "reaction": reaction, "boundary_values": boundary_values}, grid, faces
+    )
+    if not 0 < rtol < 1 or max_steps < 1:
+        raise ConfigError(f"rtol must be between 0 and 1 and max_steps at least 1, got {rtol} and {max_steps}.")
     solution = _solve(permeability, source, reaction, boundary_values, grid, faces, rtol, max_steps)
     return solution.or_raise() if throw else solution
 
@@ -102,11 +108,17 @@ def solve_poisson(
     return solve_darcy(jnp.ones_like(source), source, grid, reaction=reaction, **options)
 
 
-def _check(permeability: Array, source: Array, grid: Grid, faces: str) -> None:
+def _check(fields: dict[str, Any], grid: Grid, faces: str) -> None:
     one_of("faces", faces, ("harmonic", "arithmetic"), ConfigError)
-    for name, field in (("permeability", permeability), ("source", source)):
-        if field.shape != (1, *grid.shape):
-            raise ConfigError(f"{name} must have the shape (1, *grid.shape) = {(1, *grid.shape)}, got {field.shape}.")
+    for name, field in fields.items():
+        if field is None and name in ("reaction", "boundary_values"):
+            continue
+        found = jnp.asarray(field)
+        if found.shape != (1, *grid.shape) or found.dtype not in (jnp.float32, jnp.float64):
+            raise ConfigError(
+                f"{name} must be float32 or float64 of shape (1, *grid.shape) = {(1, *grid.shape)}, "
+                f"got {found.dtype} {found.shape}. Map over samples with jax.vmap."
+            )
     for name, kind, n, closed, centered in zip(grid.names, grid.boundary, grid.shape, grid.endpoint, grid.centered, strict=True):
         one_of(f"The boundary of axis {name!r}", kind, ("dirichlet", "neumann", "periodic"), ConfigError)
         if kind == "dirichlet" and (not closed or n < 3):

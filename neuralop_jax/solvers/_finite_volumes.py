@@ -76,7 +76,7 @@ def conductances(permeability: Array, grid: Grid, faces: str) -> list[Array]:
         if kind == "periodic":
             a = widened(a, axis, 1, 1, wraps=True)
         left, right = along(a, axis, slice(0, -1)), along(a, axis, slice(1, None))
-        mean = 0.5 * (left + right) if faces == "arithmetic" else 2 * left * right / (left + right)
+        mean = 0.5 * (left + right) if faces == "arithmetic" else 2 * left * (right / (left + right))
         found.append((widened(mean, axis, 1, 1) if kind == "neumann" else mean) / h**2)
     return found
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Complex
 
 from neuralop_jax._typing import RealField
 from neuralop_jax.errors import SolverError
-from neuralop_jax.solvers._solution import NONFINITE, SUCCESS, UNSTABLE_STEP, Solution
+from neuralop_jax.solvers._solution import NONFINITE, SUCCESS, UNSTABLE_STEP, Solution, check_finite
 from neuralop_jax.solvers._spectral_stepper import AbstractSpectralStepper
 
 
@@ -55,9 +55,10 @@ def integrate(
     """
     if save_every < 1 or num_steps < 1 or num_steps % save_every:
         raise SolverError(f"num_steps must be a positive multiple of save_every = {save_every}, got {num_steps}.")
-    if throw:
-        step.check(u0)
     step.equation.check(u0, step.grid)
+    if throw:
+        check_finite(u0)
+        step.check(u0)
     basis, frames = step.basis, num_steps // save_every
     c = basis.coefficients(u0)
     step = jax.tree.map(lambda leaf: _in_precision(leaf, c) if eqx.is_inexact_array(leaf) else leaf, step)

@@ -139,7 +139,7 @@ class Multigrid(eqx.Module):
 
         - `f`: the right-hand side.
         - `u`: the start, by default zero.
-        - `rtol`: relative tolerance.
+        - `rtol`: relative tolerance. A residual below its own round-off, $\varepsilon\|Du\|_2$, counts as converged too.
         - `max_steps`: cycles at most.
         - `throw`: whether to raise unless converged.
 
@@ -147,8 +147,10 @@ class Multigrid(eqx.Module):
 
         **Raises:** `SolverError` if it did not converge and `throw` is true; inside `jax.jit` a run-time error.
         """
-        scale = jnp.linalg.norm(f.ravel())
         norm_of = lambda r: jnp.linalg.norm(r.ravel())
+        scale = norm_of(f)
+        round_off = lambda u: jnp.finfo(f.dtype).eps * norm_of(self.stencil.diagonal * u)
+        target = lambda u: jnp.maximum(rtol * scale, round_off(u))
         limit = lambda first: 1e3 * jnp.maximum(first, scale)
 
         def step(carry: tuple) -> tuple:
@@ -156,7 +158,7 @@ class Multigrid(eqx.Module):
             new = u + self(r)
             r_new = f - self.operator(new)
             norm_new = norm_of(r_new)
-            going = jnp.where(norm_new <= rtol * scale, CONVERGED, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
+            going = jnp.where(norm_new <= target(new), CONVERGED, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
             fine = norm_new <= limit(first)  # false for NaN
             kept = jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(norm_new), a, b), (new, r_new, norm_new), (u, r, norm))
             return *kept, first, count + 1, jnp.where(fine, going, DIVERGED)
@@ -164,7 +166,7 @@ class Multigrid(eqx.Module):
         u = jnp.zeros_like(f) if u is None else u
         r = f - self.operator(u)
         norm = norm_of(r)
-        code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= rtol * scale, CONVERGED, RUNNING), NONFINITE)
+        code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= target(u), CONVERGED, RUNNING), NONFINITE)
         carry = (u, r, norm, norm, jnp.zeros((), code.dtype), code)
         u, _, norm, _, count, code = jax.lax.while_loop(lambda carry: carry[-1] == RUNNING, step, carry)
         solution = LinearSolution(u, code, count, norm / jnp.where(scale > 0, scale, 1))

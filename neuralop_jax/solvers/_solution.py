@@ -3,6 +3,7 @@
 from typing import Final
 
 import equinox as eqx
+import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
@@ -43,9 +44,15 @@ class Solution(eqx.Module):
     def or_raise(self, remedy: str) -> "Solution":
         """This solution if it succeeded; `SolverError` with the `remedy` if not, inside compiled code as a run-time error."""
         if not isinstance(self.result, Tracer):
-            code = int(self.result)
+            code = int(jnp.max(self.result))  # of all samples, the worst
             if code != SUCCESS:
                 raise SolverError(f"{_MEANING[code][0].upper()}{_MEANING[code][1:]} (result {code}). {remedy}")
             return self
         failed = eqx.error_if(self.values, self.result != SUCCESS, f"a time integration failed. {remedy}")
         return eqx.tree_at(lambda s: s.values, self, failed)
+
+
+def check_finite(u0: Array) -> None:
+    """Raises `SolverError` if a start that is known by value holds NaN or infinity."""
+    if not isinstance(u0, Tracer) and not bool(jnp.isfinite(u0).all()):
+        raise SolverError("the start holds NaN or infinity: nothing can be computed from it. Check the initial field.")

@@ -68,7 +68,13 @@ def test_debug_adds_the_traceback(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ConfigError("a\nb\x1b[31m"), 2), (TrainingDiverged("a b"), 1), (SolverError("a b"), 1), (KeyboardInterrupt(), 130), (SystemExit(3), 3)],
+    [
+        (ConfigError("a\nb\x1b[31m"), 2),
+        (TrainingDiverged("a b"), 1),
+        (SolverError("a b"), 1),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(3), 3),
+    ],
 )
 def test_exit_codes(capsys, monkeypatch, error, code):
     def fail():

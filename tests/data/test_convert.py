@@ -123,3 +123,12 @@ def test_file_is_never_in_memory(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert int(result.stdout) < 150e6
     assert read_info(tmp_path / "x.h5").splits["train"].grid.shape == (128, 128)
+
+
+def test_a_file_is_not_written_over_itself(tmp_path):
+    path = tmp_path / "pairs.npz"
+    np.savez(path, x=np.ones((4, 5, 6)), y=np.ones((4, 5, 6)))
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="is one of the files to convert, which would be lost"):
+        convert({"train": open_source(path)}, path, overwrite=True)
+    assert path.read_bytes() == before

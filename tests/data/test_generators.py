@@ -10,6 +10,7 @@ import pytest
 
 from neuralop_jax import equations
 from neuralop_jax.data.generators import Burgers, Kolmogorov, KuramotoSivashinsky, NavierStokes
+from neuralop_jax.errors import ConfigError, SolverError
 from neuralop_jax.solvers import CrankNicolson, integrate
 
 
@@ -93,3 +94,21 @@ def test_kuramoto_sivashinsky_converges_before_chaos_parts_the_paths():
     base = KuramotoSivashinsky(burn_in=0.0, interval=5.0, num_frames=3, solver_resolution=128)
     coarse, fine = (simulate(dataclasses.replace(base, max_step=h), 128) for h in (0.05, 0.0125))
     assert distance(coarse, fine) < 1e-5
+
+
+def test_times_must_fit_the_interval():
+    with pytest.raises(ConfigError, match="final_time must be a multiple of interval = 1, the time between two frames, got 2.5"):
+        NavierStokes(final_time=2.5)
+    assert NavierStokes(final_time=0.3, interval=0.1).times[-1] == pytest.approx(0.3)
+
+
+def test_a_forcing_that_the_grid_does_not_see_is_refused():
+    with pytest.raises(ConfigError, match="solver_resolution must exceed 3 \\* mode = 48"):
+        Kolmogorov(mode=16, solver_resolution=16).simulate(16, key=jax.random.key(0))
+    with pytest.raises(SolverError, match="KolmogorovForcing of mode 16 is not seen by 16 points"):
+        equations.KolmogorovForcing(mode=16)(Kolmogorov().grid(16))
+
+
+def test_steps_without_end_are_refused():
+    with pytest.raises(ConfigError, match="max_step = 1e-300 makes"):
+        Burgers(max_step=1e-300, solver_resolution=16).simulate(16, key=jax.random.key(0))

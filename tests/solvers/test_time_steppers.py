@@ -38,7 +38,9 @@ def wave(grid):
     return (jnp.sin(x) + 0.3 + 0.7 * jnp.cos(2 * x + 1))[None]
 
 
-@pytest.mark.parametrize(("scheme", "order"), [(ETDRK, 1), (ETDRK, 2), (ETDRK, 3), (ETDRK, 4), (CrankNicolson, 1), (CrankNicolson, 2)])
+@pytest.mark.parametrize(
+    ("scheme", "order"), [(ETDRK, 1), (ETDRK, 2), (ETDRK, 3), (ETDRK, 4), (CrankNicolson, 1), (CrankNicolson, 2)]
+)
 def test_order_against_cole_hopf(scheme, order):
     grid = LINE.with_shape((256,))
     burgers, u0 = Burgers(viscosity=0.1), wave(grid)

@@ -94,6 +94,8 @@ def _header(file: Any, where: str) -> tuple[np.dtype, tuple[int, ...], bool, int
         shape, fortran, dtype = readers[version](file)
     except (ValueError, EOFError, SyntaxError, struct.error) as error:
         raise DataError(f"{where} is no NumPy array: {' '.join(str(error).split())[:200]}. Save it again.") from error
+    if any(n < 0 for n in shape):
+        raise DataError(f"{where} claims the shape {shape}: it is damaged. Save it again.")
     if dtype.hasobject:
         raise DataError(
             f"{where} holds Python objects, which are pickles and can run code; refused. Where you trust the file, load it with "

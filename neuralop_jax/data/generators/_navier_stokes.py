@@ -12,6 +12,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.data._random_fields import GaussianRandomField
 from neuralop_jax.data.generators._base import POINTS_AT_ONCE, AbstractGenerator
 from neuralop_jax.data.generators._trajectories import frame_times, refined, trajectory
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 
@@ -57,6 +58,14 @@ class NavierStokes(AbstractGenerator):
     title: ClassVar[str] = "Navier-Stokes on the torus, vorticity, with the forcing of the FNO benchmark"
     citation: ClassVar[str] = "Z. Li et al., Fourier Neural Operator for Parametric PDEs, ICLR 2021, arXiv:2010.08895"
     default_resolution: ClassVar[int] = 64
+
+    def __check_init__(self):
+        intervals = self.final_time / self.interval
+        if round(intervals) < 1 or abs(intervals - round(intervals)) > 1e-9 * intervals:
+            raise ConfigError(
+                f"final_time must be a multiple of interval = {self.interval:g}, the time between two frames, "
+                f"got {self.final_time:g}."
+            )
 
     @property
     def fields(self) -> tuple[FieldInfo, ...]:
@@ -158,6 +167,10 @@ class Kolmogorov(AbstractGenerator):
     def simulate(self, resolution: int, *, key: PRNGKey) -> tuple[dict[str, Array], Int[Array, ""]]:
         grid = self.grid(resolution)
         fine = refined(grid, self.solver_resolution)
+        if 3 * self.mode >= fine.shape[1]:
+            raise ConfigError(
+                f"solver_resolution must exceed 3 * mode = {3 * self.mode} for the forcing to be de-aliased, got {fine.shape[1]}."
+            )
         forcing = equations.KolmogorovForcing(self.mode, float(self.mode))
         frames, code = trajectory(
             equations.NavierStokes(self.viscosity, self.drag, forcing),

@@ -2,13 +2,17 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from neuralop_jax._typing import RealField
 from neuralop_jax.equations import AbstractEvolution
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers import ETDRK, integrate
+
+_MOST_STEPS = 10**9
 
 
 def refined(grid: Grid, minimum: int) -> Grid:
@@ -49,13 +53,23 @@ def trajectory(
     stride = solver_grid.shape[0] // stored_grid.shape[0]
     start, code = u0, 0
     if burn_in > 0:
-        steps = math.ceil(burn_in / max_step)
+        steps = _count(burn_in, max_step)
         warm = integrate(
             ETDRK(equation, solver_grid, burn_in / steps), u0, steps, save_every=steps, include_init=False, throw=False
         )
         start, code = warm.values[-1], warm.result
-    substeps = math.ceil(interval / max_step)
+    substeps = _count(interval, max_step)
     step = ETDRK(equation, solver_grid, interval / substeps)
     solution = integrate(step, start, substeps * (num_frames - 1), save_every=substeps, throw=False)
     strided = (slice(None), slice(None), *(slice(None, None, stride),) * stored_grid.num_dims)
-    return solution.values[strided], (code + solution.result).astype("int32")
+    return solution.values[strided], jnp.where(code != 0, code, solution.result).astype("int32")
+
+
+def _count(time: float, max_step: float) -> int:
+    """The number of equal steps of at most `max_step`."""
+    count = math.ceil(time / max_step)
+    if count > _MOST_STEPS:
+        raise ConfigError(
+            f"max_step = {max_step:g} makes {count:.1e} steps of a time of {time:g}; more than {_MOST_STEPS:.0e} never end."
+        )
+    return count
