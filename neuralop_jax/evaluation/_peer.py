@@ -4,9 +4,11 @@ import json
 import pathlib
 import subprocess
 import tempfile
-from typing import IO, Any, ClassVar, Self, cast
+from typing import IO, Any, ClassVar, TypeVar, cast
 
 from neuralop_jax.errors import ConfigError, NeuralOpError
+
+_Peer = TypeVar("_Peer", bound="PeerProcess")
 
 
 class PeerProcess:
@@ -71,7 +73,7 @@ class PeerProcess:
         self._process.communicate()
         self._said.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: _Peer) -> _Peer:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -76,7 +76,7 @@ def test_chunks_and_batches(tmp_path):
         (["advection", "--speed"], "--speed needs a value (command line). Write --speed VALUE."),
         (["advection", "--n", "0"], "num_samples must be >= 1"),
         (["advection", "--n", "many"], "Error parsing --n: "),
-        (["advection", "--n", "5", "--test", "6"], "splits must add up to num_samples = 5"),
+        (["advection", "--n", "5", "--test", "6"], "splits must add up to 5 samples"),
         (["advection", "--precision", "float16"], "invalid choice 'float16' for argument '--precision'"),
         (["advection", "burgers"], "unexpected argument 'burgers'."),
     ],

@@ -312,8 +312,8 @@ def test_too_many_failures(coin, tmp_path):
         ({"num_samples": 0}, "num_samples must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
         ({"chunk": 0}, "chunk must be >= 1"),
-        ({"splits": {"train": 20, "test": 3}}, "splits must add up to num_samples = 22"),
-        ({"splits": {"train": 23, "test": -1}}, "splits must add up to num_samples = 22"),
+        ({"splits": {"train": 20, "test": 3}}, "splits must add up to 22 samples"),
+        ({"splits": {"train": 23, "test": -1}}, "splits must add up to 22 samples"),
     ],
 )
 def test_refusals(tmp_path, changes, message):
