@@ -39,7 +39,7 @@ def test_mass_momentum_and_energy_are_kept(n, band_limited):
 
 
 @pytest.mark.parametrize("equation", FORMS, ids=lambda e: f"{e.nonlinearity},{e.dispersion}")
-@pytest.mark.parametrize("t", [-1.0, 0.1])
+@pytest.mark.parametrize("t", [0.1])
 def test_one_two_and_three_solitons_solve_the_equation_through_their_collision(equation, t):
     for speeds, positions in (((1.5,), (1.0,)), ((4.0, 1.5), (-1.0, 1.0)), ((4.0, 2.5, 1.5), (0.0, 1.0, 0.5))):
         solution = functools.partial(equation.solitons, BOX, speeds=speeds, positions=positions)
