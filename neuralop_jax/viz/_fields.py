@@ -244,5 +244,5 @@ def _cut(u: np.ndarray) -> np.ndarray:
 
 
 def _plane(grid: Grid) -> Grid:
-    first = {name: getattr(grid, name)[:2] for name in ("shape", "extent", "boundary", "endpoint", "names")}
+    first = {name: getattr(grid, name)[:2] for name in ("shape", "extent", "boundary", "endpoint", "names", "centered")}
     return dataclasses.replace(grid, **first)
