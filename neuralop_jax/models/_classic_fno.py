@@ -109,7 +109,11 @@ class ClassicFNO(AbstractGridOperator):
         self.blocks = blocks if init == "normal" else _uniform(blocks, width, jax.random.fold_in(key, depth + 2))
 
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
+        self,
+        u: Inexact[Array, "in_channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The output for `(channels, *batch, *space)`; `p` is not read."""
         v = self.lifting(append_coordinates(u, self.num_dims, endpoint=True))

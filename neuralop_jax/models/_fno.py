@@ -190,7 +190,11 @@ class FNO(AbstractGridOperator):
         )
 
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
+        self,
+        u: Inexact[Array, "in_channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`."""
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)

@@ -25,9 +25,17 @@ class AbstractGridOperator(AbstractOperator):
 
     @abc.abstractmethod
     def evaluate(
-        self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None
+        self,
+        u: Inexact[Array, "in_channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
-        """The output for one sample, `(channels, *space)`, or for several, `(channels, batch, *space)` with `p` `(batch, :)`."""
+        """The output for one sample, `(channels, *space)`, or for several, `(channels, batch, *space)` with `p` `(batch, :)`.
+
+        With a `key` the operator is in training: dropout draws from it, once for all samples, and a batch norm takes the
+        statistics of the samples. Without, it is in use.
+        """
 
     def __call__(
         self,
@@ -40,7 +48,7 @@ class AbstractGridOperator(AbstractOperator):
     ) -> OutputField:
         """The output function on the grid of `u`, or on the grid that an option such as `output_scaling` leads to."""
         self.check(u, x, y, p, batched=False)
-        return self.evaluate(u, p)
+        return self.evaluate(u, p, key=key)
 
     def batched(
         self,
@@ -53,7 +61,8 @@ class AbstractGridOperator(AbstractOperator):
     ) -> OutputFields:
         """The output functions of at least one sample: the same as `jax.vmap` of the operator, but faster."""
         self.check(u, x, y, p, batched=True)
-        return jnp.moveaxis(self.evaluate(jnp.moveaxis(u, 0, 1), p), 1, 0)
+        key = None if key is None else key[0]
+        return jnp.moveaxis(self.evaluate(jnp.moveaxis(u, 0, 1), p, key=key), 1, 0)
 
     def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
         """Raises `ModelInputError` unless `u` fits the grid and channels, and nothing is given that is not read."""

@@ -1,7 +1,7 @@
 """Operators by name: a specification of JSON types in, a model out, and back."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neuralop_jax._checks import did_you_mean
@@ -16,7 +16,7 @@ from neuralop_jax.models._normalized import Normalized
 REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO}
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`."""
 
-_FROM_DATA = ("in_channels", "out_channels", "num_dims")
+_FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
 
 
 def check_options(kind: str, options: Mapping[str, Any]) -> None:
@@ -42,6 +42,7 @@ def build(
     in_channels: int | None = None,
     out_channels: int | None = None,
     num_dims: int | None = None,
+    sensors: Sequence[int] | None = None,
 ) -> AbstractOperator:
     """The model of a specification `{"kind": name, **arguments}`.
 
@@ -49,7 +50,8 @@ def build(
 
     - `spec`: JSON types; lists stand for tuples.
     - `key`: initial weights.
-    - `in_channels`, `out_channels`, `num_dims`: filled in from the data where the specification leaves them out.
+    - `in_channels`, `out_channels`, `num_dims`, `sensors`: filled in from the data where the specification leaves them out and
+        the constructor has them; `sensors` is the shape of the grid, for operators that read their input at fixed points.
 
     **Raises:** `ConfigError` for an unknown model or option, or a value that its constructor refuses.
 
@@ -65,7 +67,7 @@ def build(
     """
     kind, arguments = spec["kind"], {name: _tuples(value) for name, value in spec.items() if name != "kind"}
     check_options(kind, arguments)
-    filled = {"in_channels": in_channels, "out_channels": out_channels, "num_dims": num_dims}
+    filled = {"in_channels": in_channels, "out_channels": out_channels, "num_dims": num_dims, "sensors": sensors}
     arguments |= {n: v for n, v in filled.items() if v is not None and n not in arguments and n in _arguments(kind)}
     try:
         constructor: Any = REGISTRY[kind]

@@ -1,7 +1,7 @@
 """Conjugate gradients with a fixed, or with any, preconditioner, as Lineax solvers that recompute the residual in every step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -10,13 +10,47 @@ import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.solvers._linear_solution import CONVERGED, DIVERGED, MAX_STEPS, NONFINITE, NOT_POSITIVE, RUNNING
+from neuralop_jax.solvers._result import DIVERGED, MAX_STEPS, NONFINITE, NOT_POSITIVE, RUNNING, SUCCESS
 
 Options = dict[str, Any]
 Map = Callable[[PyTree], PyTree]
 
 
-class FlexibleConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
+class _AbstractConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
+    """What Lineax asks of both methods; the state is the operator."""
+
+    rtol: eqx.AbstractVar[float]
+    atol: eqx.AbstractVar[float]
+    truncation: eqx.AbstractVar[int]
+    max_steps: eqx.AbstractVar[int]
+
+    def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
+        if lx.is_positive_semidefinite(operator):
+            return operator
+        raise ConfigError(
+            "Conjugate gradients need a symmetric positive definite operator; tag it with lineax.positive_semidefinite_tag if it "
+            "is one, or take lineax.GMRES."
+        )
+
+    def compute(
+        self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: Options
+    ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
+        precondition = options.get("preconditioner", lambda r: r)
+        if isinstance(precondition, lx.AbstractLinearOperator):
+            precondition = precondition.mv
+        return _solve(state.mv, precondition, vector, options, self.rtol, self.atol, self.truncation, self.max_steps)
+
+    def transpose(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
+        return state, _without_start(options)
+
+    def conj(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
+        return state, _without_start(options)
+
+    def assume_full_rank(self) -> bool:
+        return True
+
+
+class FlexibleConjugateGradient(_AbstractConjugateGradient):
     r"""Conjugate gradients for $Ax = b$, $A$ symmetric positive definite, with any preconditioner, also a nonlinear one.
 
     The direction $p = M(r)$, made $A$-orthogonal to the last directions, is followed to the minimum of the $A$-norm of the error,
@@ -55,28 +89,12 @@ class FlexibleConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperato
     truncation: int = eqx.field(default=1, static=True)
     max_steps: int = 200
 
-    def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
-        return _positive(operator)
-
-    def compute(
-        self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: Options
-    ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
-        precondition = options.get("preconditioner", lambda r: r)
-        if isinstance(precondition, lx.AbstractLinearOperator):
-            precondition = precondition.mv
-        return _solve(state.mv, precondition, vector, options, self.rtol, self.atol, self.truncation, self.max_steps)
-
-    def transpose(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
-        return state, _without_start(options)
-
-    def conj(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
-        return state, _without_start(options)
-
-    def assume_full_rank(self) -> bool:
-        return True
+    def __check_init__(self):
+        if self.truncation < 1:
+            raise ConfigError(f"FlexibleConjugateGradient.truncation must be at least 1, got {self.truncation}.")
 
 
-class ConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
+class ConjugateGradient(_AbstractConjugateGradient):
     r"""Conjugate gradients for $Ax = b$ with a fixed preconditioner, both symmetric positive definite.
 
     In the $A$-norm the error after $n$ steps is at most $2\big(\tfrac{\sqrt\kappa-1}{\sqrt\kappa+1}\big)^n$ of its start, with
@@ -91,6 +109,7 @@ class ConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     rtol: float = 1e-8
     atol: float = 0.0
     max_steps: int = 200
+    truncation: ClassVar[int] = 1
 
     def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
         preconditioner = options.get("preconditioner")
@@ -101,31 +120,7 @@ class ConjugateGradient(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
                 "ConjugateGradient needs a preconditioner that is a Lineax operator tagged positive_semidefinite_tag, got "
                 f"{type(preconditioner).__name__}. Any other map belongs into FlexibleConjugateGradient."
             )
-        return _positive(operator)
-
-    def compute(
-        self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: Options
-    ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
-        precondition = options["preconditioner"].mv if "preconditioner" in options else lambda r: r
-        return _solve(state.mv, precondition, vector, options, self.rtol, self.atol, 1, self.max_steps)
-
-    def transpose(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
-        return state, _without_start(options)
-
-    def conj(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
-        return state, _without_start(options)
-
-    def assume_full_rank(self) -> bool:
-        return True
-
-
-def _positive(operator: lx.AbstractLinearOperator) -> lx.AbstractLinearOperator:
-    if lx.is_positive_semidefinite(operator):
-        return operator
-    raise ConfigError(
-        "Conjugate gradients need a symmetric positive definite operator; tag it with lineax.positive_semidefinite_tag if it is "
-        "one, or take lineax.GMRES."
-    )
+        return super().init(operator, options)
 
 
 def _without_start(options: Options) -> Options:
@@ -169,7 +164,7 @@ def _solve(
         r_new = residual(new)
         norm_new = _norm(r_new)
         finite = jnp.isfinite(norm_new) & jnp.isfinite(energy)
-        going = jnp.where(norm_new <= target(new), CONVERGED, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
+        going = jnp.where(norm_new <= target(new), SUCCESS, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
         code = jnp.where(finite, jnp.where(energy > 0, going, NOT_POSITIVE), DIVERGED)
         x, r, norm = jax.tree.map(lambda a, b: jnp.where(finite, a, b), (new, r_new, norm_new), (x, r, norm))
         return x, r, norm, ((p, image, energy), *history)[:truncation], count + 1, code
@@ -177,7 +172,7 @@ def _solve(
     r = residual(start)
     norm = _norm(r)
     history = ((zero, zero, jnp.ones_like(scale)),) * truncation
-    code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= target(start), CONVERGED, RUNNING), NONFINITE)
+    code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= target(start), SUCCESS, RUNNING), NONFINITE)
     carry = (start, r, norm, history, jnp.zeros((), code.dtype), code)
     x, _, norm, _, count, code = jax.lax.while_loop(lambda carry: carry[-1] == RUNNING, step, carry)
     relative = norm / jnp.where(scale > 0, scale, 1)

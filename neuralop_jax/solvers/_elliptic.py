@@ -13,8 +13,9 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers._conjugate_gradient import FlexibleConjugateGradient
 from neuralop_jax.solvers._finite_volumes import conductances, darcy_stencil, interior, lifted
-from neuralop_jax.solvers._linear_solution import CONVERGED, INCOMPATIBLE, NOT_POSITIVE, LinearSolution
 from neuralop_jax.solvers._multigrid import Multigrid
+from neuralop_jax.solvers._result import INCOMPATIBLE, NOT_POSITIVE, SUCCESS
+from neuralop_jax.solvers._solution import LinearSolution
 
 Scalar = Float[Array, "1 *space"]
 
@@ -145,7 +146,7 @@ def _solve(permeability, source, reaction, boundary_values, grid, faces, rtol, m
 
     result = found.stats["result"]
     tolerance = jnp.sqrt(jnp.finfo(f.dtype).eps) * jnp.mean(jnp.abs(f))
-    result = jnp.where((result == CONVERGED) & (jnp.abs(mean) > tolerance), INCOMPATIBLE, result)
+    result = jnp.where((result == SUCCESS) & (jnp.abs(mean) > tolerance), INCOMPATIBLE, result)
     positive = jnp.all(permeability > 0) & jnp.all(jnp.isfinite(permeability))
     if reaction is not None:
         positive &= jnp.all(reaction >= 0) & (("dirichlet" in grid.boundary) | jnp.any(reaction > 0))

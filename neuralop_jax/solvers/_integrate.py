@@ -8,7 +8,8 @@ from jaxtyping import Array, Complex
 
 from neuralop_jax._typing import RealField
 from neuralop_jax.errors import SolverError
-from neuralop_jax.solvers._solution import NONFINITE, SUCCESS, UNSTABLE_STEP, Solution, check_finite
+from neuralop_jax.solvers._result import NONFINITE, SUCCESS, UNSTABLE_STEP
+from neuralop_jax.solvers._solution import Solution, check_finite
 from neuralop_jax.solvers._spectral_stepper import AbstractSpectralStepper
 
 
@@ -75,7 +76,7 @@ def integrate(
     stable = jnp.maximum(step.courant_number(u0), numbers.max()) <= step.courant_limit
     result = jnp.where(finite, jnp.where(stable, SUCCESS, UNSTABLE_STEP), NONFINITE)
     solution = Solution(values, times, result, jnp.asarray(num_steps))
-    return solution.or_raise("Take a shorter dt, or a higher order.") if throw else solution
+    return solution.or_raise() if throw else solution
 
 
 def _in_precision(table: np.ndarray | Array, c: Array) -> Array:

@@ -10,7 +10,8 @@ from neuralop_jax._typing import RealField
 from neuralop_jax.equations import AbstractEvolution
 from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
-from neuralop_jax.solvers._solution import MAX_STEPS, NONFINITE, SUCCESS, Solution, check_finite
+from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, SUCCESS
+from neuralop_jax.solvers._solution import Solution, check_finite
 
 
 def method_of_lines(
@@ -84,4 +85,4 @@ def method_of_lines(
     finite = jnp.isfinite(values).all()
     result = jnp.where(found.result == diffrax.RESULTS.successful, jnp.where(finite, SUCCESS, NONFINITE), gave_up)
     solution = Solution(values, times, result, found.stats["num_steps"])
-    return solution.or_raise("Raise max_steps, loosen rtol, or use ETDRK for a stiff linear part.") if throw else solution
+    return solution.or_raise() if throw else solution

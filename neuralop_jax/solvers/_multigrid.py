@@ -16,7 +16,8 @@ from neuralop_jax.kernels._multigrid import cycle, full_multigrid
 from neuralop_jax.kernels._smoothers import AbstractSmoother, Chebyshev
 from neuralop_jax.kernels._stencil import Stencil
 from neuralop_jax.solvers._levels import CoarsestLevel, GridLevel, to_coarsen
-from neuralop_jax.solvers._linear_solution import CONVERGED, DIVERGED, MAX_STEPS, NONFINITE, RUNNING, LinearSolution
+from neuralop_jax.solvers._result import DIVERGED, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
+from neuralop_jax.solvers._solution import LinearSolution
 
 
 class Multigrid(eqx.Module):
@@ -57,7 +58,7 @@ class Multigrid(eqx.Module):
         laplacian = diffusion_stencil([jnp.full((1, 1), 64.0**2)] * 2, periodic=(False, False))
         multigrid = Multigrid(laplacian, [AxisNodes(63, "dirichlet")] * 2)
         solution = multigrid.solve(jnp.ones((63, 63)), rtol=1e-5)
-        assert solution.converged and solution.num_steps < 10
+        assert solution.successful and solution.num_steps < 10
         ```
     """
 
@@ -158,7 +159,7 @@ class Multigrid(eqx.Module):
             new = u + self(r)
             r_new = f - self.operator(new)
             norm_new = norm_of(r_new)
-            going = jnp.where(norm_new <= target(new), CONVERGED, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
+            going = jnp.where(norm_new <= target(new), SUCCESS, jnp.where(count + 1 < max_steps, RUNNING, MAX_STEPS))
             fine = norm_new <= limit(first)  # false for NaN
             kept = jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(norm_new), a, b), (new, r_new, norm_new), (u, r, norm))
             return *kept, first, count + 1, jnp.where(fine, going, DIVERGED)
@@ -166,7 +167,7 @@ class Multigrid(eqx.Module):
         u = jnp.zeros_like(f) if u is None else u
         r = f - self.operator(u)
         norm = norm_of(r)
-        code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= target(u), CONVERGED, RUNNING), NONFINITE)
+        code = jnp.where(jnp.isfinite(norm), jnp.where(norm <= target(u), SUCCESS, RUNNING), NONFINITE)
         carry = (u, r, norm, norm, jnp.zeros((), code.dtype), code)
         u, _, norm, _, count, code = jax.lax.while_loop(lambda carry: carry[-1] == RUNNING, step, carry)
         solution = LinearSolution(u, code, count, norm / jnp.where(scale > 0, scale, 1))

@@ -1,6 +1,4 @@
-"""What a time integration returns: the frames, their times, and whether to believe them."""
-
-from typing import Final
+"""What solvers return: the solution, and whether to believe it, one verdict per sample under `jax.vmap`."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,25 +7,16 @@ from jaxtyping import Array, Float, Int
 
 from neuralop_jax._typing import Trajectory
 from neuralop_jax.errors import SolverError
-
-SUCCESS: Final = 0
-UNSTABLE_STEP: Final = 1
-NONFINITE: Final = 2
-MAX_STEPS: Final = 3
-_MEANING = {
-    UNSTABLE_STEP: "the step was too long for the fastest signal at the start or at a frame",
-    NONFINITE: "the solution stopped being finite",
-    MAX_STEPS: "the adaptive solver used up its steps",
-}
+from neuralop_jax.solvers._result import SUCCESS, believed
 
 
 class Solution(eqx.Module):
-    """Frames of a trajectory and a result code, one per sample under `jax.vmap`.
+    """Frames of a trajectory.
 
     - `values`: `(frames, channels, *space)`.
     - `times`: `(frames,)`.
-    - `result`: 0 success; 1 unstable step, which breaks the CFL condition at the start or at a frame; 2 not finite; 3 too many
-        steps.
+    - `result`: 0 success; 1 too many steps; 2 not finite; 6 unstable step, which breaks the CFL condition at the start or at a
+        frame.
     - `num_steps`: time steps taken.
     """
 
@@ -41,15 +30,36 @@ class Solution(eqx.Module):
         """Whether the result code is 0."""
         return self.result == SUCCESS
 
-    def or_raise(self, remedy: str) -> "Solution":
-        """This solution if it succeeded; `SolverError` with the `remedy` if not, inside compiled code as a run-time error."""
+    def or_raise(self) -> "Solution":
+        """This solution if it succeeded; a `SolverError` with the remedy if not, inside compiled code as a run-time error."""
+        return eqx.tree_at(lambda s: s.values, self, believed(self.values, self.result))
+
+
+class LinearSolution(eqx.Module):
+    """The solution of a linear system.
+
+    - `value`: the solution; where the solve failed, the last finite iterate.
+    - `result`: 0 success; 1 too many steps; 2 not finite; 3 diverged; 4 not positive definite; 5 no solution exists.
+    - `num_steps`: iterations taken.
+    - `relative_residual`: the 2-norm of the true residual over that of the right-hand side.
+    """
+
+    value: Float[Array, "*space"]
+    result: Int[Array, ""]
+    num_steps: Int[Array, ""]
+    relative_residual: Float[Array, ""]
+
+    @property
+    def successful(self) -> Array:
+        """Whether the result code is 0."""
+        return self.result == SUCCESS
+
+    def or_raise(self) -> "LinearSolution":
+        """This solution if it succeeded; a `SolverError` with the remedy if not, inside compiled code as a run-time error."""
+        found = ""
         if not isinstance(self.result, Tracer):
-            code = int(jnp.max(self.result))  # of all samples, the worst
-            if code != SUCCESS:
-                raise SolverError(f"{_MEANING[code][0].upper()}{_MEANING[code][1:]} (result {code}). {remedy}")
-            return self
-        failed = eqx.error_if(self.values, self.result != SUCCESS, f"a time integration failed. {remedy}")
-        return eqx.tree_at(lambda s: s.values, self, failed)
+            found = f" Steps {int(jnp.max(self.num_steps))}, residual {float(jnp.max(self.relative_residual)):.1e}."
+        return eqx.tree_at(lambda s: s.value, self, believed(self.value, self.result, found=found))
 
 
 def check_finite(u0: Array) -> None:

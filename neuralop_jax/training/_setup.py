@@ -101,6 +101,7 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
         in_channels=sample.inputs["u"].shape[0],
         out_channels=sample.target.shape[0],
         num_dims=train.grid.num_dims,
+        sensors=train.grid.shape,
     )
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))

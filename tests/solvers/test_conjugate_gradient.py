@@ -15,6 +15,7 @@ from neuralop_jax.kernels._stencil import diffusion_stencil
 from neuralop_jax.solvers._conjugate_gradient import ConjugateGradient, FlexibleConjugateGradient
 from neuralop_jax.solvers._finite_volumes import darcy_stencil
 from neuralop_jax.solvers._multigrid import Multigrid
+from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, NOT_POSITIVE, SUCCESS
 
 POSITIVE = lx.positive_semidefinite_tag
 
@@ -133,7 +134,7 @@ def test_random_networks_never_increase_the_error_and_are_reported():
     errors = jnp.concatenate([jnp.zeros((100, 1, 24)), values], 1) - exact[None, None]
     energies = jnp.einsum("nki,ij,nkj->nk", errors, matrix, errors)
     assert jnp.all(energies[:, 1:] <= energies[:, :-1] * (1 + 1e-12))
-    assert stats["result"].tolist() == [1] * 100 and stats["num_steps"].tolist() == [12] * 100
+    assert stats["result"].tolist() == [MAX_STEPS] * 100 and stats["num_steps"].tolist() == [12] * 100
     true = jnp.linalg.norm(b[None] - values[:, -1] @ matrix, axis=1) / jnp.linalg.norm(b)
     np.testing.assert_allclose(stats["relative_residual"], true, rtol=1e-3)
 
@@ -152,11 +153,11 @@ def test_how_it_ended():
     matrix, b = spd(6, 10.0)
     codes = lambda m, b, solver: lx.linear_solve(operator_of(m), b, solver, throw=False).stats["result"]
     indefinite = jnp.diag(jnp.asarray([1.0, 1, 1, -2, -2, -2]))
-    assert codes(matrix, b, ConjugateGradient()) == 0
-    assert codes(matrix, jnp.zeros(6), ConjugateGradient()) == 0
-    assert codes(matrix, b, ConjugateGradient(max_steps=2)) == 1
-    assert codes(indefinite, jnp.ones(6), ConjugateGradient()) == 3
-    assert codes(matrix, b.at[2].set(jnp.nan), ConjugateGradient()) == 4
+    assert codes(matrix, b, ConjugateGradient()) == SUCCESS
+    assert codes(matrix, jnp.zeros(6), ConjugateGradient()) == SUCCESS
+    assert codes(matrix, b, ConjugateGradient(max_steps=2)) == MAX_STEPS
+    assert codes(indefinite, jnp.ones(6), ConjugateGradient()) == NOT_POSITIVE
+    assert codes(matrix, b.at[2].set(jnp.nan), ConjugateGradient()) == NONFINITE
     solution = lx.linear_solve(operator_of(indefinite), jnp.ones(6), ConjugateGradient(), throw=False)
     assert jnp.all(jnp.isfinite(solution.value)) and solution.result != lx.RESULTS.successful
     with pytest.raises(eqx.EquinoxRuntimeError, match="max"):

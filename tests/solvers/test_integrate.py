@@ -12,6 +12,7 @@ from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.rollout import rollout
 from neuralop_jax.solvers import ETDRK, integrate, method_of_lines
+from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, UNSTABLE_STEP
 
 LINE = Grid((128,), ((0.0, 2 * np.pi),), ("periodic",))
 BURGERS = Burgers(viscosity=0.1)
@@ -57,14 +58,14 @@ def test_each_sample_has_its_own_verdict():
     fields = jnp.stack([SINE, 40 * SINE, SINE.at[0, 3].set(jnp.nan), 1e5 * SINE])
     solution = eqx.filter_jit(jax.vmap(lambda u: integrate(step, u, 40, save_every=40, throw=False)))(fields)
     assert solution.result[0] == 0
-    assert set(np.asarray(solution.result[1:]).tolist()) <= {1, 2}
-    assert solution.result[2] == 2
+    assert set(np.asarray(solution.result[1:]).tolist()) <= {UNSTABLE_STEP, NONFINITE}
+    assert solution.result[2] == NONFINITE
     assert bool(jnp.isfinite(solution.values[0]).all())
 
 
 def test_failure_inside_compiled_code_is_a_run_time_error():
     step = ETDRK(BURGERS, LINE, 1e-2)
-    with pytest.raises(eqx.EquinoxRuntimeError, match="a time integration failed. Take a shorter dt"):
+    with pytest.raises(eqx.EquinoxRuntimeError, match="met NaN or infinity. Check the input"):
         eqx.filter_jit(lambda u: integrate(step, u, 4).values)(SINE.at[0, 0].set(jnp.nan))
 
 
@@ -87,9 +88,9 @@ def test_method_of_lines_in_two_dimensions_agrees_with_the_stepper():
 
 def test_method_of_lines_reports_failure():
     times = jnp.array([0.0, 1.0])
-    with pytest.raises(SolverError, match=r"used up its steps \(result 3\)"):
+    with pytest.raises(SolverError, match=r"used up its steps. Allow more .* \(result 1\)"):
         method_of_lines(BURGERS, SINE, times, LINE, max_steps=3)
-    assert method_of_lines(BURGERS, SINE, times, LINE, max_steps=3, throw=False).result == 3
+    assert method_of_lines(BURGERS, SINE, times, LINE, max_steps=3, throw=False).result == MAX_STEPS
     with pytest.raises(SolverError, match="at least two times"):
         method_of_lines(BURGERS, SINE, times[:1], LINE)
 
@@ -111,5 +112,5 @@ def test_a_batch_raises_for_its_worst_sample():
     step = ETDRK(BURGERS, LINE, 1e-2)
     fields = jnp.stack([SINE, SINE.at[0, 0].set(jnp.nan)])
     solutions = jax.vmap(lambda u: integrate(step, u, 4, throw=False))(fields)
-    with pytest.raises(SolverError, match="stopped being finite"):
-        solutions.or_raise("Take other fields.")
+    with pytest.raises(SolverError, match="met NaN or infinity"):
+        solutions.or_raise()

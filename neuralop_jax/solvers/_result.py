@@ -1,0 +1,47 @@
+"""How a computation ended: one list of result codes for all solvers, and what to do about each."""
+
+from typing import Final
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Inexact, Int
+
+from neuralop_jax.errors import SolverError
+
+RUNNING: Final = -1
+SUCCESS: Final = 0
+MAX_STEPS: Final = 1
+NONFINITE: Final = 2
+DIVERGED: Final = 3
+NOT_POSITIVE: Final = 4
+INCOMPATIBLE: Final = 5
+UNSTABLE_STEP: Final = 6
+_MEANING = {
+    MAX_STEPS: "The solver used up its steps. Allow more by max_steps, or a larger rtol",
+    NONFINITE: "The computation met NaN or infinity. Check the input; where it is finite, take a shorter dt or a higher order",
+    DIVERGED: "The iteration diverged. Use it as the preconditioner of conjugate gradients, or Galerkin coarse operators",
+    NOT_POSITIVE: "The operator is not positive definite. Permeabilities must be positive and finite, a reaction must not be "
+    "negative (an indefinite Helmholtz operator needs another method), and without Dirichlet boundary it must not vanish",
+    INCOMPATIBLE: "The source has a mean, and without Dirichlet boundary or reaction there is no solution. Subtract the mean",
+    UNSTABLE_STEP: "The time step breaks the CFL condition, at the start or at a frame. Take a shorter dt, or a higher order",
+}
+
+
+def believed(value: Inexact[Array, "..."], result: Int[Array, "..."], *, found: str = "") -> Inexact[Array, "..."]:
+    """`value`, if every result code is 0; otherwise `SolverError`, inside compiled code a run-time error.
+
+    **Arguments:**
+
+    - `value`: what was computed.
+    - `result`: its result codes, one per sample.
+    - `found`: figures to add to the message.
+    """
+    if isinstance(result, Tracer):
+        for code, meaning in _MEANING.items():
+            value = eqx.error_if(value, result == code, f"{meaning} (result {code}).")
+        return value
+    for code in jnp.unique(result).tolist():
+        if code != SUCCESS:
+            raise SolverError(f"{_MEANING[code]} (result {code}).{found}")
+    return value
