@@ -2,7 +2,7 @@
 
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
-from neuralop_jax.layers._convolution import BoundaryRule as BoundaryRule, Convolution as Convolution, convolve as convolve
+from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
 from neuralop_jax.layers._embedding import append_coordinates as append_coordinates
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._norm import (

@@ -1,7 +1,6 @@
 """Convolutions with a small kernel whose boundary condition is said: what is read beyond the edge of the domain."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -13,7 +12,6 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers._pointwise import over_space
 
-BoundaryRule = Literal["zeros", "reflect", "periodic"]
 BOUNDARY_RULES = ("zeros", "reflect", "periodic")
 _PAD_MODES = {"zeros": "constant", "reflect": "reflect", "periodic": "wrap"}
 _SPACE = "DHWX"
@@ -55,7 +53,7 @@ class Convolution(eqx.Module):
     bias: Float[Array, " out"] | None
     stride: int = eqx.field(static=True)
     padding: int = eqx.field(static=True)
-    boundary: BoundaryRule = eqx.field(static=True)
+    boundary: str = eqx.field(static=True)
 
     def __init__(
         self,
@@ -66,7 +64,7 @@ class Convolution(eqx.Module):
         kernel_size: int = 3,
         stride: int = 1,
         padding: int | None = None,
-        boundary: BoundaryRule = "zeros",
+        boundary: str = "zeros",
         bias: bool = True,
         key: PRNGKey,
     ):
@@ -91,7 +89,7 @@ def convolve(
     *,
     stride: int = 1,
     padding: int | Sequence[tuple[int, int]] = 0,
-    boundary: BoundaryRule = "zeros",
+    boundary: str = "zeros",
 ) -> Float[Array, "out *batch_out_space"]:
     """The correlation of `u` with `weight`, with `padding` points added at both ends of each axis by the rule `boundary`.
 
