@@ -2,4 +2,5 @@
 
 from ._classic_fno import LiFNO as LiFNO
 from ._neuraloperator import NeuralOperatorFNO as NeuralOperatorFNO
-from ._torch import from_torch as from_torch
+from ._torch import FAMILIES as FAMILIES, from_torch as from_torch
+from ._weights import read_architecture as read_architecture, read_weights as read_weights

@@ -10,10 +10,11 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.interop._classic_fno import port_classic_fno
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
 
-_FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
+FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
     "neuraloperator_fno": port_neuraloperator_fno,
     "classic_fno": port_classic_fno,
 }
+"""Every family that `from_torch` knows, and its converter."""
 
 
 def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> Any:
@@ -60,5 +61,5 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
         assert ported(x=jnp.ones((2, 8, 8, 1))).shape == (2, 8, 8, 1)
         ```
     """
-    one_of("family", family, _FAMILIES, ConfigError)
-    return _FAMILIES[family](config, state_dict)
+    one_of("family", family, FAMILIES, ConfigError)
+    return FAMILIES[family](config, state_dict)

@@ -27,8 +27,8 @@ def read_npy(path: Path) -> dict[str, FileArray]:
     return {"u": _mapped(path, str(path), dtype, shape, fortran, offset)}
 
 
-def read_npz(path: Path) -> dict[str, FileArray]:
-    """The arrays of an `.npz` file by name."""
+def read_npz(path: Path, *, kinds: str = "fiub") -> dict[str, FileArray]:
+    """The arrays of an `.npz` file by name; their types must be of `kinds`, the letters of NumPy's `dtype.kind`."""
     found = {}
     with _unzip(path) as archive:
         for entry in archive.infolist():
@@ -37,7 +37,7 @@ def read_npz(path: Path) -> dict[str, FileArray]:
             name = entry.filename.removesuffix(".npy")
             where = f"{path}:{name}"
             with _zip_damage(where), archive.open(entry) as file:
-                dtype, shape, fortran, offset = _header(file, where)
+                dtype, shape, fortran, offset = _header(file, where, kinds)
             size = dtype.itemsize * math.prod(shape)
             if entry.file_size != offset + size:
                 raise DataError(f"{where} is damaged: it has {entry.file_size:,} bytes, its header says {offset + size:,}.")
@@ -81,7 +81,7 @@ class Inflated:
         return values.reshape(stop - start, *self.shape[1:])
 
 
-def _header(file: Any, where: str) -> tuple[np.dtype, tuple[int, ...], bool, int]:
+def _header(file: Any, where: str, kinds: str = "fiub") -> tuple[np.dtype, tuple[int, ...], bool, int]:
     """The type, shape and order of an array, and where its numbers begin."""
     readers: dict[tuple[int, int], Callable[..., tuple[Any, bool, Any]]] = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -101,7 +101,7 @@ def _header(file: Any, where: str) -> tuple[np.dtype, tuple[int, ...], bool, int
             f"{where} holds Python objects, which are pickles and can run code; refused. Where you trust the file, load it with "
             "NumPy and save each array inside under a name of its own with numpy.savez."
         )
-    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+    if dtype.kind not in kinds or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise DataError(
             f"{where} holds {dtype}, wanted real floats of at most 64 bits, integers or booleans. "
             "Convert it, and split a complex field into two channels."

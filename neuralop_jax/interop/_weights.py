@@ -1,0 +1,119 @@
+"""Files of weights: the arrays in them by name, read without running anything."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from neuralop_jax._checks import did_you_mean
+from neuralop_jax.data import read_torch
+from neuralop_jax.data.formats._numpy import read_npz
+from neuralop_jax.errors import CheckpointError, ConfigError, DataError
+
+SUFFIXES = (".safetensors", ".npz", ".pt", ".pth")
+
+
+def read_weights(path: str | Path, *, prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a file of weights by name: a state dict for `from_torch`.
+
+    **Arguments:**
+
+    - `path`: `.safetensors`; `.npz` of real or complex arrays; `.pt` or `.pth` of `torch.save` (PyTorch 1.6 and newer), whose
+        pickle is read as a description and never run.
+    - `prefix`: takes only the names that begin so, without it: `"module."` of a network trained in parallel, `"model_state/"` of
+        a dictionary inside a dictionary.
+
+    **Raises:** `DataError` if the file is missing, damaged, or of another kind; `CheckpointError` if no name has the prefix.
+
+    !!! example
+
+        ```python
+        import tempfile
+
+        import numpy as np
+        from neuralop_jax.interop import read_weights
+
+        with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+            np.savez(file.name, **{"module.fc.weight": np.ones((2, 3))})
+            weights = read_weights(file.name, prefix="module.")
+        assert weights["fc.weight"].shape == (2, 3)
+        ```
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path} is none of {', '.join(SUFFIXES)}. Save the state dict as one of these.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file. Check the path.")
+    if path.suffix == ".safetensors":
+        found = _read_safetensors(path)
+    elif path.suffix == ".npz":
+        found = {name: array[slice(None)] for name, array in read_npz(path, kinds="fiubc").items()}
+    else:
+        found = {name: np.asarray(array) for name, array in read_torch(path).items()}
+    taken = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
+    if not taken:
+        hint = did_you_mean(prefix, {name[: len(prefix)] for name in found})
+        raise CheckpointError(
+            f"{path} holds no name that begins with {prefix!r}; the first is {next(iter(found), None)!r}.{hint} Check the prefix."
+        )
+    return taken
+
+
+def read_architecture(path: str | Path, config: str | Path | None = None) -> dict[str, Any]:
+    """What is known of the network in a file of weights: a dictionary with `"config"`, and `"family"` where it is stated.
+
+    **Arguments:**
+
+    - `path`: the file of weights.
+    - `config`: a JSON file with the arguments of the original's constructor, or with a table `"config"` of them and the name
+        `"family"`. By default the file beside the weights that ends in `.json` instead, or the entries of the same names in the
+        metadata of a safetensors file.
+
+    **Raises:** `ConfigError` if there is none, or it is no JSON table.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".json") if config is None else Path(config)
+    if config is None and not beside.exists():
+        metadata = _metadata(path) if path.suffix == ".safetensors" and path.is_file() else {}
+        if "config" not in metadata:
+            raise ConfigError(f"{path}: the arguments of the constructor are not known. Name a JSON file of them with --config.")
+        family = {"family": metadata["family"]} if "family" in metadata else {}
+        return {"config": _table(metadata["config"], f"{path}: config in the metadata"), **family}
+    try:
+        text = beside.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{beside} cannot be read: {error}. Name a JSON file with --config.") from error
+    table = _table(text, str(beside))
+    if not isinstance(table.get("config"), Mapping):
+        return {"config": table}
+    return {name: table[name] for name in ("config", "family") if name in table}
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where} is not JSON: {error}. Write the arguments of the constructor as a JSON table.") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} holds a {type(table).__name__}, wanted a JSON table of the constructor's arguments.")
+    return table
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safetensors.safe_open(str(path), framework="numpy")
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{path} is no safetensors file, or damaged: {error}. Download or write it again.") from error
