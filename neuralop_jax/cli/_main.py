@@ -20,7 +20,19 @@ from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, NeuralOpError, SolverError, TrainingDiverged
 
 PROG = "neuralop-jax"
-VERBS = ("train", "evaluate", "predict", "report", "generate", "data info", "data convert", "convert", "doctor", "benchmark")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "report",
+    "leaderboard",
+    "generate",
+    "data info",
+    "data convert",
+    "convert",
+    "doctor",
+    "benchmark",
+)
 _DESCRIPTION = """Train, evaluate and use neural operators; make and convert their data.
 Every command has its own help: neuralop-jax train --help. With --debug an error comes with its traceback.
 Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""

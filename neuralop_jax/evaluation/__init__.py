@@ -1,6 +1,13 @@
 """Evaluation of trained operators: errors on held-out data, and speed."""
 
 from neuralop_jax.evaluation._evaluate import evaluate as evaluate, sample_errors as sample_errors
+from neuralop_jax.evaluation._leaderboard import (
+    merge as merge,
+    read_records as read_records,
+    record as record,
+    rewrite as rewrite,
+    table as table,
+)
 from neuralop_jax.evaluation._peer import FNOPeer as FNOPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
 from neuralop_jax.evaluation._timing import (
     Timing as Timing,

@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from neuralop_jax.evaluation import machine
+
 _PACKAGES = ("neuralop_jax", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "grain", "h5py", "numpy")
 
 
@@ -20,12 +22,14 @@ def versions() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Versions, device, number types and the git revision of the working directory (`None` outside a repository): JSON types."""
-    device = jax.devices()[0]
+    device, here = jax.devices()[0], machine()
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "processor": here["processor"],
+        "cores": here["cores"],
         "x64": bool(jax.config.read("jax_enable_x64")),
         "git": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain")),

@@ -1,0 +1,170 @@
+"""Tables of results, made from the files of finished runs and written between two marks of a Markdown page."""
+
+import json
+import re
+import shlex
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from neuralop_jax.errors import DataError, RunDirError
+
+Record = dict[str, Any]
+"""One finished run: what was trained, how, where, and the mean errors of every held-out split. JSON types."""
+
+_MARKED = re.compile(r"(<!-- results of (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_SAID = {"--seed", "--out"}
+
+
+def record(run: str | Path) -> Record:
+    """The record of a finished run.
+
+    **Raises:** `RunDirError` if the run is not finished, or its files cannot be read.
+    """
+    run = Path(run)
+    try:
+        results, known, config = (json.loads((run / f"{name}.json").read_text()) for name in ("results", "env", "config"))
+        configuration, options = _trained(results["command"])
+        return {
+            "configuration": configuration,
+            "options": options,
+            "model": config["model"]["kind"],
+            "seed": results["seed"],
+            "parameters": results["parameters"],
+            "steps": results["steps"],
+            "seconds": round(results["train_seconds"], 1),
+            "splits": {
+                name: {
+                    "grid": split["grid"],
+                    "count": split["count"],
+                    **{key: split[key] for key in ("relative_l2", "relative_h1")},
+                }
+                for name, split in results["splits"].items()
+            },
+            "versions": {name: results["versions"][name] for name in ("neuralop_jax", "jax")},
+            "commit": (known["git"] or "unknown")[:10] + ("+" if known["git_changes"] else ""),
+            "device": known["device"]["kind"] if known["device"]["platform"] != "cpu" else known["processor"],
+            "cores": known["cores"],
+            "date": known["started"][:10],
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunDirError(
+            f"{run} is no finished run of train: {type(error).__name__} {error}. Let it finish with --resume, or train it again."
+        ) from error
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """The records in a file of results; none if there is no file."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    try:
+        records = json.loads(path.read_text())
+        return sorted(records, key=_identity)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is no file of results: {error}. Restore it from version control.") from error
+
+
+def merge(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
+    """All records in a fixed order; a new one takes the place of the old one of the same configuration, options and seed."""
+    return sorted({_identity(r): r for r in (*old, *new)}.values(), key=_identity)
+
+
+def table(records: Sequence[Record]) -> str:
+    r"""The records as a table in Markdown: a line for each configuration, its runs with other seeds together, best first.
+
+    Errors are means over the samples of a split; with several seeds their mean $\pm$ their standard deviation (with $n - 1$).
+    """
+    if not records:
+        return "No results yet.\n"
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for entry in records:
+        groups.setdefault(_identity(entry)[:2], []).append(entry)
+    splits = list(dict.fromkeys(name for entry in records for name in entry["splits"]))
+    rows = sorted(groups.values(), key=lambda runs: statistics.fmean(_errors(runs, splits[0]) or [float("inf")]))
+    head = [
+        "model",
+        "configuration",
+        "parameters",
+        *(f"relative L2, {name}" for name in splits),
+        "seeds",
+        "steps",
+        "training / s",
+    ]
+    lines = [head, ["---"] * len(head)]
+    for runs in rows:
+        first = runs[0]
+        lines.append(
+            [
+                first["model"],
+                " ".join([f"`{first['configuration']}`", *([f"`{first['options']}`"] if first["options"] else [])]),
+                f"{first['parameters']:,}",
+                *(_mean(_errors(runs, name)) for name in splits),
+                ", ".join(str(entry["seed"]) for entry in runs),
+                f"{first['steps']:,}",
+                f"{statistics.fmean(entry['seconds'] for entry in runs):.0f}",
+            ]
+        )
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{body}\n\n{_circumstances(records)}\n"
+
+
+def rewrite(page: str | Path) -> bool:
+    """Puts the tables of their files of results between the marks of a page; whether the page changed.
+
+    A mark is `<!-- results of FILE -->`, with the path of the file from the page, and ends with `<!-- end of results -->`.
+    """
+    page = Path(page)
+    text = page.read_text(encoding="utf-8")
+    fill = lambda found: f"{found[1]}{table(read_records(page.parent / found[2]))}{found[3]}"
+    new = _MARKED.sub(fill, text)
+    if new != text:
+        page.write_text(new, encoding="utf-8")
+    return new != text
+
+
+def _identity(entry: Mapping[str, Any]) -> tuple[str, str, int]:
+    return entry["configuration"], entry["options"], entry["seed"]
+
+
+def _trained(command: str) -> tuple[str, str]:
+    """The configuration file of a `train` command, and its options but for seed and directory."""
+    words = shlex.split(command)
+    start = next((i for i, word in enumerate(words) if word.endswith(".toml")), None)
+    if start is None:
+        raise ValueError(f"the command {command!r} names no configuration file")
+    options, rest = [], words[start + 1 :]
+    while rest:
+        name, equals, _ = rest[0].partition("=")
+        values = [] if equals else [word for word in rest[1:2] if not word.startswith("--")]
+        if name not in _SAID and name != "--resume":
+            options += [rest[0], *values]
+        rest = rest[1 + len(values) :]
+    return words[start], shlex.join(options)
+
+
+def _errors(runs: Iterable[Record], split: str) -> list[float]:
+    return [entry["splits"][split]["relative_l2"] for entry in runs if split in entry["splits"]]
+
+
+def _mean(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    mean = f"{statistics.fmean(values):.4f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.4f}"
+
+
+def _circumstances(records: Sequence[Record]) -> str:
+    """How to repeat the runs, and what they ran on."""
+    once = lambda values: ", ".join(sorted(set(values)))
+    return (
+        "Mean over the samples of each split, ± the standard deviation between seeds. `python -m neuralop_jax train "
+        f"CONFIGURATION --seed N`; neuralop_jax {once(r['versions']['neuralop_jax'] for r in records)}, jax "
+        f"{once(r['versions']['jax'] for r in records)}, {once(_place(r) for r in records)}; commits "
+        f"{once(r['commit'] for r in records)}; {once(r['date'] for r in records)}."
+    )
+
+
+def _place(entry: Record) -> str:
+    return f"{entry['cores']} cores of {entry['device']}" if entry["cores"] else entry["device"]

@@ -1,0 +1,96 @@
+import json
+import pathlib
+import statistics
+
+import pytest
+
+from neuralop_jax.__main__ import main
+from neuralop_jax.errors import DataError, RunDirError
+from neuralop_jax.evaluation import merge, read_records, record, rewrite, table
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def finished(place, command, seed, error, kind="fno", data="set/set.h5"):
+    """The files that a training leaves, as far as they count here."""
+    place.mkdir(parents=True)
+    split = {"grid": [8], "count": 3, "relative_l2": error, "relative_h1": 2 * error, "max_error": 1.0}
+    results = {
+        "command": f"/x/python -m neuralop_jax train {command} --seed {seed} --out {place}",
+        "seed": seed,
+        "parameters": 1234,
+        "steps": 20,
+        "train_seconds": 3.14,
+        "splits": {"test": split},
+        "versions": {"neuralop_jax": "0.1.0", "jax": "0.10.2", "numpy": "2"},
+    }
+    known = {
+        "git": "a" * 40,
+        "git_changes": False,
+        "device": {"platform": "cpu", "kind": "cpu"},
+        "processor": "Abacus",
+        "cores": 2,
+    }
+    config = {"data": {"path": data, "input": ["u"], "target": ["v"]}, "model": {"kind": kind}}
+    for name, tree in (("results", results), ("env", known | {"started": "2026-11-21T10:00:00"}), ("config", config)):
+        (place / f"{name}.json").write_text(json.dumps(tree))
+    return place
+
+
+def test_seeds_are_one_line_and_the_best_comes_first(tmp_path):
+    errors = [0.1, 0.2, 0.4]
+    runs = [record(finished(tmp_path / f"a{seed}", "c/fno.toml", seed, e)) for seed, e in enumerate(errors)]
+    runs.append(record(finished(tmp_path / "b", "c/tfno.toml --model.rank 0.1", 0, 0.05, kind="tfno")))
+    lines = table(merge([], runs)).splitlines()
+    assert lines[0].startswith("| model | configuration | parameters | relative L2, test |")
+    assert lines[2] == "| tfno | `c/tfno.toml` `--model.rank 0.1` | 1,234 | 0.0500 | 0 | 20 | 3 |"
+    wanted = f"{statistics.fmean(errors):.4f} ± {statistics.stdev(errors):.4f}"
+    assert lines[3] == f"| fno | `c/fno.toml` | 1,234 | {wanted} | 0, 1, 2 | 20 | 3 |"
+    assert "2 cores of Abacus; commits aaaaaaaaaa; 2026-11-21." in lines[5]
+
+
+def test_a_newer_run_takes_the_place_of_the_older(tmp_path):
+    old, new = (record(finished(tmp_path / name, "c/fno.toml", 0, e)) for name, e in (("old", 0.3), ("new", 0.2)))
+    assert merge([old], [new]) == [new]
+    assert len(merge([old], [{**new, "seed": 1}])) == 2
+
+
+def test_pages_are_rewritten_between_the_marks(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "datasets/set").mkdir(parents=True)
+    card, readme = tmp_path / "datasets/set/README.md", tmp_path / "README.md"
+    card.write_text("# Set\n<!-- results of results.json -->\nold\n<!-- end of results -->\nend\n")
+    readme.write_text("before\n<!-- results of datasets/set/results.json -->\n<!-- end of results -->\n")
+    run = finished(tmp_path / "run", "c/fno.toml", 0, 0.25, data="datasets/set/set.h5")
+    assert (
+        main(["leaderboard", str(run), str(finished(tmp_path / "two", "c/fno.toml", 1, 0.25, data="datasets/set/set.h5"))]) == 0
+    )
+    assert "README.md has new tables" in capsys.readouterr().out
+    made = table(read_records("datasets/set/results.json"))
+    assert "0.2500 ± 0.0000 | 0, 1" in made
+    assert card.read_text() == f"# Set\n<!-- results of results.json -->\n{made}<!-- end of results -->\nend\n"
+    assert made in readme.read_text() and readme.read_text().startswith("before\n")
+    assert not rewrite(card)
+
+
+def test_every_table_of_the_project_is_made_from_its_file():
+    pages = [ROOT / "README.md", *sorted((ROOT / "datasets").glob("*/README.md"))]
+    for page in pages:
+        before = page.read_text()
+        assert not rewrite(page), page
+        assert page.read_text() == before
+
+
+def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = finished(tmp_path / "run", "c/fno.toml", 0, 0.25, data="nowhere/set.h5")
+    assert main(["leaderboard", str(run)]) == 2
+    assert "the folder nowhere of its data is not here" in capsys.readouterr().err
+    with pytest.raises(RunDirError, match="names no configuration file"):
+        record(finished(tmp_path / "python", "", 0, 0.25))
+    (run / "results.json").unlink()
+    with pytest.raises(RunDirError, match="is no finished run"):
+        record(run)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(DataError, match="is no file of results"):
+        read_records(tmp_path / "results.json")
