@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import math
-import operator
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +12,13 @@ import numpy as np
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.data._open import open_file, open_hdf5
+from neuralop_jax.data._pairing import Pairing, only, row_of
 from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_rows
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
 
-_FRAMES = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -76,18 +74,12 @@ class HDF5Dataset:
         target_time: str = "all",
         nonfinite: str = "error",
     ):
-        one_of("input_time", input_time, _FRAMES, ConfigError)
-        one_of("target_time", target_time, _FRAMES, ConfigError)
         one_of("nonfinite", nonfinite, ("error", "drop"), ConfigError)
         self.path = Path(path)
         self.split = split
-        self.input = (input,) if isinstance(input, str) else tuple(input)
-        self.target = (target,) if isinstance(target, str) else tuple(target)
-        self.input_time, self.target_time = input_time, target_time
-        if not self.input or not self.target:
-            raise ConfigError("data.input and data.target must each name at least one field.")
+        self.pairing = Pairing(input, target, input_time, target_time)
         self._opened: tuple[int, dict[str, h5py.Dataset]] | None = None
-        names = tuple(dict.fromkeys((*self.input, *self.target)))
+        names = self.pairing.names
         with open_hdf5(self.path) as file:
             self._info = info_of(file, names)
             datasets = [find_field(file, self._info, split, name) for name in names]
@@ -96,7 +88,7 @@ class HDF5Dataset:
         if len(self._rows) == 0:
             why = f", none of its {len(finite[0])} is finite in float32" if len(finite[0]) else ""
             raise DataError(f"{path}: split {split!r} has no samples{why}. Add data.")
-        choices = (split, self.input, self.target, input_time, target_time, nonfinite)
+        choices = (split, self.pairing.input, self.pairing.target, input_time, target_time, nonfinite)
         self._fingerprint = hashlib.sha256(json.dumps([choices, digests]).encode()).hexdigest()
 
     @property
@@ -118,12 +110,8 @@ class HDF5Dataset:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Sample:
-        index = operator.index(index)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of a split of {len(self)} samples")
-        row = int(self._rows[index])
-        batch = self._read(row, row + 1)
-        return Sample({name: values[0] for name, values in batch.inputs.items()}, batch.target[0])
+        row = int(self._rows[row_of(index, len(self))])
+        return only(self._read(row, row + 1))
 
     def read_all(self) -> Sample:
         """The whole split as one `Sample` whose arrays have a leading axis of length `len(self)`."""
@@ -136,26 +124,17 @@ class HDF5Dataset:
         return {**self.__dict__, "_opened": None}
 
     def _read(self, start: int, stop: int) -> Sample:
-        fields = {name: self._read_field(name, start, stop) for name in dict.fromkeys((*self.input, *self.target))}
-        u = np.concatenate([self._channels(name, fields[name], self.input_time) for name in self.input], axis=1)
-        v = np.concatenate([self._channels(name, fields[name], self.target_time) for name in self.target], axis=1)
-        return Sample({"u": u}, v)
+        fields = {name: self._read_field(name, start, stop) for name in self.pairing.names}
+        return self.pairing.batch(fields, {name: self._info.field(name).time_varying for name in fields}, self.grid.shape)
 
     def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:
         opened = self._opened
         if opened is None or opened[0] != os.getpid():
             file = open_file(self.path)
-            names = dict.fromkeys((*self.input, *self.target))
-            opened = self._opened = (os.getpid(), {key: find_field(file, self._info, self.split, key) for key in names})
+            found = {key: find_field(file, self._info, self.split, key) for key in self.pairing.names}
+            opened = self._opened = (os.getpid(), found)
         with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
             return read_rows(opened[1][name], start, stop).astype(np.float32)
-
-    def _channels(self, name: str, values: np.ndarray, time: str) -> np.ndarray:
-        """`(samples, [time], [channels], *space)` to `(samples, channels, *space)`."""
-        if self._info.field(name).time_varying:
-            values = values[:, _FRAMES[time]]
-        channels = math.prod(values.shape[1 : values.ndim - self.grid.num_dims])
-        return values.reshape(len(values), channels, *self.grid.shape)
 
 
 def _scan(dataset: h5py.Dataset, nonfinite: str) -> tuple[np.ndarray, str]:

@@ -1,21 +1,18 @@
 """Samples straight from a source, for files that are too large to be converted or held in memory."""
 
+import dataclasses
 import hashlib
 import json
-import math
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 
-from neuralop_jax._checks import one_of
+from neuralop_jax.data._pairing import Pairing, only, row_of
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.data._source import Source
-from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
-
-_FRAMES = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
 
 
 class SourceDataset:
@@ -61,15 +58,9 @@ class SourceDataset:
         input_time: str = "all",
         target_time: str = "all",
     ):
-        one_of("input_time", input_time, _FRAMES, ConfigError)
-        one_of("target_time", target_time, _FRAMES, ConfigError)
         self.source, self.split = source, split
-        self.input = (input,) if isinstance(input, str) else tuple(input)
-        self.target = (target,) if isinstance(target, str) else tuple(target)
-        self.input_time, self.target_time = input_time, target_time
-        if not self.input or not self.target:
-            raise ConfigError("input and target must each name at least one field.")
-        for name in (*self.input, *self.target):
+        self.pairing = Pairing(input, target, input_time, target_time)
+        for name in self.pairing.names:
             source.field(name)
 
     @property
@@ -85,7 +76,7 @@ class SourceDataset:
     @property
     def fingerprint(self) -> str:
         """A sha256 over the options, the description and the first, middle and last sample; the others are not looked at."""
-        choices = (self.split, self.input, self.target, self.input_time, self.target_time, self.info.to_json())
+        choices = (self.split, dataclasses.astuple(self.pairing), self.info.to_json())
         digest = hashlib.sha256(json.dumps(choices).encode())
         for row in (0, len(self) // 2, len(self) - 1):
             sample = self[row]
@@ -96,21 +87,16 @@ class SourceDataset:
         return self.source.num_samples
 
     def __getitem__(self, index: int) -> Sample:
-        index = operator.index(index)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"sample {index} of a split of {len(self)} samples")
-        batch = self._read(index % len(self), index % len(self) + 1)
-        return Sample({name: values[0] for name, values in batch.inputs.items()}, batch.target[0])
+        row = row_of(index, len(self))
+        return only(self._read(row, row + 1))
 
     def read_all(self) -> Sample:
         """All samples as one `Sample` whose arrays have a leading axis of length `len(self)`; they must fit in memory."""
         return self._read(0, len(self))
 
     def _read(self, start: int, stop: int) -> Sample:
-        fields = {name: self._read_field(name, start, stop) for name in dict.fromkeys((*self.input, *self.target))}
-        u = np.concatenate([self._channels(name, fields[name], self.input_time) for name in self.input], axis=1)
-        v = np.concatenate([self._channels(name, fields[name], self.target_time) for name in self.target], axis=1)
-        return Sample({"u": u}, v)
+        fields = {name: self._read_field(name, start, stop) for name in self.pairing.names}
+        return self.pairing.batch(fields, {name: self.source.field(name).info.time_varying for name in fields}, self.grid.shape)
 
     def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -123,10 +109,3 @@ class SourceDataset:
                 "Select other samples."
             )
         return values
-
-    def _channels(self, name: str, values: np.ndarray, time: str) -> np.ndarray:
-        """`(samples, [time], [channels], *space)` to `(samples, channels, *space)`."""
-        if self.source.fields[name].info.time_varying:
-            values = values[:, _FRAMES[time]]
-        channels = math.prod(values.shape[1 : values.ndim - self.grid.num_dims])
-        return values.reshape(len(values), channels, *self.grid.shape)

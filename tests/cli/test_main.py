@@ -23,13 +23,13 @@ def refused(capsys, *words):
     [
         (
             [],
-            "neuralop-jax needs a command: train, evaluate, predict, report, generate, data info, data convert, ",
+            "neuralop-jax needs a command: train, evaluate, predict, report, leaderboard, generate, data info, data convert, ",
         ),
         (
             ["trian", "x.toml"],
             (
-                "unknown command 'neuralop-jax trian'. Known: train, evaluate, predict, report, generate, data info, data convert, "
-                "doctor, benchmark. Did you mean 'train'?"
+                "unknown command 'neuralop-jax trian'. Known: train, evaluate, predict, report, leaderboard, generate, data info, "
+                "data convert, convert, doctor, benchmark. Did you mean 'train'?"
             ),
         ),
         (["data", "inof", "x.h5"], "Did you mean 'data info'?"),

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,20 @@ class Toy:
 @pytest.fixture
 def toy(tmp_path):
     return Toy(tmp_path / "toy.h5")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes an archive as PyTorch does, from the instructions of its pickle and the bytes of its storages."""
+
+    def write(instructions, *storages, more=(), compression=zipfile.ZIP_STORED, whole=False):
+        path = tmp_path / "x.pt"
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            archive.writestr("x/data.pkl", instructions if whole else b"\x80\x02" + instructions + b".")
+            for number, storage in enumerate(storages):
+                archive.writestr(f"x/data/{number}", storage)
+            for name, content in more:
+                archive.writestr(name, content)
+        return path
+
+    return write

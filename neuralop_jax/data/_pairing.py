@@ -1,0 +1,74 @@
+"""Which fields, at which times, are the input and the target of a sample, and how they become its channels."""
+
+import dataclasses
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neuralop_jax._checks import one_of
+from neuralop_jax.data._sample import Sample
+from neuralop_jax.errors import ConfigError
+
+FRAMES = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairing:
+    """The choice of fields and frames of a dataset.
+
+    **Arguments:**
+
+    - `input`, `target`: names of fields, or one name.
+    - `input_time`, `target_time`: the frames of time-varying fields, one of `FRAMES`.
+
+    **Raises:** `ConfigError` if no field is named, or the frames are unknown.
+    """
+
+    input: tuple[str, ...]
+    target: tuple[str, ...]
+    input_time: str
+    target_time: str
+
+    def __init__(self, input: str | Sequence[str], target: str | Sequence[str], input_time: str, target_time: str):
+        one_of("input_time", input_time, FRAMES, ConfigError)
+        one_of("target_time", target_time, FRAMES, ConfigError)
+        set_ = lambda name, value: object.__setattr__(self, name, value)  # frozen
+        set_("input", (input,) if isinstance(input, str) else tuple(input))
+        set_("target", (target,) if isinstance(target, str) else tuple(target))
+        set_("input_time", input_time)
+        set_("target_time", target_time)
+        if not self.input or not self.target:
+            raise ConfigError("data.input and data.target must each name at least one field.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every chosen field once."""
+        return tuple(dict.fromkeys((*self.input, *self.target)))
+
+    def batch(self, fields: Mapping[str, np.ndarray], time_varying: Mapping[str, bool], shape: Sequence[int]) -> Sample:
+        """Inputs and targets `(samples, channels, *shape)` of `fields`, each `(samples, [time], [channels], *shape)`."""
+
+        def stack(names: Sequence[str], time: str) -> np.ndarray:
+            return np.concatenate([channels(fields[name], time_varying[name], time) for name in names], axis=1)
+
+        def channels(values: np.ndarray, varying: bool, time: str) -> np.ndarray:
+            values = values[:, FRAMES[time]] if varying else values
+            return values.reshape(len(values), math.prod(values.shape[1 : values.ndim - len(shape)]), *shape)
+
+        return Sample({"u": stack(self.input, self.input_time)}, stack(self.target, self.target_time))
+
+
+def row_of(index: Any, length: int) -> int:
+    """`index` as a number from 0 to `length - 1`, counted from the end if negative; `IndexError` outside."""
+    index = operator.index(index)
+    if not -length <= index < length:
+        raise IndexError(f"sample {index} of a split of {length} samples")
+    return index % length
+
+
+def only(batch: Sample) -> Sample:
+    """The sample of a batch of one."""
+    return Sample({name: values[0] for name, values in batch.inputs.items()}, batch.target[0])
