@@ -17,28 +17,32 @@ from neuralop_jax.errors import ConfigError
 
 
 def benchmark(
-    what: Positional[Literal["fno", "data"]],
+    what: Positional[Literal["fno", "models", "data"]],
     *,
     peer_python: str = "",
     json: Path | None = None,
     repeats: int = 9,
     cores: int = 0,
     peer_compile: bool = False,
+    originals: str = "",
 ) -> None:
-    """Time a model, or the solvers and generators of data, side by side with the original implementations.
+    """Time models, or the solvers and generators of data, side by side with the original implementations.
 
-    fno: inference and a training step, the same network with the same weights on the same data in float32 on both sides; an
-    inference is the mean of eight in a row, a training step of four. data: elliptic solves beside SciPy and pyamg, time steps
-    beside exponax and the published loop, generation, streaming. Both sides use the same cores, in turn; results are compared
-    first. Printed are medians, with the fastest and the slowest.
+    fno, models (all others): inference and a training step, the same network with the same weights on the same data in float32 on
+    both sides; an inference is the mean of eight in a row, a training step of four. data: elliptic solves beside SciPy and pyamg,
+    time steps beside exponax and the published loop, generation, streaming. Both sides use the same cores, in turn; results are
+    compared first. Printed are medians, with the fastest and the slowest.
 
     Args:
         what: What to time.
-        peer_python: The Python of an environment with torch and neuraloperator (fno), or with pyamg and exponax (data).
+        peer_python: The Python of an environment with torch and neuraloperator (fno), also deepxde and einops (models), or with
+            pyamg and exponax (data).
         json: File to write the results to.
         repeats: Timed calls, of which the median counts.
         cores: CPU cores to use on both sides; all that are available if 0.
         peer_compile: Run the original through torch.compile.
+        originals: A folder with clones of xlliu2017/MgNO, thuml/Latent-Spectral-Models, BaratiLab/FactFormer and yaohua32/DGenNO,
+            for those models that are in no package index.
     """
     if repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {repeats}.")
@@ -59,7 +63,10 @@ def benchmark(
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "neuralop_jax", *sys.argv[1:]]),
     }
-    rows = _models(peer_python, repeats, peer_compile, on_gpu, said) if what == "fno" else _solvers(peer_python, repeats, said)
+    if what == "data":
+        rows = _solvers(peer_python, repeats, said)
+    else:
+        rows = _models(what, peer_python, repeats, {"compile": peer_compile, "originals": originals}, on_gpu, said)
     here = rows[0]["machine"]
     versions = here["versions"] | {f"peer {name}": version for name, version in rows[0].get("peer_versions", {}).items()}
     say(f"{here['processor']}, {here['cores']} cores, {here['device']}, {here['system']}; {rows[0]['date']}")
@@ -82,21 +89,26 @@ def _restrict(cores: int) -> None:
     os.sched_setaffinity(0, available[:cores])
 
 
-def _models(peer_python: str, repeats: int, compile: bool, on_gpu: bool, said: dict[str, Any]) -> list[dict[str, Any]]:
-    """Times every case of the FNO and prints the table."""
-    from neuralop_jax.cli import _benchmark_fno
-    from neuralop_jax.evaluation import FNOPeer, usable_cores
+def _models(
+    what: str, peer_python: str, repeats: int, options: dict[str, Any], on_gpu: bool, said: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Times every case of the FNO, or of the other models, and prints the table."""
+    from neuralop_jax.cli import _benchmark_cases, _benchmark_models
+    from neuralop_jax.evaluation import ModelPeer, usable_cores
 
     device = "cuda" if on_gpu else "cpu"
+    cases = _benchmark_cases.FNO_CASES if what == "fno" else _benchmark_cases.MODEL_CASES
     with contextlib.ExitStack() as stack:
         peer = None
         if peer_python:
-            peer = stack.enter_context(FNOPeer(peer_python, threads=usable_cores(), device=device, compile=compile))
+            peer = stack.enter_context(ModelPeer(peer_python, threads=usable_cores(), device=device, **options))
             said = said | {"peer_versions": peer.versions}
         rows = []
-        for case in (*_benchmark_fno.CASES, *((_benchmark_fno.GPU_CASE,) if on_gpu else ())):
-            rows.append(_benchmark_fno.measure(case, repeats=repeats, peer=peer) | said)
+        for case in (*cases, *((_benchmark_cases.GPU_CASE,) if on_gpu and what == "fno" else ())):
+            rows.append(_benchmark_models.measure(case, repeats=repeats, peer=peer) | said)
             say(f"measured {case.name}")
+            if rows[-1]["missing"]:
+                say(f"Not beside the original: {rows[-1]['missing']}.")
     _show_models(rows)
     return rows
 
@@ -145,10 +157,11 @@ def _show_models(rows: list[dict[str, Any]]) -> None:
         for what in ("forward", "step")
     ]
     show_table(("case", "what", ">ours / ms", ">peer / ms", ">peer : ours"), lines)
-    first = rows[0]
-    if first["ratio"]:
-        mean = {what: math.exp(sum(math.log(row["ratio"][what]) for row in rows) / len(rows)) for what in ("forward", "step")}
-        worst = max(row["output_difference"] for row in rows)
+    compared = [row for row in rows if row["ratio"]]
+    if compared:
+        logarithms = {what: [math.log(row["ratio"][what]) for row in compared] for what in ("forward", "step")}
+        mean = {what: math.exp(sum(values) / len(values)) for what, values in logarithms.items()}
+        worst = max(row["output_difference"] for row in compared)
         say(f"geometric mean: inference {mean['forward']:.2f}x, training step {mean['step']:.2f}x")
         say(f"same parameters; outputs agree to {worst:.1e}")
 

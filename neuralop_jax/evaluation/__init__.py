@@ -8,7 +8,7 @@ from neuralop_jax.evaluation._leaderboard import (
     rewrite as rewrite,
     table as table,
 )
-from neuralop_jax.evaluation._peer import FNOPeer as FNOPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
+from neuralop_jax.evaluation._peer import ModelPeer as ModelPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
 from neuralop_jax.evaluation._timing import (
     Timing as Timing,
     machine as machine,

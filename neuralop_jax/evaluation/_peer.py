@@ -80,29 +80,32 @@ class PeerProcess:
         self.close()
 
 
-class FNOPeer(PeerProcess):
-    """neuraloperator's FNO on PyTorch.
+class ModelPeer(PeerProcess):
+    """The originals of the models on PyTorch.
 
     **Arguments:**
 
-    - `python`: the path of an interpreter whose environment has `torch` and `neuraloperator`.
+    - `python`: the path of an interpreter whose environment has `torch`, and `neuraloperator` and `deepxde` for their models.
     - `threads`: CPU threads that PyTorch may use.
     - `device`: `"cpu"` or `"cuda"`.
-    - `compile`: whether the network goes through `torch.compile`.
+    - `compile`: whether a network goes through `torch.compile`.
+    - `originals`: a folder with clones of the repositories of the other papers.
     """
 
-    script = "_peer_timing.py"
+    script = "_peer_models.py"
     packages = "torch and neuraloperator"
 
-    def __init__(self, python: str, *, threads: int, device: str = "cpu", compile: bool = False):
-        super().__init__(python, threads=threads, device=device, compile=compile)
+    def __init__(self, python: str, *, threads: int, device: str = "cpu", compile: bool = False, originals: str = ""):
+        super().__init__(python, threads=threads, device=device, compile=compile, originals=originals)
 
-    def build(self, config: dict[str, Any], shape: tuple[int, ...], file: pathlib.Path) -> int:
-        """Builds the network of `config` and writes its weights, an input of `shape` and its output to `file` (npz).
+    def build(self, family: str, config: dict[str, Any], inputs: dict[str, tuple[int, ...]], file: pathlib.Path) -> int | str:
+        """Builds a network and writes its weights, inputs of these shapes and its output to `file` (npz).
 
-        **Returns:** the number of real parameters.
+        **Returns:** the number of real parameters, or what the peer lacks to build it.
         """
-        return self.ask(do="build", config=config, shape=list(shape), file=str(file))["parameters"]
+        shapes = {name: list(shape) for name, shape in inputs.items()}
+        answer = self.ask(do="build", family=family, config=config, inputs=shapes, file=str(file))
+        return answer["parameters"] if "parameters" in answer else answer["missing"]
 
     def seconds(self, what: str, count: int = 1) -> float:
         """The mean seconds of `count` times `"forward"` or `"step"`, after one that is not timed."""

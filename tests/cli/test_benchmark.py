@@ -5,17 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuralop_jax.cli import _benchmark_fno, main
-from neuralop_jax.cli._benchmark_fno import FNOCase, measure
+from neuralop_jax.cli import _benchmark_cases, main
+from neuralop_jax.cli._benchmark_cases import fno_case
+from neuralop_jax.cli._benchmark_models import measure
 from neuralop_jax.errors import NeuralOpError
-from neuralop_jax.evaluation import FNOPeer
+from neuralop_jax.evaluation import ModelPeer
 from neuralop_jax.interop import from_torch
 from neuralop_jax.models import count_parameters
 
-CASE = FNOCase(batch=2, points=8, width=2, n_modes=4)
+CASE = fno_case(2, 8, 2, 4)
 
 
-class Peer(FNOPeer):
+class Peer(ModelPeer):
     """Stands for the process of the original: the same weights everywhere, and seconds as told."""
 
     versions = {"torch": "none"}
@@ -23,7 +24,8 @@ class Peer(FNOPeer):
     def __init__(self, *, parameters=0, factor=1.0):
         self.parameters, self.factor = parameters, factor
 
-    def build(self, config, shape, file):
+    def build(self, family, config, inputs, file):
+        shape = inputs["x"]
         random = np.random.default_rng(0)
         shapes = {"lifting": [(4, 3), (2, 4)], "projection": [(4, 2), (1, 4)]}
         shapes |= {f"fno_blocks.channel_mlp.{i}": [(1, 2), (2, 1)] for i in range(4)}
@@ -66,8 +68,17 @@ def test_sides_that_are_not_the_same_network_are_not_compared(peer, said):
         measure(CASE, repeats=1, peer=peer)
 
 
+def test_what_the_peer_lacks_is_said_and_not_compared():
+    class Poor(Peer):
+        def build(self, *_):
+            return "No module named 'neuralop'"
+
+    row = measure(CASE, repeats=1, peer=Poor())
+    assert row["missing"] == "No module named 'neuralop'" and row["ratio"] is None and row["ours"]["step_s"] > 0
+
+
 def test_command_prints_the_table_and_writes_the_rows(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_benchmark_fno, "CASES", (CASE,))
+    monkeypatch.setattr(_benchmark_cases, "FNO_CASES", (CASE,))
     assert main(["benchmark", "fno", "--repeats", "1", "--json", str(tmp_path / "rows.json")]) == 0
     printed = capsys.readouterr().out
     assert "batch 2, 8x8, width 2, n_modes 4" in printed and "median of 1 calls" in printed

@@ -1,6 +1,5 @@
-"""One row of the FNO benchmark: the same network on the same data, here and in the peer's process, timed in turn."""
+"""One row of the benchmark of models: the same network on the same data, here and in the peer's process, timed in turn."""
 
-import dataclasses
 import pathlib
 import tempfile
 import time
@@ -15,9 +14,10 @@ import optax
 from jaxtyping import Array
 
 from neuralop_jax import models, training
+from neuralop_jax.cli._benchmark_cases import ModelCase
 from neuralop_jax.data import Sample
 from neuralop_jax.errors import NeuralOpError
-from neuralop_jax.evaluation import FNOPeer, Timing, time_call, time_in_turn
+from neuralop_jax.evaluation import ModelPeer, Timing, time_call, time_in_turn
 from neuralop_jax.interop import from_torch
 
 _CALLS = 8
@@ -30,37 +30,7 @@ _AGREEMENT = 1e-4
 """Largest relative difference of the outputs, in float32, with the same weights."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FNOCase:
-    """A two-dimensional FNO of four blocks on a square grid, one channel in and out, and a batch for it."""
-
-    batch: int
-    points: int
-    width: int
-    n_modes: int
-
-    @property
-    def name(self) -> str:
-        """The case in words."""
-        return f"batch {self.batch}, {self.points}x{self.points}, width {self.width}, n_modes {self.n_modes}"
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The arguments of the peer's constructor."""
-        modes = [self.n_modes, self.n_modes]
-        return {"n_modes": modes, "in_channels": 1, "out_channels": 1, "hidden_channels": self.width}
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of a batch."""
-        return (self.batch, 1, self.points, self.points)
-
-
-CASES = (FNOCase(16, 64, 32, 16), FNOCase(4, 128, 64, 24), FNOCase(64, 16, 24, 8))
-GPU_CASE = FNOCase(32, 128, 64, 32)
-
-
-def measure(case: FNOCase, *, repeats: int, peer: FNOPeer | None) -> dict[str, Any]:
+def measure(case: ModelCase, *, repeats: int, peer: ModelPeer | None) -> dict[str, Any]:
     """The median seconds of inference and of a training step (forward, backward, Adam, mean squared error), with their spread.
 
     An inference is the mean of eight in a row, a step the mean of four: one compiled interval here, as `train` runs them, a loop
@@ -70,21 +40,23 @@ def measure(case: FNOCase, *, repeats: int, peer: FNOPeer | None) -> dict[str, A
 
     - `case`: the network and the batch.
     - `repeats`: timed calls of each.
-    - `peer`: the process of the original, or `None` to time this library alone.
+    - `peer`: the process of the originals, or `None` to time this library alone.
 
-    **Returns:** a row of JSON types: `case`, `ours`, `peer`, `ratio` (peer's seconds over ours), `parameters`, and
-    `output_difference`, relative, with the peer's weights.
+    **Returns:** a row of JSON types: `case`, `ours`, `peer`, `ratio` (peer's seconds over ours), `parameters`,
+    `output_difference`, relative, with the peer's weights, and `missing`, what the peer lacks to take part.
 
     **Raises:** `NeuralOpError` if both sides differ in parameters or output, which makes their times incomparable.
     """
-    if peer is None:
-        model, x, difference = _build(case), jax.random.normal(jax.random.key(1), case.shape), None
-    else:
-        model, x, difference = _build_with_peer(case, peer)
-    forward, step, compile_seconds = _prepare(model, x)
+    missing = None
+    built = _build_with_peer(case, peer) if peer is not None else None
+    if isinstance(built, str):
+        peer, missing, built = None, built, None
+    model, u, difference = _build(case) if built is None else built
+    forward, step, compile_seconds = _prepare(model, u)
     rivals = {"ours forward": lambda: time_call(forward, _CALLS), "ours step": lambda: time_call(step) / _STEPS}
     if peer is not None:
-        rivals |= {"peer forward": lambda: peer.seconds("forward", _CALLS), "peer step": lambda: peer.seconds("step", _STEPS)}
+        asked = peer
+        rivals |= {"peer forward": lambda: asked.seconds("forward", _CALLS), "peer step": lambda: asked.seconds("step", _STEPS)}
     taken: dict[str, Timing] = {}
     for what in ("forward", "step"):
         taken |= time_in_turn({name: call for name, call in rivals.items() if name.endswith(what)}, rounds=repeats)
@@ -99,33 +71,37 @@ def measure(case: FNOCase, *, repeats: int, peer: FNOPeer | None) -> dict[str, A
         else None,
         "parameters": models.count_parameters(model),
         "output_difference": difference,
+        "missing": missing,
         "repeats": repeats,
     }
 
 
-def _build(case: FNOCase) -> models.FNO:
-    modes = (case.n_modes, case.n_modes)
-    return models.FNO(in_channels=1, out_channels=1, n_modes=modes, width=case.width, key=jax.random.key(0))
+def _build(case: ModelCase) -> tuple[models.AbstractOperator, Array, None]:
+    inputs = {name: jnp.zeros(shape) for name, shape in case.inputs.items()}
+    shape = case.native(inputs).shape
+    return models.build(case.spec, key=jax.random.key(0)), jax.random.normal(jax.random.key(1), shape), None
 
 
-def _build_with_peer(case: FNOCase, peer: FNOPeer) -> tuple[models.FNO, Array, float]:
-    """The network with the peer's weights, the peer's input, and how far the outputs differ."""
+def _build_with_peer(case: ModelCase, peer: ModelPeer) -> tuple[models.AbstractOperator, Array, float] | str:
+    """The network with the peer's weights, the peer's input, and how far the outputs differ; or what the peer lacks."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "peer.npz"
-        parameters = peer.build(case.config, case.shape, file)
+        parameters = peer.build(case.family, case.config, case.inputs, file)
+        if isinstance(parameters, str):
+            return parameters
         with np.load(file, allow_pickle=False) as data:
             arrays = dict(data)
-    x, y = jnp.asarray(arrays.pop("in:x")), arrays.pop("out:y")
-    ported = from_torch("neuraloperator_fno", case.config, arrays)
+    inputs, y = {name: jnp.asarray(arrays.pop(f"in:{name}")) for name in case.inputs}, arrays.pop("out:y")
+    ported = from_torch(case.family, case.config, arrays)
     if models.count_parameters(ported.model) != parameters:
         raise NeuralOpError(f"{case.name}: {models.count_parameters(ported.model)} parameters here but {parameters} in the peer.")
-    difference = float(np.linalg.norm(np.asarray(eqx.filter_jit(ported)(x=x)) - y) / np.linalg.norm(y))
+    difference = float(np.linalg.norm(np.asarray(eqx.filter_jit(ported)(**inputs)) - y) / np.linalg.norm(y))
     if not difference < _AGREEMENT:
         raise NeuralOpError(f"{case.name}: the outputs differ by {difference:.1e} relative, wanted below {_AGREEMENT:.0e}.")
-    return ported.model, x, difference
+    return ported.model, case.native(inputs), difference
 
 
-def _prepare(model: models.FNO, x: Array) -> tuple[Callable[[], Array], Callable[[], Any], float]:
+def _prepare(model: models.AbstractOperator, x: Array) -> tuple[Callable[[], Array], Callable[[], Any], float]:
     """Inference and an interval of training steps as calls without arguments, compiled, and the seconds of compiling both."""
     optimizer = optax.adam(1e-3)
     micro_batch = models.automatic_micro_batch(model, x.shape[2:], len(x))
@@ -133,7 +109,8 @@ def _prepare(model: models.FNO, x: Array) -> tuple[Callable[[], Array], Callable
     one_step = training.make_step(loss, optimizer, micro_batch=micro_batch)
     interval = jax.jit(lambda state, batch, keys: jax.lax.scan(lambda s, k: one_step(s, batch, k), state, keys), donate_argnums=0)
     infer = jax.jit(models.apply_batched)
-    batch = Sample({"u": x}, jax.random.normal(jax.random.key(2), x.shape, x.dtype))
+    shape = jax.eval_shape(models.apply_batched, model, x).shape
+    batch = Sample({"u": x}, jax.random.normal(jax.random.key(2), shape, x.dtype))
     keys = jax.random.split(jax.random.key(3), _STEPS)
     state = training.TrainState.create(jax.tree.map(jnp.copy, model), optimizer)  # its buffers are donated, the model's are not
 
