@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neuralop_jax.grids import Grid as Grid
     from neuralop_jax.models import (
         FNO as FNO,
+        TFNO as TFNO,
         ClassicFNO as ClassicFNO,
         Normalized as Normalized,
         apply_batched as apply_batched,
@@ -40,6 +41,7 @@ _HOMES = {
     "Grid": "grids",
     "FNO": "models",
     "ClassicFNO": "models",
+    "TFNO": "models",
     "Normalized": "models",
     "apply_batched": "models",
     "build": "models",

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.interop._state import fill, read_config, read_state, split_complex
-from neuralop_jax.layers import SpectralConv
+from neuralop_jax.interop._state import fill, join_parts, read_config, read_state, split_complex
+from neuralop_jax.layers import AbstractSpectralWeight, SpectralConv
 from neuralop_jax.models import FNO
 
 _FAMILY = "neuraloperator_fno"
@@ -43,8 +43,8 @@ _DEFAULTS: dict[str, Any] = {
     "separable": False,
     "preactivation": False,
 }
-"""The original's defaults. Without a factorization, `rank`, `fixed_rank_modes`, `implementation` and `decomposition_kwargs`
-have no effect, and `channel_mlp_dropout` has none at inference."""
+"""The original's defaults. `decomposition_kwargs` have no effect; without a factorization `rank`, `fixed_rank_modes` and
+`implementation` have none, nor has `channel_mlp_dropout` at inference."""
 
 
 class NeuralOperatorFNO(eqx.Module):
@@ -94,9 +94,11 @@ class _IndexedSpectralConv(eqx.Module):
         """The modes of the convolution."""
         return self.conv.n_modes
 
-    def __call__(self, u: Float[Array, "channels *space"], shape: Sequence[int]) -> Float[Array, "channels *space"]:
-        """The convolved field; `shape` is that of `u`, since configurations that change it are refused."""
-        conv, stored = self.conv, self.conv.weight[0].shape[: u.ndim - 1]
+    def __call__(
+        self, u: Float[Array, "channels *space"], shape: Sequence[int], *, weight: None = None, key: None = None
+    ) -> Float[Array, "channels *space"]:
+        """The convolved field; `shape` is that of `u`, since configurations that change it are refused; the rest is not read."""
+        conv, stored = self.conv, self.conv.stored_modes
         axes = [_full_axis(*numbers) for numbers in zip(shape[:-1], conv.n_modes[:-1], stored[:-1], strict=True)]
         if all(np.array_equal(rows, own) and np.array_equal(read, written) for rows, own, read, written in axes):
             return conv(u)
@@ -104,9 +106,10 @@ class _IndexedSpectralConv(eqx.Module):
         rows, read, written = (np.ix_(*(axis[which] for axis in axes), last) for which in (0, 2, 3))
         space = range(1, u.ndim)
         spectrum = jnp.fft.rfftn(u, axes=space, norm="forward")
-        weight = (conv.weight[0] + 1j * conv.weight[1])[rows]
+        parts = conv.dense_weight()
+        spectral = (parts[0] + 1j * parts[1])[rows]
         product = "...o,o...->o..." if conv.separable else "...io,i...->o..."
-        mixed = jnp.einsum(product, weight, spectrum[(slice(None), *read)], precision="highest")
+        mixed = jnp.einsum(product, spectral, spectrum[(slice(None), *read)], precision="highest")
         placed = jnp.zeros((len(mixed), *spectrum.shape[1:]), mixed.dtype).at[(slice(None), *written)].set(mixed)
         v = jnp.fft.irfftn(placed, s=shape, axes=space, norm="forward")
         return v if conv.bias is None else v + conv.bias.reshape(-1, *(1,) * len(shape))
@@ -125,14 +128,16 @@ def port_neuraloperator_fno(config: Mapping[str, Any], state_dict: Mapping[str, 
     full = read_config(_FAMILY, config, _DEFAULTS, _REQUIRED)
     _refuse_unsupported(full)
     model = eqx.filter_eval_shape(FNO, **_options(full), key=jax.random.key(0))
-    places = _places(full)
+    places = _places(full, model)
     shapes = {name: shape for name, (shape, _) in places.items()}
-    spectral = [f"fno_blocks.convs.{index}.weight.tensor" for index in range(full["n_layers"])]
+    spectral = [name for name in shapes if ".weight." in name]
+    state_dict = join_parts(state_dict, spectral) if _is_split(full) else state_dict
     arrays: dict[str, Any] = {**read_state(_FAMILY, state_dict, shapes, spectral=spectral, ignored=("_metadata",))}
     channels = 1 if full["separable"] else 2
-    for name in spectral:  # (in, out, *modes), or (channels, *modes) if separable
-        modes = range(channels, arrays[name].ndim)
-        arrays[name] = split_complex(arrays[name].transpose(*modes, *range(channels)))
+    for name in spectral:
+        if name.endswith(".tensor"):  # (in, out, *modes), or (channels, *modes) if separable
+            arrays[name] = arrays[name].transpose(*range(channels, arrays[name].ndim), *range(channels))
+        arrays[name] = split_complex(arrays[name])
     return NeuralOperatorFNO(fill(model, {name: where for name, (_, where) in places.items()}, arrays))
 
 
@@ -143,12 +148,9 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{_FAMILY}: {name} must be a positive integer, got {config[name]!r}.")
     if not isinstance(config["n_modes"], list | tuple) or not all(map(_positive, config["n_modes"])):
         raise ConfigError(f"{_FAMILY}: n_modes must be a list of positive integers, got {config['n_modes']!r}.")
-    dims, factorization = len(config["n_modes"]), config["factorization"]
-    if factorization is not None and str(factorization).lower() not in ("dense", "complexdense"):
-        raise ConfigError(
-            f"{_FAMILY}: factorization {factorization!r} is not supported; store each weight.to_tensor() as weight.tensor and "
-            "set factorization to None."
-        )
+    dims = len(config["n_modes"])
+    one_of(f"{_FAMILY}: factorization", _lower(config["factorization"]), (None, *_FACTORIZATIONS), ConfigError)
+    one_of(f"{_FAMILY}: implementation", config["implementation"], ("factorized", "reconstructed"), ConfigError)
     if config["complex_data"]:
         raise ConfigError(
             f"{_FAMILY}: complex_data is not supported, because the original mixes up wavenumbers on complex fields and its "
@@ -180,6 +182,7 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"{_FAMILY}: domain_padding must be a number or a list of {dims} numbers, got {padding!r}.")
 
 
+_FACTORIZATIONS = {f"{prefix}{name}" for name in ("dense", "cp", "tucker", "tt") for prefix in ("", "complex")}
 _BYPASSES = {"linear": "linear", "identity": "identity", "soft-gating": "soft_gating", None: "none"}
 
 
@@ -207,16 +210,40 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "preactivation": config["preactivation"],
         "stabilizer": config["stabilizer"],
         "separable": config["separable"],
+        **_low_rank(config),
         "repeat_activation": not config["use_channel_mlp"],
         "padding": tuple(map(float, fractions)) if sum(fractions) > 0 else None,
         "coordinates": config["positional_embedding"] == "grid",
     }
 
 
+def _low_rank(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of low-rank weights, none for dense ones."""
+    factorization, rank, fixed = _factorization(config), config["rank"], config["fixed_rank_modes"]
+    if factorization is None:
+        return {}
+    options: dict[str, Any] = {"factorization": factorization, "implementation": config["implementation"]}
+    options["rank"] = 1.0 if rank == "same" else tuple(rank) if isinstance(rank, list) else rank
+    if factorization == "tucker":
+        options["fixed_rank_modes"] = () if not fixed else (0,) if fixed is True else tuple(fixed)
+    return options
+
+
+def _factorization(config: Mapping[str, Any]) -> str | None:
+    """`"cp"`, `"tucker"` or `"tt"`, none for dense weights."""
+    name = (config["factorization"] or "dense").lower().removeprefix("complex")
+    return None if name == "dense" else name
+
+
+def _is_split(config: Mapping[str, Any]) -> bool:
+    """Whether complex weights are stored as real ones with a last axis of two."""
+    return (config["factorization"] or "").lower().startswith("complex")
+
+
 _Places = dict[str, tuple[tuple[int, ...], Callable[[FNO], Any]]]
 
 
-def _places(config: Mapping[str, Any]) -> _Places:
+def _places(config: Mapping[str, Any], model: FNO) -> _Places:
     """Every entry of the state dict, its shape there, and the leaf of the operator that it becomes."""
     width, dims = config["hidden_channels"], len(config["n_modes"])
     lifted = config["in_channels"] + (dims if config["positional_embedding"] else 0)
@@ -225,20 +252,21 @@ def _places(config: Mapping[str, Any]) -> _Places:
     projected = int(config["projection_channel_ratio"] * width)
     places |= _mlp("projection", (width, projected, config["out_channels"]), lambda m: m.projection)
     for index in range(config["n_layers"]):
-        places |= _block_places(config, index, width, dims)
+        places |= _block_places(config, index, model.blocks[index].conv.weight, width, dims)
     return places
 
 
-def _block_places(config: Mapping[str, Any], index: int, width: int, dims: int) -> _Places:
+def _block_places(config: Mapping[str, Any], index: int, weight: Any, width: int, dims: int) -> _Places:
     def block(m: FNO) -> Any:
         return m.blocks[index]
 
-    channels = (width,) if config["separable"] else (width, width)
     conv = f"fno_blocks.convs.{index}"
-    places: _Places = {
-        f"{conv}.weight.tensor": ((*channels, *_stored(config)), lambda m: block(m).conv.weight),
-        f"{conv}.bias": ((width, *(1,) * dims), lambda m: block(m).conv.bias),
-    }
+    places: _Places = {f"{conv}.bias": ((width, *(1,) * dims), lambda m: block(m).conv.bias)}
+    if isinstance(weight, AbstractSpectralWeight):
+        places |= _factor_places(f"{conv}.weight", weight, lambda m: block(m).conv.weight)
+    else:
+        channels = (width,) if config["separable"] else (width, width)
+        places[f"{conv}.weight.tensor"] = (*channels, *_stored(config)), lambda m: block(m).conv.weight
     places |= _skip(f"fno_blocks.fno_skips.{index}", config["fno_skip"], width, dims, lambda m: block(m).bypass)
     if config["use_channel_mlp"]:
         hidden = round(width * config["channel_mlp_expansion"])
@@ -250,6 +278,17 @@ def _block_places(config: Mapping[str, Any], index: int, width: int, dims: int) 
             name = f"fno_blocks.norm.{2 * index + which}"
             places[f"{name}.weight"] = (width,), lambda m, which=which: block(m).norms[which].scale
             places[f"{name}.bias"] = (width,), lambda m, which=which: block(m).norms[which].shift
+    return places
+
+
+def _factor_places(name: str, weight: AbstractSpectralWeight, where: Callable[[FNO], Any]) -> _Places:
+    """The factors, and the core or the weights of the terms, which have the shapes and the order of the original."""
+    places: _Places = {}
+    for own, theirs in (("scales", "weights"), ("core", "core")):
+        if hasattr(weight, own):
+            places[f"{name}.{theirs}"] = getattr(weight, own)[0].shape, lambda m, own=own: getattr(where(m), own)
+    for mode, (real, _) in enumerate(weight.factors):
+        places[f"{name}.factors.factor_{mode}"] = real.shape, lambda m, i=mode: where(m).factors[i]
     return places
 
 

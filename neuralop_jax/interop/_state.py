@@ -73,6 +73,16 @@ def split_complex(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.real(weight), np.imag(weight)
 
 
+def join_parts(state_dict: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """`state_dict` with the real entries `names`, whose last axis of two holds real and imaginary part, as complex ones."""
+    joined = dict(state_dict)
+    for name in names:
+        if name in joined and np.shape(joined[name])[-1:] == (2,):
+            parts = np.asarray(joined[name])
+            joined[name] = parts[..., 0] + 1j * parts[..., 1]
+    return joined
+
+
 def _array(family: str, name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)

@@ -17,8 +17,24 @@ from neuralop_jax.kernels._grid_transfer import (
     interpolate as interpolate,
     restrict as restrict,
 )
+from neuralop_jax.kernels._low_rank import (
+    contract_cp as contract_cp,
+    contract_tt as contract_tt,
+    contract_tucker as contract_tucker,
+    dense_cp as dense_cp,
+    dense_tt as dense_tt,
+    dense_tucker as dense_tucker,
+)
 from neuralop_jax.kernels._modes import kept_modes as kept_modes, wavenumbers as wavenumbers
 from neuralop_jax.kernels._multigrid import Level as Level, cycle as cycle, full_multigrid as full_multigrid
+from neuralop_jax.kernels._ranks import (
+    cp_rank as cp_rank,
+    cp_size as cp_size,
+    tt_rank as tt_rank,
+    tt_size as tt_size,
+    tucker_rank as tucker_rank,
+    tucker_size as tucker_size,
+)
 from neuralop_jax.kernels._smoothers import (
     AbstractSmoother as AbstractSmoother,
     Chebyshev as Chebyshev,

@@ -13,3 +13,9 @@ from neuralop_jax.layers._norm import (
 from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
 from neuralop_jax.layers._pointwise import Pointwise as Pointwise, SoftGate as SoftGate
 from neuralop_jax.layers._spectral_conv import SpectralConv as SpectralConv
+from neuralop_jax.layers._spectral_weight import (
+    AbstractSpectralWeight as AbstractSpectralWeight,
+    CPWeight as CPWeight,
+    TTWeight as TTWeight,
+    TuckerWeight as TuckerWeight,
+)

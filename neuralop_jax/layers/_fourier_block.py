@@ -18,6 +18,7 @@ from neuralop_jax.layers._channel_mlp import ChannelMLP
 from neuralop_jax.layers._norm import AdaptiveNorm, GroupNorm, InstanceNorm
 from neuralop_jax.layers._pointwise import Pointwise, SoftGate
 from neuralop_jax.layers._spectral_conv import SpectralConv
+from neuralop_jax.layers._spectral_weight import AbstractSpectralWeight, Rank
 
 BYPASSES = ("linear", "identity", "soft_gating", "convolution", "none")
 NORMS = (None, "instance", "group", "adaptive")
@@ -32,7 +33,8 @@ class FourierBlock(eqx.Module):
     $u$ before everything else and $\sigma$, $N_2$ on $y$ before $M$. Without the channel MLP, $z = y$; with
     `repeat_activation` it is then $\sigma(N_2(y))$, as in neuraloperator 2.0.
 
-    **Arguments:** as the options of the same names of `FNO`; `last` marks the last block of an operator.
+    **Arguments:** as the options of the same names of `FNO`; `last` marks the last block of an operator, `shared` says
+    that the spectral weight is given to every call.
 
     **Source:** neuraloperator 2.0 (Kossaifi et al. 2024, arXiv:2412.10354). Differs: where the block changes the grid, the
     bypasses are resampled by wavenumber like the spectral branch, not interpolated.
@@ -69,6 +71,13 @@ class FourierBlock(eqx.Module):
         spectral_bias: bool = True,
         repeat_activation: bool = False,
         complex_data: bool = False,
+        factorization: str | None = None,
+        rank: Rank = 1.0,
+        fixed_rank_modes: Sequence[int] = (),
+        implementation: str = "factorized",
+        tensor_dropout: int | float = 0.0,
+        tensor_dropout_rescale: bool = False,
+        shared: bool = False,
         transform: Transform = "auto",
         last: bool = False,
         key: PRNGKey,
@@ -86,6 +95,13 @@ class FourierBlock(eqx.Module):
             separable=separable,
             bias=spectral_bias,
             complex_data=complex_data,
+            factorization=factorization,
+            rank=rank,
+            fixed_rank_modes=fixed_rank_modes,
+            implementation=implementation,
+            tensor_dropout=tensor_dropout,
+            tensor_dropout_rescale=tensor_dropout_rescale,
+            shared=shared,
             transform=transform,
             key=conv_key,
         )
@@ -106,15 +122,18 @@ class FourierBlock(eqx.Module):
         shape: Sequence[int] | None = None,
         *,
         p: Float[Array, "*batch parameters"] | None = None,
+        weight: AbstractSpectralWeight | None = None,
+        key: PRNGKey | None = None,
     ) -> Inexact[Array, "channels *batch_out_space"]:
         """The block's output on the grid of `u`, or on a grid of `shape` over the same extent.
 
         Several samples at once stand between channels and space, `(channels, batch, *space)`; `p` is then `(batch, parameters)`.
+        `weight` and `key` are for the spectral convolution.
         """
         shape = u.shape[u.ndim - len(self.conv.n_modes) :] if shape is None else tuple(shape)
         if self.preactivation:
             u = self._normalize(0, activate(self.activation, u), p)
-        v = self.conv(self._stabilize(u), shape)
+        v = self.conv(self._stabilize(u), shape, weight=weight, key=key)
         if not self.preactivation:
             v = self._normalize(0, v, p)
         # From here on a field is a matrix (channels, points): what an activation returns is then an operand of the next product

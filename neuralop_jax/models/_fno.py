@@ -15,6 +15,7 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
+from neuralop_jax.layers._spectral_weight import FACTORIZATIONS, AbstractSpectralWeight, spectral_weight
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
 
@@ -51,13 +52,25 @@ class FNO(AbstractGridOperator):
     - `output_scaling`: factor of the number of points per block, each a number or one per axis; resampled by wavenumber.
     - `max_n_modes`: size of the stored weights for incremental training, at least `n_modes` (see `with_n_modes`).
     - `complex_data`: complex fields; all signs on all axes, complex affine maps, activation on both parts.
+    - `factorization`: `None`, or `"cp"`, `"tucker"`, `"tt"`: the spectral weights, tensors (channels read, channels written,
+      modes), are held in factors (see `CPWeight`, `TuckerWeight`, `TTWeight`). `TFNO` is this with Tucker and a rank of 0.1.
+    - `rank`: a float is the share of the dense weight's numbers that the factors hold, about; an integer is the rank of every
+      mode; several are all ranks, for a tensor train with the 1 at both ends. *Good values:* 0.01 to 0.3.
+    - `fixed_rank_modes`: modes of the tensor, from 0, that Tucker keeps at full rank.
+    - `implementation`: `"factorized"` multiplies by the factors, `"reconstructed"` builds the weight first; the numbers agree to
+      round-off. The second can be faster for large batches.
+    - `joint`: one tensor for all blocks, with the blocks as first mode, instead of one each.
+    - `tensor_dropout`, `tensor_dropout_rescale`: in training, the chance of every index of ranks of at least 4 to be left out of
+      the factors, and whether the rest is enlarged to keep the mean.
     - `transform`: `"fft"`, `"dft"` or `"auto"`: how the kept coefficients are computed; the numbers agree to round-off.
     - `key`: initial weights.
 
     **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
 
     **Source:** Li et al. 2021, arXiv:2010.08895; block of neuraloperator 2.0, arXiv:2412.10354. Differs: wavenumbers keep
-    their place whenever the grid changes, also on odd sizes.
+    their place whenever the grid changes, also on odd sizes. Low-rank weights: Kossaifi et al. 2024, arXiv:2310.00120. Differs:
+    tensor trains start with the variance of the other forms (the original divides by the ranks, not their roots), and the joint
+    tensor has one entry per block, not per block and sign of the wavenumbers.
 
     !!! example
 
@@ -96,9 +109,17 @@ class FNO(AbstractGridOperator):
     output_scaling: tuple[float | tuple[float, ...], ...] | None = eqx.field(static=True)
     max_n_modes: tuple[int, ...] | None = eqx.field(static=True)
     complex_data: bool = eqx.field(static=True)
+    factorization: str | None = eqx.field(static=True)
+    rank: int | float | tuple[int, ...] = eqx.field(static=True)
+    fixed_rank_modes: tuple[int, ...] = eqx.field(static=True)
+    implementation: str = eqx.field(static=True)
+    joint: bool = eqx.field(static=True)
+    tensor_dropout: float = eqx.field(static=True)
+    tensor_dropout_rescale: bool = eqx.field(static=True)
     transform: Transform = eqx.field(static=True)
     lifting: ChannelMLP
     blocks: tuple[FourierBlock, ...]
+    joint_weight: AbstractSpectralWeight | None
     projection: ChannelMLP
 
     def __init__(
@@ -129,6 +150,13 @@ class FNO(AbstractGridOperator):
         output_scaling: Sequence[int | float | Sequence[int | float]] | None = None,
         max_n_modes: int | Sequence[int] | None = None,
         complex_data: bool = False,
+        factorization: str | None = None,
+        rank: int | float | Sequence[int] = 1.0,
+        fixed_rank_modes: Sequence[int] = (),
+        implementation: str = "factorized",
+        joint: bool = False,
+        tensor_dropout: int | float = 0.0,
+        tensor_dropout_rescale: bool = False,
         transform: Transform = "auto",
         key: PRNGKey,
     ):
@@ -158,6 +186,11 @@ class FNO(AbstractGridOperator):
                 f"norm='adaptive' and num_parameters go together, got norm={norm!r}, num_parameters={num_parameters}."
             )
 
+        self.factorization, self.rank = factorization, tuple(rank) if isinstance(rank, Sequence) else rank
+        self.fixed_rank_modes, self.implementation, self.joint = tuple(fixed_rank_modes), implementation, joint
+        self.tensor_dropout, self.tensor_dropout_rescale = tensor_dropout, tensor_dropout_rescale
+        _check_factorization(self)
+
         lifting_key, projection_key, *block_keys = jax.random.split(key, depth + 2)
         lifted, hidden = in_channels + (self.num_dims if coordinates else 0), int(lifting_ratio * width)
         sizes = (lifted, hidden, width) if hidden else (lifted, width)
@@ -182,12 +215,21 @@ class FNO(AbstractGridOperator):
                 separable=separable,
                 repeat_activation=repeat_activation,
                 complex_data=complex_data,
+                factorization=factorization,
+                rank=self.rank,
+                fixed_rank_modes=self.fixed_rank_modes,
+                implementation=implementation,
+                tensor_dropout=tensor_dropout,
+                tensor_dropout_rescale=tensor_dropout_rescale,
+                shared=joint,
                 transform=transform,
                 last=index == depth - 1,
                 key=block_key,
             )
             for index, block_key in enumerate(block_keys)
         )
+        joint_key = jax.random.fold_in(key, depth + 2)
+        self.joint_weight = _joint_weight(self, factorization, joint_key) if joint and factorization else None
 
     def evaluate(
         self,
@@ -200,10 +242,16 @@ class FNO(AbstractGridOperator):
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
         widths = padding_widths(_tuple(self.padding or 0.0, self.num_dims), v.shape[v.ndim - self.num_dims :])
         v = pad_domain(v, widths)
+        shared = self.joint_weight
+        if shared is not None and key is not None and self.tensor_dropout > 0:
+            shared = shared.dropped(
+                self.tensor_dropout, rescale=self.tensor_dropout_rescale, key=jax.random.fold_in(key, self.depth)
+            )
         for index, block in enumerate(self.blocks):
             scaling = (1.0,) * self.num_dims if self.output_scaling is None else _tuple(self.output_scaling[index], self.num_dims)
             shape = tuple(round(n * s) for n, s in zip(v.shape[v.ndim - self.num_dims :], scaling, strict=True))
-            v = block(v, shape, p=p)
+            weight = None if shared is None else shared.layer(index)
+            v = block(v, shape, p=p, weight=weight, key=None if key is None else jax.random.fold_in(key, index))
             widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))
         return self.projection(crop_domain(v, widths))
 
@@ -216,6 +264,35 @@ class FNO(AbstractGridOperator):
         options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes, "max_n_modes": stored}
         skeleton = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
         return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
+
+
+def _check_factorization(model: FNO) -> None:
+    """Raises `ConfigError` for options of low-rank weights that do not fit together."""
+    one_of("factorization", model.factorization, (None, *FACTORIZATIONS), ConfigError)
+    one_of("implementation", model.implementation, ("factorized", "reconstructed"), ConfigError)
+    if not 0 <= model.tensor_dropout < 1:
+        raise ConfigError(f"tensor_dropout must be at least 0 and below 1, got {model.tensor_dropout}.")
+    if model.factorization is None and (model.joint or model.tensor_dropout or model.fixed_rank_modes or model.rank != 1):
+        raise ConfigError(
+            "joint, tensor_dropout, fixed_rank_modes and rank are for low-rank weights, but factorization is None. "
+            "Give factorization='tucker', 'cp' or 'tt'."
+        )
+
+
+def _joint_weight(model: FNO, factorization: str, key: PRNGKey) -> AbstractSpectralWeight:
+    """One tensor for all blocks, its first mode."""
+    stored = model.max_n_modes or model.n_modes
+    columns = stored if model.complex_data else (*stored[:-1], stored[-1] // 2 + 1)
+    channels = (model.width,) if model.separable else (model.width, model.width)
+    return spectral_weight(
+        factorization,
+        (model.depth, *channels, *columns),
+        model.rank,
+        fixed_rank_modes=model.fixed_rank_modes,
+        deviation=model.width**-0.5,
+        separable=model.separable,
+        key=key,
+    )
 
 
 def _tuple(values: float | tuple[float, ...], num_dims: int) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Operators by name: a specification of JSON types in, a model out, and back."""
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +13,12 @@ from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._fno import FNO
 from neuralop_jax.models._normalized import Normalized
+from neuralop_jax.models._tfno import TFNO
 
-REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO}
-"""Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`."""
+REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {"fno": FNO, "tfno": TFNO, "classic_fno": ClassicFNO}
+"""Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
+
+A `functools.partial` of a model is the same model with other defaults."""
 
 _FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
 
@@ -32,7 +36,7 @@ def check_options(kind: str, options: Mapping[str, Any]) -> None:
                 f"unknown option 'model.{name}' for model {kind!r}.{_suggest(name, arguments)} "
                 f"Options: {', '.join(a for a in arguments if a not in _FROM_DATA)}."
             )
-    check_arguments(REGISTRY[kind].__init__, options, "model")
+    check_arguments(_class(REGISTRY[kind]).__init__, options, "model")
 
 
 def build(
@@ -86,15 +90,28 @@ def spec_of(model: AbstractOperator) -> dict[str, Any]:
     """
     if isinstance(model, Normalized):
         model = model.model
-    kinds = {cls: kind for kind, cls in REGISTRY.items()}
-    if type(model) not in kinds:
+    kinds = [kind for kind, constructor in REGISTRY.items() if _class(constructor) is type(model)]
+    if not kinds:
         raise ConfigError(f"{type(model).__name__} is not a registered model. Add it to neuralop_jax.models.REGISTRY.")
-    kind = kinds[type(model)]
+    kind = next((kind for kind in kinds if _departs(model, kind)), kinds[0])
     return {"kind": kind, **{name: _lists(getattr(model, name)) for name in _arguments(kind)}}
 
 
+def _class(constructor: type[AbstractOperator] | functools.partial[Any]) -> Any:
+    return constructor.func if isinstance(constructor, functools.partial) else constructor
+
+
+def _departs(model: AbstractOperator, kind: str) -> bool:
+    """Whether `kind` gives defaults of its own, and `model` differs from those of its class in all of them."""
+    constructor = REGISTRY[kind]
+    if not isinstance(constructor, functools.partial):
+        return False
+    usual = inspect.signature(_class(constructor)).parameters
+    return all(getattr(model, name) != usual[name].default for name in constructor.keywords)
+
+
 def _arguments(kind: str) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(REGISTRY[kind].__init__).parameters
+    parameters = inspect.signature(REGISTRY[kind]).parameters
     return {name: p for name, p in parameters.items() if name not in ("self", "key")}
 
 

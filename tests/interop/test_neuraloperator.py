@@ -57,7 +57,7 @@ def test_native_operator_is_right_by_wavenumber_on_an_odd_grid():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"factorization": "Tucker", "rank": 0.1}, "factorization 'Tucker' is not supported"),
+        ({"factorization": "Tuker", "rank": 0.1}, "Did you mean 'tucker'?"),
         ({"complex_data": True}, "complex_data is not supported"),
         ({"resolution_scaling_factor": [2, 0.5]}, "resolution_scaling_factor [2, 0.5] is not supported"),
         ({"fno_block_precision": "mixed"}, "fno_block_precision 'mixed' is not supported"),

@@ -1,0 +1,120 @@
+"""Products over the channels of every mode by a weight in CP, Tucker or tensor-train form, and the weight in full.
+
+A complex array is a pair of real ones. Factors are in the order of the tensor $(i, o, k_1, \\dots, k_d)$: channels read, channels
+written, modes; a separable weight has one mode of channels. The dense weight is $(k_1, \\dots, k_d, i, o)$, as `contract_dense`
+wants it.
+
+Channels are brought to their rank by one plain matrix product over all modes, and back likewise. Between stands, for every mode,
+a number per term (CP) or a small matrix, which is built from the modal factors once for all samples.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from neuralop_jax.kernels._contract import contract_dense, contract_separable
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+Pair = tuple[Float[Array, "..."], Float[Array, "..."]]
+"""Real and imaginary part."""
+
+
+def contract_cp(
+    c: Float[Array, "2 *modes_batch in"], scales: Pair, factors: Sequence[Pair]
+) -> Float[Array, "2 *modes_batch out"]:
+    r"""$\hat v_{k,o} = \sum_r \lambda_r\, a^o_{or} \prod_j a^{(j)}_{k_j r} \sum_i a^i_{ir}\, \hat u_{k,i}$.
+
+    **Arguments:**
+
+    - `c`: coefficients, real and imaginary part, modes, samples, channels.
+    - `scales`: $\lambda$, `(R,)`.
+    - `factors`: matrices `(size, R)`: channels read, channels written, modes.
+    """
+    read, write, *modal = factors
+    return _mix(contract_separable(_mix(c, read), _terms(scales, modal)), _transposed(write))
+
+
+def contract_tucker(
+    c: Float[Array, "2 *modes_batch in"], core: Pair, factors: Sequence[Pair]
+) -> Float[Array, "2 *modes_batch out"]:
+    r"""$\hat v_{k,o} = \sum_{b} U^o_{ob} \sum_a G_{ab}(k) \sum_i U^i_{ia}\, \hat u_{k,i}$ with the core $G(k)$ of each mode.
+
+    **Arguments:** as `contract_cp`, but `core`, `(ranks)`, and `factors` `(size, rank)`.
+    """
+    read, write, *modal = factors
+    return _mix(contract_dense(_mix(c, read), _modal_core(core, modal)), _transposed(write))
+
+
+def contract_tt(c: Float[Array, "2 *modes_batch in"], cores: Sequence[Pair]) -> Float[Array, "2 *modes_batch out"]:
+    r"""$\hat v_{k,o} = \sum_{b} G^o_{b}(o)\, G_1(k_1) \cdots G_d(k_d) \sum_i G^i_b(i)\, \hat u_{k,i}$.
+
+    **Arguments:** as `contract_cp`, but `cores` `(rank before, size, rank after)`, ranks 1 at both ends.
+    """
+    read, write, *modal = cores
+    return contract_dense(_mix(c, (read[0][0], read[1][0])), product("aor,...r->...ao", write, _train(modal)))
+
+
+def dense_cp(scales: Pair, factors: Sequence[Pair], *, separable: bool = False) -> Pair:
+    """The weight `(*modes, in, out)`, or `(*modes, channels)`, whose terms are `factors` times `scales`."""
+    number = 1 if separable else 2
+    channels = factors[0] if separable else product("ir,or->ior", *factors[:2])
+    return product("...r,cr->...c" if separable else "...r,ior->...io", _terms(scales, factors[number:]), channels)
+
+
+def dense_tucker(core: Pair, factors: Sequence[Pair], *, separable: bool = False) -> Pair:
+    """The weight `(*modes, in, out)`, or `(*modes, channels)`, of core and factors."""
+    if separable:
+        return product("...a,ca->...c", _modal_core(core, factors[1:]), factors[0])
+    read, write, *modal = factors
+    return product("ia,...ao->...io", read, product("...ab,ob->...ao", _modal_core(core, modal), write))
+
+
+def dense_tt(cores: Sequence[Pair], *, separable: bool = False) -> Pair:
+    """The weight `(*modes, in, out)`, or `(*modes, channels)`, of a tensor train."""
+    first = cores[0][0][0], cores[0][1][0]  # (channels, rank)
+    if separable:
+        return product("...r,cr->...c", _train(cores[1:]), first)
+    return product("ia,...ao->...io", first, product("aor,...r->...ao", cores[1], _train(cores[2:])))
+
+
+def product(equation: str, a: Pair, b: Pair) -> Pair:
+    """`jnp.einsum` of two complex arrays, part by part."""
+    einsum = lambda x, y: jnp.einsum(equation, x, y, precision=_HIGHEST)  # noqa: E731
+    return einsum(a[0], b[0]) - einsum(a[1], b[1]), einsum(a[0], b[1]) + einsum(a[1], b[0])
+
+
+def _mix(c: Array, matrix: Pair) -> Array:
+    """Every mode's channels by one complex matrix `(channels, new channels)`: products of plain matrices."""
+    rows = c.reshape(-1, c.shape[-1])
+    by_real, by_imaginary = (jnp.matmul(rows, part, precision=_HIGHEST).reshape(*c.shape[:-1], -1) for part in matrix)
+    return jnp.stack([by_real[0] - by_imaginary[1], by_real[1] + by_imaginary[0]])
+
+
+def _transposed(matrix: Pair) -> Pair:
+    return matrix[0].T, matrix[1].T
+
+
+def _terms(scales: Pair, modal: Sequence[Pair]) -> Pair:
+    """What every term contributes to every mode, `(*modes, R)`."""
+    for factor in modal:
+        scales = product("...r,kr->...kr", scales, factor)
+    return scales
+
+
+def _modal_core(core: Pair, modal: Sequence[Pair]) -> Pair:
+    """The core `(*channel ranks, *ranks)` at every mode, `(*modes, *channel ranks)`: last axes become first ones."""
+    for factor in reversed(modal):
+        core = product("...r,kr->k...", core, factor)
+    return core
+
+
+def _train(modal: Sequence[Pair]) -> Pair:
+    """The product of the modal cores of every mode, `(*modes, rank)`, from the last core to the first."""
+    *earlier, last = modal
+    vectors = product("rks,s->kr", last, (jnp.ones(1, last[0].dtype), jnp.zeros(1, last[0].dtype)))
+    for core in reversed(earlier):
+        vectors = product("rks,...s->k...r", core, vectors)
+    return vectors

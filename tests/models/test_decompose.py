@@ -1,0 +1,89 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.models import FNO, decompose, spec_of
+from neuralop_jax.models._truncate import cp_als, hosvd, tt_svd
+
+KEY = jax.random.key(0)
+
+
+def normal(random, *shape):
+    return random.standard_normal(shape) + 1j * random.standard_normal(shape)
+
+
+def relative(a, b):
+    return np.linalg.norm(np.asarray(a) - b) / np.linalg.norm(b)
+
+
+def test_full_ranks_reproduce_the_tensor():
+    """Acceptance 3."""
+    tensor = normal(np.random.default_rng(0), 4, 5, 6, 3)
+    core, factors, made = hosvd(tensor, tensor.shape)
+    assert relative(made, tensor) < 1e-10
+    assert relative(np.einsum("abcd,ia,jb,kc,ld->ijkl", core, *factors), tensor) < 1e-10
+    for ranks in ([4, 18, 3], [6, 20, 4]):  # also more than an unfolding has
+        cores, made = tt_svd(tensor, ranks)
+        assert relative(made, tensor) < 1e-10
+        assert [core.shape for core in cores] == list(zip([1, *ranks], tensor.shape, [*ranks, 1], strict=True))
+        assert relative(np.einsum("aib,bjc,ckd,dle->ijkl", *cores), tensor) < 1e-10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planted_terms_are_found(seed):
+    """Acceptance 3: a tensor of rank 3."""
+    random = np.random.default_rng(seed)
+    tensor = np.einsum("ir,jr,kr,lr->ijkl", *(normal(random, size, 3) for size in (6, 6, 8, 5)))
+    scales, factors, made = cp_als(tensor, 3, 500)
+    assert relative(made, tensor) < 1e-6
+    assert relative(np.einsum("r,ir,jr,kr,lr->ijkl", scales, *factors), tensor) < 1e-6
+
+
+def test_truncation_errors_have_the_known_bounds():
+    """Both are at most root of the sum of the squared discarded singular values; sweeps only improve on it."""
+    tensor, ranks = normal(np.random.default_rng(1), 4, 5, 6), (2, 3, 3)
+    unfolded = [np.linalg.svd(np.moveaxis(tensor, k, 0).reshape(tensor.shape[k], -1))[1] for k in range(3)]
+    bound = np.sqrt(sum(np.sum(s[r:] ** 2) for s, r in zip(unfolded, ranks, strict=True)))
+    errors = [np.linalg.norm(tensor - hosvd(tensor, ranks, sweeps)[2]) for sweeps in range(4)]
+    assert errors[0] <= bound and all(after <= before + 1e-12 for before, after in zip(errors, errors[1:], strict=False))
+    tails = [np.linalg.svd(tensor.reshape(n, -1))[1][r:] for n, r in ((4, 2), (20, 3))]
+    assert np.linalg.norm(tensor - tt_svd(tensor, [2, 3])[1]) <= np.sqrt(sum(np.sum(t**2) for t in tails))
+
+
+def dense(**options):
+    return FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=2, **options, key=KEY)
+
+
+@pytest.mark.parametrize(
+    "factorization, rank, joint",
+    [("tucker", (4, 4, 4, 3), False), ("tt", (1, 4, 12, 3, 1), False), ("tucker", (2, 4, 4, 4, 3), True), ("tt", 12, True)],
+)
+def test_an_operator_at_full_rank_is_the_same_operator(factorization, rank, joint):
+    model, u = dense(max_n_modes=(4, 4)), jax.random.normal(KEY, (1, 8, 8))
+    other, errors = decompose(model, rank, factorization=factorization, joint=joint)
+    assert len(errors) == (1 if joint else 2) and max(errors) < 1e-10
+    np.testing.assert_allclose(other(u), model(u), atol=1e-10)
+    assert spec_of(other)["kind"] == "tfno" and spec_of(other)["rank"] == spec_of(other)["rank"]
+    assert jnp.array_equal(other.lifting.layers[0].weight, model.lifting.layers[0].weight)
+
+
+@pytest.mark.parametrize("factorization", ["cp", "tucker", "tt"])
+def test_reported_errors_are_those_of_the_weights(factorization):
+    model = dense(separable=factorization == "tt")
+    other, errors = decompose(model, 0.5, factorization=factorization, sweeps=3)
+    for old, new, error in zip(model.blocks, other.blocks, errors, strict=True):
+        whole = [np.asarray(b.conv.dense_weight()[0]) + 1j * np.asarray(b.conv.dense_weight()[1]) for b in (old, new)]
+        assert 0 < error < 1
+        np.testing.assert_allclose(relative(whole[1], whole[0]), error, rtol=1e-6)
+
+
+def test_what_cannot_be_decomposed():
+    smaller, _ = decompose(dense(), 0.5)
+    with pytest.raises(ConfigError, match="the model has factorization='tucker'"):
+        decompose(smaller, 0.5)
+    with pytest.raises(ConfigError, match="exceed the sizes"):
+        decompose(dense(), 5)
+    with pytest.raises(ConfigError, match="factorization must be one of 'cp', 'tucker', 'tt'"):
+        decompose(dense(), 0.5, factorization="svd")
