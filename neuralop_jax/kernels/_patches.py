@@ -20,7 +20,7 @@ def window_points(points: int, levels: int, padding: int, boundary: str) -> np.n
     - `points`: $N$, a multiple of $4^L$: from patch to patch a window moves by $h/2^l$ of its points.
     - `levels`: $L$.
     - `padding`: $q$, points of the full field on each side.
-    - `boundary`: what lies beyond the ends: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`, which is index $N$.
+    - `boundary`: what lies beyond the ends: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`, of index $N$.
 
     **Returns:** `(1 + levels, patches, h + 2 q)`.
 
@@ -37,11 +37,10 @@ def window_points(points: int, levels: int, padding: int, boundary: str) -> np.n
         ```
     """
     if points % 4**levels:
-        fitting = [4**levels * max(1, points // 4**levels + k) for k in (0, 1)]
+        fitting = 4**levels * -(-points // 4**levels)
         raise ValueError(
-            f"patches with {levels} coarser levels need a multiple of {4**levels} points on every axis, got {points}: a window would "
-            f"move by part of a point. Crop or resample the field to {' or '.join(map(str, sorted(set(fitting))))}, or use fewer "
-            "levels."
+            f"patches with levels={levels} need a multiple of {4**levels} points on every axis, got {points}: a window would "
+            f"move by part of a point. Resample the field to {fitting} points, or use fewer levels."
         )
     patches = 2**levels
     size, views = points // patches, []
@@ -68,9 +67,9 @@ def make_patches(
 
     **Raises:** as `window_points`.
 
-    **Source:** Kossaifi et al. 2023, arXiv:2310.00120, section 3; `MultigridPatching2D` of neuraloperator, whose numbers are equal
-    for periodic planes. Differs: on $4^L$ points, where the windows of the coarsest level move by one point, that code finds one
-    window too many and fails; where a window would move by part of a point, it moves by the whole part and loses the center.
+    **Source:** Kossaifi et al. 2023, arXiv:2310.00120; `MultigridPatching2D` of neuraloperator, whose numbers are equal for
+    periodic planes. Differs: on $4^L$ points, where the windows of the coarsest level move by one point, that code finds one
+    window too many and fails; where a window would move by part of a point, it leaves the part out and loses the center.
     """
     shape = u.shape[2:]
     tables = [window_points(*axis) for axis in zip(shape, (levels,) * len(shape), padding, boundary, strict=True)]
@@ -79,14 +78,14 @@ def make_patches(
 
 
 def cut(u: Shaped[Array, "channels samples *space"], patches: int) -> Shaped[Array, "channels patches *patch"]:
-    r"""The field in `patches` equal parts per axis, without padding: $(C, B, *S) \to (C, B n^d, *h)$, in the order of `make_patches`.
+    r"""The field in `patches` parts per axis, without padding, in the order of `make_patches`: $(C, B, *S) \to (C, B n^d, *h)$.
 
     **Raises:** `ValueError` if an axis cannot be divided.
     """
     shape, dims = u.shape[2:], u.ndim - 2
     if any(n % patches for n in shape):
         raise ValueError(
-            f"a field of {shape} points cannot be cut into {patches} equal patches per axis. Crop or resample it, or use fewer levels."
+            f"a field of {shape} points cannot be cut into {patches} equal patches per axis. Crop or resample it, or take fewer."
         )
     parts = u.reshape(*u.shape[:2], *(size for n in shape for size in (patches, n // patches)))
     return _patches_first(parts, dims).reshape(len(u), -1, *(n // patches for n in shape))
@@ -130,8 +129,8 @@ def _inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
 def _gathered(u: Array, tables: Sequence[np.ndarray], boundary: Sequence[str]) -> Array:
     """One view of every patch; index `points`, one past the end, reads zero."""
     for axis, (table, rule) in enumerate(zip(tables, boundary, strict=True), start=2):
-        how = {"mode": "fill", "fill_value": 0} if rule == "zeros" else {"mode": "clip"}
-        u = jnp.take(u, table.ravel(), axis=axis, **how)
+        zeros = rule == "zeros"
+        u = jnp.take(u, table.ravel(), axis=axis, mode="fill" if zeros else "clip", fill_value=0 if zeros else None)
     dims, window = len(tables), [table.shape[1] for table in tables]
     parts = u.reshape(*u.shape[:2], *(size for table in tables for size in table.shape))
     return _patches_first(parts, dims).reshape(len(u), u.shape[1] * math.prod(len(t) for t in tables), *window)

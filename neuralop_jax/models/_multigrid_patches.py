@@ -35,10 +35,10 @@ class MultigridPatches(AbstractGridOperator):
       fields on the grid of its input, and its `n_modes` are those of a patch.
     - `num_dims`: number of space axes, where `operator` leaves it open.
     - `levels`: $L$. With 0 the whole field goes to $G$, and `padding` is not used.
-    - `padding`: points of the full field around a patch, on each side, as a fraction of the points of the whole axis; one number or
-      one per axis. *Good values:* 0.05 to 0.1.
-    - `boundary`: what lies beyond the ends of the domain: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`; one
-      rule or one per axis.
+    - `padding`: points around a patch, on each side, as a fraction of the points of the whole axis; one number or one per axis.
+      *Good values:* 0.05 to 0.1.
+    - `boundary`: what lies beyond the ends of the domain: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`;
+      one rule or one per axis.
     - `key`: initial weights of $G$.
 
     A grid needs a multiple of $4^L$ points on every axis. The prediction is always stitched: a loss of each patch by itself is
@@ -159,8 +159,8 @@ class MultigridPatches(AbstractGridOperator):
         space = tuple(shape[len(shape) - self.num_dims :])
         if v.shape[2:] != self.window_shape(space):
             raise ModelInputError(
-                f"{type(self).__name__}: the operator inside made {v.shape[2:]} points of {self.window_shape(space)}. Use one that "
-                "keeps the grid, without output_scaling."
+                f"{type(self).__name__}: the operator inside made {v.shape[2:]} points of {self.window_shape(space)}. "
+                "Use one that keeps the grid, without output_scaling."
             )
         fields = stitch(v, self._patches, self._widths(space))
         return fields if len(shape) > self.num_dims + 1 else fields[:, 0]
@@ -188,6 +188,6 @@ def _check_padding(padding: float | tuple[float, ...], num_dims: int) -> None:
     numbers = padding if isinstance(padding, tuple) else (padding,)
     if any(isinstance(number, int | float) and number > 1 for number in numbers):
         raise ConfigError(
-            f"padding is a fraction of the points of the whole axis, at most 1, got {padding!r}. For 16 points of 128 write 0.125."
+            f"padding is a fraction of the points of the whole axis, at most 1, got {padding!r}. 16 points of 128 are 0.125."
         )
     check_per_axis("padding", padding, num_dims, least=0, most=1)
