@@ -181,10 +181,10 @@ class MultigridPatches(AbstractGridOperator):
         if self.levels == 0:
             return (0,) * self.num_dims
         fractions = self.padding if isinstance(self.padding, tuple) else (self.padding,) * self.num_dims
-        return padding_widths(fractions, shape)
+        return padding_widths([float(fraction) for fraction in fractions], shape)
 
 
-def _check_padding(padding: float | tuple[float, ...], num_dims: int) -> None:
+def _check_padding(padding: int | float | tuple[int | float, ...], num_dims: int) -> None:
     numbers = padding if isinstance(padding, tuple) else (padding,)
     if any(isinstance(number, int | float) and number > 1 for number in numbers):
         raise ConfigError(
