@@ -64,8 +64,10 @@ class ModelConfig:
 class LossConfig:
     """The training loss, on physical units, averaged over the batch."""
 
-    kind: Literal["relative_l2", "relative_h1", "mse"] = "relative_l2"
-    """Relative L2 or H1 norm of the error, or its mean square."""
+    kind: Literal["relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse"] = "relative_l2"
+    """Relative norm of the error, L2 or one of H1 (see `losses`), or its mean square."""
+    patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
+    """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
 
     def __post_init__(self):
         check_fields(self, "loss")

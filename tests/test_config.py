@@ -133,7 +133,8 @@ def test_nested_model_options(read):
         (
             DATA + '[loss]\nkind = "relative_l3"\n',
             (
-                "loss.kind must be one of 'relative_l2', 'relative_h1', 'mse', got the string 'relative_l3' (run.toml, line 6). "
+                "loss.kind must be one of 'relative_l2', 'relative_h1', 'difference_h1', 'truncated_h1', 'mse', "
+                "got the string 'relative_l3' (run.toml, line 6). "
                 "Did you mean 'relative_l2'?"
             ),
         ),

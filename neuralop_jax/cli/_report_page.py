@@ -12,7 +12,13 @@ from neuralop_jax.config import to_json
 if TYPE_CHECKING:
     from neuralop_jax.cli._report import RunReport, SplitReport
 
-_NAMES = {"relative_l2": "relative L2 error", "relative_h1": "relative H1 error", "mse": "mean square error"}
+_NAMES = {
+    "relative_l2": "relative L2 error",
+    "relative_h1": "relative H1 error",
+    "difference_h1": "relative H1 error",
+    "truncated_h1": "truncated H1 error",
+    "mse": "mean square error",
+}
 
 
 def render(report: "RunReport") -> str:

@@ -1,4 +1,4 @@
-"""Pure functions on arrays: spectral transforms, resampling, contractions in mode space, stencils and multigrid."""
+"""Pure functions on arrays: spectral transforms, resampling, contractions in mode space, patches, stencils and multigrid."""
 
 from neuralop_jax.kernels._contract import contract_dense as contract_dense, contract_separable as contract_separable
 from neuralop_jax.kernels._dft import dft_forward as dft_forward, dft_inverse as dft_inverse
@@ -27,6 +27,12 @@ from neuralop_jax.kernels._low_rank import (
 )
 from neuralop_jax.kernels._modes import kept_modes as kept_modes, wavenumbers as wavenumbers
 from neuralop_jax.kernels._multigrid import Level as Level, cycle as cycle, full_multigrid as full_multigrid
+from neuralop_jax.kernels._patches import (
+    cut as cut,
+    make_patches as make_patches,
+    stitch as stitch,
+    window_points as window_points,
+)
 from neuralop_jax.kernels._ranks import (
     cp_rank as cp_rank,
     cp_size as cp_size,

@@ -44,10 +44,31 @@ def relative_h1(prediction: Field, target: Field, grid: Grid | None = None) -> F
     return metrics.relative_h1(prediction, target, grid, joint=True)[0]
 
 
+def difference_h1(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+    r"""`relative_h1` with central differences on periodic axes, too: the training loss of the tensorized FNO.
+
+    **Source:** Kossaifi et al. 2023, arXiv:2310.00120. On periodic axes this is the `H1Loss` of neuraloperator.
+    """
+    return metrics.relative_h1(prediction, target, grid, joint=True, spectral=False)[0]
+
+
+def truncated_h1(prediction: Field, target: Field, grid: Grid | None = None, *, k_max: int | None = 20) -> Float[Array, ""]:
+    r"""$\lVert w\hat e\rVert/\lVert w\hat y\rVert$ with $w(k)^2 = 1 + \sum_i [\lvert k_i\rvert < k_\text{max}]\, k_i^2$ over all
+    channels, as `metrics.truncated_h1`: the training loss of MgNO.
+    """
+    return metrics.truncated_h1(prediction, target, grid, k_max=k_max, joint=True)[0]
+
+
 def mse(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
     r"""The mean of $\lvert e\rvert^2$ over channels and points, in the square of the target's unit; `grid` does not matter."""
     return metrics.mse(prediction, target, grid, joint=True)[0]
 
 
-LOSSES: dict[str, Callable[..., Array]] = {"relative_l2": relative_l2, "relative_h1": relative_h1, "mse": mse}
+LOSSES: dict[str, Callable[..., Array]] = {
+    "relative_l2": relative_l2,
+    "relative_h1": relative_h1,
+    "difference_h1": difference_h1,
+    "truncated_h1": truncated_h1,
+    "mse": mse,
+}
 """Every loss of a sample that a configuration can name."""

@@ -8,3 +8,4 @@ from neuralop_jax.metrics._field import (
     relative_l2 as relative_l2,
 )
 from neuralop_jax.metrics._spectrum import band_error as band_error, energy_spectrum as energy_spectrum
+from neuralop_jax.metrics._truncated_h1 import truncated_h1 as truncated_h1

@@ -11,8 +11,10 @@ from neuralop_jax.models._batched import apply_batched as apply_batched, automat
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._fno import FNO as FNO
+from neuralop_jax.models._multigrid_patches import MultigridPatches as MultigridPatches
 from neuralop_jax.models._normalized import Normalized as Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator as AbstractGridOperator
+from neuralop_jax.models._sharded_patches import evaluate_sharded as evaluate_sharded
 from neuralop_jax.models._tfno import TFNO as TFNO
 from neuralop_jax.models.registry import (
     REGISTRY as REGISTRY,

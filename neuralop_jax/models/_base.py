@@ -131,19 +131,29 @@ def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: 
     kept = clipped_modes(model, shape)
     if kept is None:
         return
-    n_modes = getattr(getattr(model, "model", model), "n_modes", None)
+    inner, seen, option = _resolving(model, shape)
+    of = "" if tuple(seen) == tuple(shape) else f", of which it sees {tuple(seen)} at once"
     raise ConfigError(
-        f"n_modes={n_modes} needs a training grid of at least as many points per axis, {name} has {tuple(shape)}. "
-        f"Use --model.n-modes {','.join(map(str, kept))}."
+        f"n_modes={inner.n_modes} needs a training grid of at least as many points per axis, {name} has "
+        f"{tuple(shape)}{of}. Use --{option} {','.join(map(str, kept))}."
     )
 
 
 def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, ...] | None:
     """The modes per axis that a grid of `shape` leaves of the model's `n_modes`, or `None` if it holds all, or there are none."""
-    n_modes = getattr(getattr(model, "model", model), "n_modes", None)
-    if n_modes is None or all(m <= n for m, n in zip(n_modes, shape, strict=True)):
+    inner, seen, _ = _resolving(model, shape)
+    n_modes = getattr(inner, "n_modes", None)
+    if n_modes is None or all(m <= n for m, n in zip(n_modes, seen, strict=True)):
         return None
-    return tuple(min(m, n) for m, n in zip(n_modes, shape, strict=True))
+    return tuple(min(m, n) for m, n in zip(n_modes, seen, strict=True))
+
+
+def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], str]:
+    """The operator inside wrappers, the grid that it sees of a field on the grid `shape`, and the option with its modes."""
+    model, option = getattr(model, "model", model), "model"
+    while hasattr(model, "window_shape"):
+        model, shape, option = model.inner, model.window_shape(shape), f"{option}.operator"
+    return model, shape, f"{option}.n-modes"
 
 
 def trainable(module: Any) -> Any:

@@ -1,11 +1,15 @@
 """Checks of what constructors are given: sizes, and numbers per space axis."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 from neuralop_jax.errors import ConfigError
 
 _MOST_AXES = 4
+
+OperatorSpec = Annotated[Mapping[str, Any], "operator"]
+"""An argument that is the specification of another operator, `{"kind": name, **arguments}`: its options are checked, too."""
 
 
 def check_sizes(**sizes: int) -> None:

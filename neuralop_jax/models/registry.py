@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,31 +13,60 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._multigrid_patches import MultigridPatches
 from neuralop_jax.models._normalized import Normalized
+from neuralop_jax.models._options import OperatorSpec
 from neuralop_jax.models._tfno import TFNO
 
-REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {"fno": FNO, "tfno": TFNO, "classic_fno": ClassicFNO}
+REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
+    "fno": FNO,
+    "tfno": TFNO,
+    "classic_fno": ClassicFNO,
+    "multigrid_patches": MultigridPatches,
+}
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 
 A `functools.partial` of a model is the same model with other defaults."""
 
 _FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
+_FROM_OUTSIDE = ("in_channels", "out_channels")
 
 
-def check_options(kind: str, options: Mapping[str, Any]) -> None:
-    """Raises `ConfigError` unless `kind` is registered and every option is an argument of its constructor."""
+def check_options(kind: str, options: Mapping[str, Any], *, section: str = "model") -> None:
+    """Raises `ConfigError` unless `kind` is registered and every option is an argument of its constructor.
+
+    `section` is where the options stand. An option that is an operator in its turn is checked as `section.option`.
+    """
     if kind not in REGISTRY:
         if "." in kind:
-            raise ConfigError(f"model.kind {kind!r} is not a registered model; configurations cannot import Python objects.")
-        raise ConfigError(f"unknown model {kind!r}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)}")
-    arguments = _arguments(kind)
+            raise ConfigError(f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects.")
+        at = "" if section == "model" else f" in {section}.kind"
+        raise ConfigError(f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)}")
+    arguments, given = _arguments(kind), _FROM_DATA if section == "model" else _FROM_OUTSIDE
     for name in options:
         if name not in arguments:
             raise ConfigError(
-                f"unknown option 'model.{name}' for model {kind!r}.{_suggest(name, arguments)} "
-                f"Options: {', '.join(a for a in arguments if a not in _FROM_DATA)}."
+                f"unknown option '{section}.{name}' for model {kind!r}.{_suggest(name, arguments, section)} "
+                f"Options: {', '.join(a for a in arguments if a not in given)}."
             )
-    check_arguments(_class(REGISTRY[kind]).__init__, options, "model")
+    check_arguments(_class(REGISTRY[kind]).__init__, options, section)
+    hints = typing.get_type_hints(_class(REGISTRY[kind]).__init__, include_extras=True)
+    for name, value in options.items():
+        if hints.get(name) == OperatorSpec:
+            _check_inner(f"{section}.{name}", value)
+
+
+def _check_inner(section: str, spec: Any) -> None:
+    """Raises `ConfigError` unless `spec` is the specification of an operator inside another."""
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"{section} must be a table of options, got {spec!r}. Write [{section}] with a kind.")
+    if not isinstance(spec.get("kind"), str):
+        found = repr(spec["kind"]) if "kind" in spec else "nothing"
+        raise ConfigError(f"{section}.kind must name a model, got {found}. Known: {', '.join(sorted(REGISTRY))}.")
+    for name in _FROM_OUTSIDE:
+        if name in spec:
+            raise ConfigError(f"{section}.{name} follows from the operator around it. Leave it out.")
+    check_options(spec["kind"], {name: value for name, value in spec.items() if name != "kind"}, section=section)
 
 
 def build(
@@ -110,16 +140,29 @@ def _departs(model: AbstractOperator, kind: str) -> bool:
     return all(getattr(model, name) != usual[name].default for name in constructor.keywords)
 
 
+def build_inner(
+    section: str, spec: Any, *, key: PRNGKey, in_channels: int, out_channels: int, num_dims: int | None
+) -> AbstractOperator:
+    """The operator inside another, from the argument called `section` of the one around it."""
+    _check_inner(section, spec)
+    return build(spec, key=key, in_channels=in_channels, out_channels=out_channels, num_dims=num_dims)
+
+
+def inner_spec(model: AbstractOperator) -> dict[str, Any]:
+    """The specification of an operator inside another, without what follows from the one around it."""
+    return {name: value for name, value in spec_of(model).items() if name not in _FROM_OUTSIDE}
+
+
 def _arguments(kind: str) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(REGISTRY[kind]).parameters
     return {name: p for name, p in parameters.items() if name not in ("self", "key")}
 
 
-def _suggest(name: str, arguments: Mapping[str, inspect.Parameter]) -> str:
-    hint = did_you_mean(f"model.{name}", [f"model.{a}" for a in arguments])
+def _suggest(name: str, arguments: Mapping[str, inspect.Parameter], section: str) -> str:
+    hint = did_you_mean(f"{section}.{name}", [f"{section}.{a}" for a in arguments])
     if not hint:
         return ""
-    found = arguments[hint.split("'")[1].removeprefix("model.")]
+    found = arguments[hint.split("'")[1].removeprefix(f"{section}.")]
     default = "" if found.default is inspect.Parameter.empty else f", default {found.default!r}"
     kind = getattr(found.annotation, "__name__", None) if isinstance(found.annotation, type) else None
     detail = f" ({(kind or 'see its docstring')}{default})"

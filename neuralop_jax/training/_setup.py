@@ -62,6 +62,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     for dataset in (train, *held_out.values()):
         _check_fit(operator, dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
+    _check_patches(config.loss.patch_levels, train[0].target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
@@ -83,6 +84,14 @@ def _check_fit(operator: Normalized, dataset: HDF5Dataset, where: str, num_dims:
         raise ConfigError(
             f"{where} has targets {target.shape}, the model returns {found} for inputs {u.shape}. Change model.out_channels or "
             "model.output_scaling."
+        )
+
+
+def _check_patches(levels: int, shape: tuple[int, ...]) -> None:
+    """Raises `ConfigError` unless the targets can be cut into the patches of the loss."""
+    if any(n % 2**levels for n in shape):
+        raise ConfigError(
+            f"loss.patch_levels={levels} needs a multiple of {2**levels} points per axis, the targets have {shape}."
         )
 
 
@@ -119,8 +128,9 @@ def _interval(
 ) -> Interval:
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    compare = losses.per_patch(losses.LOSSES[config.loss.kind], config.loss.patch_levels)
     step = make_step(
-        supervised(losses.LOSSES[config.loss.kind]),
+        supervised(functools.partial(compare, grid=train.grid)),
         optimizer,
         ema=config.training.ema,
         micro_batch=config.training.micro_batch or models.automatic_micro_batch(operator, train.grid.shape, batch_size),

@@ -17,7 +17,7 @@ def test_all_channels_count_together(getkey):
     np.testing.assert_allclose(losses.mse(prediction, target), np.mean(e**2), rtol=1e-12)
     joint = metrics.relative_h1(prediction, target, GRID, joint=True)[0]
     np.testing.assert_allclose(losses.relative_h1(prediction, target, GRID), joint, rtol=1e-12)
-    assert set(losses.LOSSES) == {"relative_l2", "relative_h1", "mse"}
+    assert set(losses.LOSSES) == {"relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse"}
 
 
 @pytest.mark.parametrize("name", losses.LOSSES)

@@ -229,7 +229,7 @@ def test_a_diverging_run_stops_at_the_step(configure, quiet, run, data_file, mon
     config = configure(loss=LossConfig("mse"), training={"log_every": 1, "save_every": 1})
     batch = prepare(config).interval.batch_of(2)["indices"]
     poison = HDF5Dataset(data_file, "train", "a", "v")[batch[1]].target[0, 0]
-    loss = lambda v, target: jnp.where(target[0, 0] == poison, jnp.nan, jnp.mean((v - target) ** 2))
+    loss = lambda v, target, grid: jnp.where(target[0, 0] == poison, jnp.nan, jnp.mean((v - target) ** 2))
     monkeypatch.setitem(losses.LOSSES, "mse", loss)
     with pytest.raises(TrainingDiverged) as caught:
         fit(config, run_dir=run, console=quiet)
