@@ -1,5 +1,7 @@
 """Moving networks between this library and others."""
 
 from ._classic_fno import LiFNO as LiFNO
+from ._deepxde import DeepXDENet as DeepXDENet
+from ._multionet import DGenNOMultiONet as DGenNOMultiONet
 from ._neuraloperator import NeuralOperatorFNO as NeuralOperatorFNO
 from ._torch import from_torch as from_torch
