@@ -49,7 +49,8 @@ class DeepXDENet(eqx.Module):
         """
         model = self.model
         points = {"DeepONet": len(branch), "PODDeepONet": model.output_shape[0]}.get(self.original, len(trunk))
-        if branch.shape[1] != model.sensors[0] or trunk.shape != (points, model.num_dims):
+        read = not (isinstance(model, PODDeepONet) and model.trunk is None)  # without a trunk network the points say nothing
+        if branch.shape[1] != model.sensors[0] or (read and trunk.shape != (points, model.num_dims)):
             raise ModelInputError(
                 f"{_FAMILY}: branch {branch.shape} and trunk {trunk.shape} given, wanted (batch, {model.sensors[0]}) and "
                 f"{points, model.num_dims}."
@@ -57,13 +58,13 @@ class DeepXDENet(eqx.Module):
         u = branch[:, None]
         if self.original == "DeepONet":
             return model.batched(u, y=trunk[:, None])[:, :, 0]
-        v = model.evaluate(u, trunk.T)
+        v = model.evaluate(u, trunk.T) if read else model.batched(u)
         return v[:, 0] if model.out_channels == 1 else jnp.moveaxis(v, 1, 2)
 
 
 def port_deeponet(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> DeepXDENet:
     """The network that DeepXDE's class `config["cls"]` with the other options and this state dict is."""
-    cls = config.get("cls")
+    cls = str(config.get("cls"))
     one_of(f"{_FAMILY}: cls", cls, _CLASSES, ConfigError)
     if cls == "PODDeepONet":
         return _port_pod(config, state_dict)
@@ -119,7 +120,7 @@ def _port_pod(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> DeepX
         in_channels=1,
         out_channels=1,
         sensors=(branch[0],),
-        num_dims=trunk[0] if trunk else 1,
+        num_dims=trunk[0] if trunk else None,
         width=max(branch[1:]),
         num_modes=basis.shape[1],
         branch_hidden=branch[1:-1],

@@ -65,7 +65,7 @@ class DGenNOMultiONet(eqx.Module):
 
 def port_multionet(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> DGenNOMultiONet:
     """The network that the class `config["cls"]` with the other options and this state dict is."""
-    cls = config.get("cls")
+    cls = str(config.get("cls"))
     one_of(f"{_FAMILY}: cls", cls, _CLASSES, ConfigError)
     many = cls.endswith("_X")
     full = read_config(_FAMILY, config, _DEFAULTS, (*_REQUIRED, *(("latent_size", "out_size") if many else ())))
@@ -101,10 +101,10 @@ def port_multionet(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> 
             places[f"{name}.weight"] = lambda m, k=position, network=network: network(m).layers[k].weight
             places[f"{name}.bias"] = lambda m, k=position, network=network: network(m).layers[k].bias
     if many:
-        places |= {"fc_out.weight": lambda m: m.projection.weight, "fc_out.bias": lambda m: m.projection.bias}
+        places |= {"fc_out.weight": lambda m: m.head.weight, "fc_out.bias": lambda m: m.head.bias}
     else:
         arrays["w"] = np.stack([arrays[f"w.{k}"] for k in range(full["sum_layers"])])
-        places |= {"w": lambda m: m.omega, "b": lambda m: m.bias}
+        places |= {"w": lambda m: m.head.omega, "b": lambda m: m.head.bias}
     return DGenNOMultiONet(fill(model, places, {name: arrays[name] for name in places}), cls)
 
 

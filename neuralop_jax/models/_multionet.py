@@ -18,6 +18,13 @@ from neuralop_jax.models._on_sensors import AbstractSensorOperator, products, va
 from neuralop_jax.models._options import check_sizes
 
 
+class LayerWeights(eqx.Module):
+    r"""The weights $\omega_k$ of the layers and the bias $b$ of every output."""
+
+    omega: Float[Array, "out_channels layers"]
+    bias: Float[Array, " out_channels"]
+
+
 class MultiONet(AbstractSensorOperator):
     r"""The operator network $G(u)(y) = \frac1l \sum_{k=n-l+1}^n \omega_k \langle t_k(y), b_k(u) \rangle + b$.
 
@@ -80,9 +87,7 @@ class MultiONet(AbstractSensorOperator):
     queries: bool = eqx.field(static=True)
     branches: tuple[MLP, ...]
     trunks: tuple[MLP, ...]
-    omega: Float[Array, "out_channels layers"] | None
-    bias: Float[Array, " out_channels"] | None
-    projection: Pointwise | None
+    head: LayerWeights | Pointwise
 
     def __init__(
         self,
@@ -130,25 +135,26 @@ class MultiONet(AbstractSensorOperator):
         network = lambda sizes, name, k: MLP(sizes, activations=(name,) * depth, initializer=initializer, key=k)  # noqa: E731
         self.branches = tuple(network((read, *branch), branch_activation, k) for k in branch_keys)
         self.trunks = tuple(network((self.num_dims, *trunk), trunk_activation, k) for k in trunk_keys)
-        self.omega = None if channelwise else jnp.full((out_channels, sum_layers), self.omega_init)
-        self.bias = None if channelwise else jnp.zeros(out_channels)
-        self.projection = Pointwise(in_channels, out_channels, key=jax.random.fold_in(key, 0)) if channelwise else None
+        if channelwise:
+            self.head = Pointwise(in_channels, out_channels, key=jax.random.fold_in(key, 0))
+        else:
+            self.head = LayerWeights(jnp.full((out_channels, sum_layers), self.omega_init), jnp.zeros(out_channels))
 
     def evaluate(
         self, u: Float[Array, "batch in_channels *sensors"], y: Float[Array, "dims *batch_points"]
     ) -> Float[Array, "batch out_channels points"]:
         """The outputs for some functions, at points that all share or at their own."""
-        v = self._channelwise(u, y) if self.channelwise else self._jointly(u, y)
+        v = self._jointly(u, y, self.head) if isinstance(self.head, LayerWeights) else self._by_channel(u, y, self.head)
         return v if self.boundary_condition is None else vanishing(y).reshape(-1, 1, y.shape[-1]) * v
 
-    def _jointly(self, u: Array, y: Array) -> Array:
+    def _jointly(self, u: Array, y: Array, head: LayerWeights) -> Array:
         read, outputs = u.reshape(len(u), -1).T, []
-        for branch, trunk, omega in zip(self.branches, self.trunks, self.omega.astype(u.dtype), strict=True):
+        for branch, trunk, omega in zip(self.branches, self.trunks, head.omega.astype(u.dtype), strict=True):
             pairs = zip(omega, *self._last(branch, trunk, read, y), strict=True)
             outputs.append(sum(products(weight * b, t) for weight, b, t in pairs))
-        return jnp.stack(outputs, axis=1) / self.sum_layers + self.bias.astype(u.dtype)[None, :, None]
+        return jnp.stack(outputs, axis=1) / self.sum_layers + head.bias.astype(u.dtype)[None, :, None]
 
-    def _channelwise(self, u: Array, y: Array) -> Array:
+    def _by_channel(self, u: Array, y: Array, head: Pointwise) -> Array:
         rows = u.reshape(len(u) * self.in_channels, -1).T
         total: Array | float = 0.0
         for b, t in zip(*self._last(self.branches[0], self.trunks[0], rows, y), strict=True):
@@ -157,7 +163,7 @@ class MultiONet(AbstractSensorOperator):
             else:
                 total = total + jnp.einsum("hbm,hbn->bmn", b.reshape(len(b), len(u), -1), t)
         mean = jnp.moveaxis(total / self.sum_layers, 1, 0)
-        return jnp.moveaxis(self.projection(mean), 0, 1)
+        return jnp.moveaxis(head(mean), 0, 1)
 
     def _last(self, branch: MLP, trunk: MLP, read: Array, y: Array) -> tuple[list[Array], list[Array]]:
         """What comes out of the layers of both networks whose products are summed."""
