@@ -111,7 +111,11 @@ def _gather(run: Path) -> RunReport:
     operator, info, splits = None, None, {}
     try:
         operator, info = checkpoint.load(run), checkpoint.load_info(run)
-        splits = {name: _split_report(config.data, name, operator) for name in _held_out(config.data)}
+        for name, grid in _held_out(config.data).items():
+            if reason := models.refused_grid(operator, grid.shape):
+                notes.append(f"{name} is left out: {reason}.")
+            else:
+                splits[name] = _split_report(config.data, name, operator)
     except NeuralOpError as error:
         notes.append(f"Pictures and spectra are missing: {error}")
     return RunReport(
@@ -131,10 +135,10 @@ def _gather(run: Path) -> RunReport:
     )
 
 
-def _held_out(data: DataConfig) -> list[str]:
-    """The splits that the report shows: all but that of the training, or that one if it is alone."""
-    names = list(read_info(data.path, (*data.input, *data.target)).splits)
-    return [name for name in names if name != data.train_split] or names
+def _held_out(data: DataConfig) -> dict[str, Grid]:
+    """The splits that the report shows, and their grids: all but that of the training, or that one if it is alone."""
+    grids = {name: split.grid for name, split in read_info(data.path, (*data.input, *data.target)).splits.items()}
+    return {name: grid for name, grid in grids.items() if name != data.train_split} or grids
 
 
 def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> SplitReport:

@@ -42,6 +42,11 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
     if resolution:
         chosen = [pair for shape in parse_resolutions(resolution, dims) for pair in on_grid(grids, shape).items()]
     operator = checkpoint.load(run)
+    if not (resolution or split):  # what is asked for by name is refused by the operator
+        refused = {name: reason for name, _ in chosen if (reason := models.refused_grid(operator, grids[name].shape))}
+        chosen = [pair for pair in chosen if pair[0] not in refused]
+        for name, reason in refused.items():
+            say(f"{name} is left out: {reason}.")
     results = {}
     for name, strides in chosen:
         dataset = open_split(config.data, name)

@@ -8,11 +8,15 @@ import equinox as eqx
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.interop._classic_fno import port_classic_fno
+from neuralop_jax.interop._deepxde import port_deeponet
+from neuralop_jax.interop._multionet import port_multionet
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
 
 FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
     "neuraloperator_fno": port_neuraloperator_fno,
     "classic_fno": port_classic_fno,
+    "deeponet": port_deeponet,
+    "multionet": port_multionet,
 }
 """Every family that `from_torch` knows, and its converter."""
 
@@ -28,6 +32,8 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     |---|---|---|---|
     | `"neuraloperator_fno"` | `neuralop.models.FNO` of neuraloperator 2.0.0 | `(B, C, *S)` → `(B, C, *S)` | `NeuralOperatorFNO` |
     | `"classic_fno"` | the first FNO-2D, with `weights1` and `weights2` | `(B, X, Y, C)` → `(B, X, Y, C)` | `LiFNO` |
+    | `"deeponet"` | DeepXDE's DeepONets, named by `cls` | branch `(B, m)`, trunk `(N, d)` → `(B, N[, k])` | `DeepXDENet` |
+    | `"multionet"` | DGenNO's MultiONets, named by `cls` | x `([B,] N, d)`, a `(B, m[, k])` → `(B, N[, k])` | `DGenNOMultiONet` |
 
     The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
     callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.

@@ -3,8 +3,13 @@
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
-from neuralop_jax.layers._embedding import append_coordinates as append_coordinates
+from neuralop_jax.layers._embedding import (
+    append_coordinates as append_coordinates,
+    grid_points as grid_points,
+    periodic_features as periodic_features,
+)
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
+from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._norm import (
     AdaptiveNorm as AdaptiveNorm,
     GroupNorm as GroupNorm,
@@ -19,3 +24,4 @@ from neuralop_jax.layers._spectral_weight import (
     TTWeight as TTWeight,
     TuckerWeight as TuckerWeight,
 )
+from neuralop_jax.layers._untrained import Untrained as Untrained

@@ -19,6 +19,11 @@ def gelu(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 0.5 * u * (1 + jax.lax.erf(u * np.asarray(np.sqrt(0.5), u.dtype)))
 
 
+def _beside_sine(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    r"""$u + \sigma(\sin(\pi (u + 1)))$: monotone in the large, wavy in the small."""
+    return lambda u: function(jnp.sin(np.asarray(np.pi, u.dtype) * (u + 1))) + u
+
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": gelu,
     "gelu_tanh": jax.nn.gelu,
@@ -31,9 +36,16 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "sigmoid": jax.nn.sigmoid,
     "tanh": jnp.tanh,
     "sin": jnp.sin,
+    "silu_sin": _beside_sine(jax.nn.silu),
+    "tanh_sin": _beside_sine(jnp.tanh),
+    "silu_id": lambda u: jax.nn.silu(u) + u,
+    "x_sin": lambda u: u * jnp.sin(u),
     "identity": lambda u: u,
 }
-"""Every activation that a model's `activation` option can name."""
+"""Every activation that a model's `activation` option can name.
+
+`"silu_sin"` $\\operatorname{silu}(\\sin \\pi(u + 1)) + u$, `"tanh_sin"` likewise, and `"silu_id"` $\\operatorname{silu}(u) + u$
+are those of MultiONet (arXiv:2502.06250)."""
 
 
 def check_activation(name: str) -> None:

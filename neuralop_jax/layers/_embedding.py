@@ -1,8 +1,10 @@
 """Coordinates as extra channels, so that an operator that commutes with shifts can learn one that does not."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Inexact
+from jaxtyping import Array, Float, Inexact
 
 
 def append_coordinates(
@@ -16,3 +18,22 @@ def append_coordinates(
     coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
     samples = np.expand_dims(coordinates, tuple(range(1, u.ndim - num_dims)))
     return jnp.concatenate([u, jnp.broadcast_to(jnp.asarray(samples, u.dtype), (num_dims, *u.shape[1:]))])
+
+
+def periodic_features(y: Float[Array, "dims *points"], number: int) -> Float[Array, "more *points"]:
+    r"""$\cos 2\pi k y,\ \sin 2\pi k y$ for $k = 1 \dots$ `number`, in place of coordinates on the unit box: what is computed from
+    them has period one along every axis.
+
+    The order is that of the published scripts: cosines of all axes, then sines, for each $k$.
+    """
+    angles = [2 * np.pi * k * y for k in range(1, number + 1)]
+    return jnp.concatenate([f(angle) for angle in angles for f in (jnp.cos, jnp.sin)])
+
+
+def grid_points(shape: Sequence[int], *, endpoint: bool) -> np.ndarray:
+    """The coordinates of the points of a grid on the unit box, `(dimensions, points)`, the last axis running fastest.
+
+    With `endpoint` the first and the last point of every axis lie on 0 and 1; without it the last lies on $1 - 1/N$.
+    """
+    axes = [np.linspace(0, 1, n, endpoint=endpoint) for n in shape]
+    return np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1)

@@ -5,15 +5,22 @@ from neuralop_jax.models._base import (
     check_training_grid as check_training_grid,
     clipped_modes as clipped_modes,
     count_parameters as count_parameters,
+    refused_grid as refused_grid,
+    sensors_of as sensors_of,
     trainable as trainable,
 )
 from neuralop_jax.models._batched import apply_batched as apply_batched, automatic_micro_batch as automatic_micro_batch
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._decompose import decompose as decompose
+from neuralop_jax.models._deeponet import DeepONet as DeepONet
 from neuralop_jax.models._fno import FNO as FNO
 from neuralop_jax.models._multigrid_patches import MultigridPatches as MultigridPatches
+from neuralop_jax.models._multionet import MultiONet as MultiONet
 from neuralop_jax.models._normalized import Normalized as Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator as AbstractGridOperator
+from neuralop_jax.models._on_sensors import AbstractSensorOperator as AbstractSensorOperator
+from neuralop_jax.models._pod import pod_modes as pod_modes
+from neuralop_jax.models._pod_deeponet import PODDeepONet as PODDeepONet
 from neuralop_jax.models._sharded_patches import evaluate_sharded as evaluate_sharded
 from neuralop_jax.models._tfno import TFNO as TFNO
 from neuralop_jax.models.registry import (

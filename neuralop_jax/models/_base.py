@@ -1,7 +1,7 @@
 """What every operator has in common: its call, and the checks of its input."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.layers import Untrained
 from neuralop_jax.normalizers import AbstractNormalizer
 
 
@@ -66,6 +67,15 @@ class AbstractOperator(eqx.Module):
         it; training and evaluation use it.
         """
         return jax.vmap(lambda kwargs: self(**kwargs), axis_name="batch")({"u": u, "x": x, "y": y, "p": p, "key": key})
+
+    def fit_outputs(self, targets: Iterable[np.ndarray]) -> "AbstractOperator":
+        """The operator with what it takes from the outputs of the training data, before training; by default nothing.
+
+        **Arguments:**
+
+        - `targets`: blocks of training outputs, `(samples, out_channels, *space)`, in the units of the operator.
+        """
+        return self
 
 
 def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
@@ -156,13 +166,27 @@ def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], st
     return model, shape, f"{option}.n-modes"
 
 
+def sensors_of(model: AbstractOperator) -> tuple[int, ...] | None:
+    """The shape of the only grid on which an operator reads its input, `None` if it reads any."""
+    return getattr(getattr(model, "model", model), "sensors", None)
+
+
+def refused_grid(model: AbstractOperator, shape: Sequence[int]) -> str | None:
+    """Why an operator with fixed sensors cannot be called on a grid of `shape`, in a few words; `None` if any operator can."""
+    sensors = sensors_of(model)
+    if sensors is None or sensors == tuple(shape):
+        return None
+    name, (here, there) = type(getattr(model, "model", model)).__name__, (" x ".join(map(str, s)) for s in (shape, sensors))
+    return f"{name} reads its input at {there} fixed sensors, not on {here} points"
+
+
 def trainable(module: Any) -> Any:
-    """Which leaves are trained: true on floating JAX arrays outside normalizers; a filter for `eqx.partition`."""
-    is_normalizer = lambda leaf: isinstance(leaf, AbstractNormalizer)  # noqa: E731
+    """Which leaves are trained: true on floating JAX arrays outside normalizers and `layers.Untrained`; for `eqx.partition`."""
+    is_untrained = lambda leaf: isinstance(leaf, AbstractNormalizer | Untrained)  # noqa: E731
     return jax.tree.map(
-        lambda leaf: jax.tree.map(lambda _: False, leaf) if is_normalizer(leaf) else eqx.is_inexact_array(leaf),
+        lambda leaf: jax.tree.map(lambda _: False, leaf) if is_untrained(leaf) else eqx.is_inexact_array(leaf),
         module,
-        is_leaf=is_normalizer,
+        is_leaf=is_untrained,
     )
 
 

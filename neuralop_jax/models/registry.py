@@ -12,10 +12,13 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
+from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._fno import FNO
 from neuralop_jax.models._multigrid_patches import MultigridPatches
+from neuralop_jax.models._multionet import MultiONet
 from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._options import OperatorSpec
+from neuralop_jax.models._pod_deeponet import PODDeepONet
 from neuralop_jax.models._tfno import TFNO
 
 REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
@@ -23,6 +26,9 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "tfno": TFNO,
     "classic_fno": ClassicFNO,
     "multigrid_patches": MultigridPatches,
+    "deeponet": DeepONet,
+    "pod_deeponet": PODDeepONet,
+    "multionet": MultiONet,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

@@ -77,6 +77,9 @@ def fit(
         early, compiled_before = progress.early, progress.compile_seconds
         surroundings = {**environment(), "data": experiment.train.fingerprint}
         run.begin(config, surroundings, progress.step)
+        for line in experiment.left_out:
+            run.log(line)
+            console.print(line)
         display = stack.enter_context(ProgressDisplay(plan.steps, done=progress.step, console=console))
         schedule = make_schedule(config.optimizer, plan.steps)
 

@@ -28,10 +28,11 @@ _BLOCK = 256  # samples held at once to fit a normalizer
 
 @dataclasses.dataclass
 class Experiment:
-    """What a configuration describes, ready to train."""
+    """What a configuration describes, ready to train; `left_out` says which held-out splits the operator cannot read."""
 
     train: HDF5Dataset
     held_out: dict[str, HDF5Dataset]
+    left_out: tuple[str, ...]
     operator: Normalized
     optimizer: optax.GradientTransformation
     interval: Interval
@@ -59,6 +60,11 @@ def prepare(config: ExperimentConfig) -> Experiment:
             f"{', '.join(held_out) or 'none'}.{did_you_mean(decides, held_out)}"
         )
     operator = _build(config, train)
+    refused = {name: reason for name, split in held_out.items() if (reason := models.refused_grid(operator, split.grid.shape))}
+    if decides in refused:
+        raise ConfigError(f"training.early_stop_split {decides!r} cannot be evaluated: {refused[decides]}. Name another split.")
+    held_out = {name: split for name, split in held_out.items() if name not in refused}
+    left_out = tuple(f"{name} is left out: {reason}." for name, reason in refused.items())
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     for dataset in (train, *held_out.values()):
         _check_fit(operator, dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
@@ -66,7 +72,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
-    return Experiment(train, held_out, operator, optimizer, interval, initial)
+    return Experiment(train, held_out, left_out, operator, optimizer, interval, initial)
 
 
 def _check_fit(operator: Normalized, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
@@ -114,7 +120,13 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
     )
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
-    return Normalized(model, input, output)
+    if getattr(model, "boundary_condition", None) and np.any(output.shift_and_scale()[0]):
+        raise ConfigError(
+            f"data.target_normalizer {config.data.target_normalizer!r} moves the zeros of model.boundary_condition "
+            f"{config.model.options['boundary_condition']!r}. Use 'rms' or 'identity'."
+        )
+    normalize = jax.jit(jax.vmap(output.normalize))
+    return Normalized(model.fit_outputs(np.asarray(normalize(target)) for _, target in _blocks(train)), input, output)
 
 
 def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
