@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neuralop_jax.grids import Grid as Grid
     from neuralop_jax.models import (
         FNO as FNO,
+        LSM as LSM,
         ClassicFNO as ClassicFNO,
         Normalized as Normalized,
         apply_batched as apply_batched,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Grid": "grids",
     "FNO": "models",
+    "LSM": "models",
     "ClassicFNO": "models",
     "Normalized": "models",
     "apply_batched": "models",

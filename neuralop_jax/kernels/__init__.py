@@ -17,6 +17,7 @@ from neuralop_jax.kernels._grid_transfer import (
     interpolate as interpolate,
     restrict as restrict,
 )
+from neuralop_jax.kernels._interpolate import max_pool as max_pool, upsample as upsample
 from neuralop_jax.kernels._modes import kept_modes as kept_modes, wavenumbers as wavenumbers
 from neuralop_jax.kernels._multigrid import Level as Level, cycle as cycle, full_multigrid as full_multigrid
 from neuralop_jax.kernels._smoothers import (

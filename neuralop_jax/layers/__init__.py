@@ -1,12 +1,21 @@
 """Equinox modules from which the operators are made: on one sample, or on several that stand behind the channels."""
 
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
+from neuralop_jax.layers._buffer import Buffer as Buffer
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
+from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
 from neuralop_jax.layers._embedding import append_coordinates as append_coordinates
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
+from neuralop_jax.layers._neural_spectral_block import (
+    NeuralSpectralBlock as NeuralSpectralBlock,
+    patchify as patchify,
+    trigonometric_step as trigonometric_step,
+    unpatchify as unpatchify,
+)
 from neuralop_jax.layers._norm import (
     AdaptiveNorm as AdaptiveNorm,
+    BatchNorm as BatchNorm,
     GroupNorm as GroupNorm,
     InstanceNorm as InstanceNorm,
 )
