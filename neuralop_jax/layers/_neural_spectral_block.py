@@ -60,10 +60,11 @@ def trigonometric_step(
       the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
     """
     waves = np.arange(len(cosines)) * (np.pi / len(sines) if frequencies == "released" else 1.0)
-    angles = t[..., None, :] * jnp.asarray(waves, t.dtype)[:, None]
+    beside = lambda table: jnp.expand_dims(table, tuple(range(t.ndim - 1)))
+    angles = t[..., None, :] * beside(jnp.asarray(waves, t.dtype)[:, None])
     skipped = len(cosines) - len(sines)  # there is no sine of frequency zero among the integer ones
-    odd = jnp.sum(sines * jnp.sin(angles[..., skipped:, :]), -2)
-    return t + odd + jnp.sum(cosines * jnp.cos(angles), -2)
+    odd = jnp.sum(beside(sines) * jnp.sin(angles[..., skipped:, :]), -2)
+    return t + odd + jnp.sum(beside(cosines) * jnp.cos(angles), -2)
 
 
 class NeuralSpectralBlock(eqx.Module):
@@ -158,7 +159,7 @@ class NeuralSpectralBlock(eqx.Module):
         scores = jnp.matmul(queries, keys).reshape(-1, width) @ u.reshape(width, -1)
         scores = patchify(scores.reshape(-1, *u.shape[1:]), patch)
         averages = jnp.matmul(jax.nn.softmax(scores, -1), jnp.swapaxes(x, 1, 2)).reshape(-1, heads, num_tokens, width)
-        return jnp.matmul(averages, jnp.swapaxes(values, 1, 2)) + bias[width:].reshape(heads, 1, size) + queries
+        return jnp.matmul(averages, jnp.swapaxes(values, 1, 2)) + (bias[width:].reshape(heads, 1, size) + queries)[None]
 
     def _read(self, x: Array, tokens: Array) -> Array:
         """What every point reads of the tokens of its patch, `(patches, width, points)`; here too the tokens are mapped."""
