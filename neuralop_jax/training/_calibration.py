@@ -51,7 +51,9 @@ class Calibration:
         whole = min(len(order) // self.batch_size, _BATCHES)
         for number, indices in enumerate(order[: whole * self.batch_size].reshape(whole, -1)):
             samples = [self.train[int(index)] for index in indices]
-            u, target = (jnp.asarray(np.stack(fields)) for fields in zip(*((s.inputs["u"], s.target) for s in samples), strict=True))
+            u, target = (
+                jnp.asarray(np.stack(fields)) for fields in zip(*((s.inputs["u"], s.target) for s in samples), strict=True)
+            )
             yield u if self.augment is None else self._augmented(self.augment, u, target, number)
 
     def _augmented(self, augment: Callable[..., Any], u: Array, target: Array, number: int) -> Array:

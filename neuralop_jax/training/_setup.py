@@ -41,7 +41,7 @@ class Experiment:
 
 
 def stream(seed: int, name: str) -> PRNGKey:
-    """The random stream `"init"`, `"data"`, `"noise"` or `"calibration"` of a seed; each is independent of what the others are used for."""
+    """The random stream `"init"`, `"data"`, `"noise"` or `"calibration"` of a seed; none depends on the use of another."""
     return jax.random.fold_in(jax.random.key(seed), _STREAMS[name])
 
 

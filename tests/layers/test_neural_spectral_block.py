@@ -110,7 +110,9 @@ def test_low_precision_keeps_its_type():
     np.testing.assert_allclose(v.astype(jnp.float64), block(u, (3,)), atol=0.1)
 
 
-@pytest.mark.parametrize("options, words", [({"num_heads": 3}, "num_heads must divide the width 8"), ({"frequencies": "int"}, "frequencies")])
+@pytest.mark.parametrize(
+    "options, words", [({"num_heads": 3}, "num_heads must divide the width 8"), ({"frequencies": "int"}, "frequencies")]
+)
 def test_what_a_block_cannot_be(options, words):
     with pytest.raises(ConfigError, match=words):
         NeuralSpectralBlock(8, **options, key=KEY)
