@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neuralop_jax.grids import Grid as Grid
     from neuralop_jax.models import (
         FNO as FNO,
+        LSM as LSM,
         TFNO as TFNO,
         ClassicFNO as ClassicFNO,
         Normalized as Normalized,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Grid": "grids",
     "FNO": "models",
+    "LSM": "models",
     "ClassicFNO": "models",
     "TFNO": "models",
     "Normalized": "models",

@@ -17,6 +17,7 @@ from neuralop_jax.kernels._grid_transfer import (
     interpolate as interpolate,
     restrict as restrict,
 )
+from neuralop_jax.kernels._interpolate import max_pool as max_pool, upsample as upsample
 from neuralop_jax.kernels._low_rank import (
     contract_cp as contract_cp,
     contract_tt as contract_tt,

@@ -3,6 +3,7 @@
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
+from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
 from neuralop_jax.layers._embedding import (
     append_coordinates as append_coordinates,
     grid_points as grid_points,
@@ -10,8 +11,15 @@ from neuralop_jax.layers._embedding import (
 )
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
+from neuralop_jax.layers._neural_spectral_block import (
+    NeuralSpectralBlock as NeuralSpectralBlock,
+    patchify as patchify,
+    trigonometric_step as trigonometric_step,
+    unpatchify as unpatchify,
+)
 from neuralop_jax.layers._norm import (
     AdaptiveNorm as AdaptiveNorm,
+    BatchNorm as BatchNorm,
     GroupNorm as GroupNorm,
     InstanceNorm as InstanceNorm,
 )
@@ -24,4 +32,4 @@ from neuralop_jax.layers._spectral_weight import (
     TTWeight as TTWeight,
     TuckerWeight as TuckerWeight,
 )
-from neuralop_jax.layers._untrained import Untrained as Untrained
+from neuralop_jax.layers._untrained import Buffer as Buffer, Untrained as Untrained

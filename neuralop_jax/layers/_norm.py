@@ -1,4 +1,4 @@
-"""Normalization of one sample's channels over space; statistics never depend on the number of points."""
+"""Normalization of channels over space, by the statistics of a sample or, for batch norm, of a batch."""
 
 import equinox as eqx
 import jax
@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import Params, PRNGKey
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers._activation import gelu
 from neuralop_jax.layers._pointwise import over_space
+from neuralop_jax.layers._untrained import Buffer
 
 _EPSILON = 1e-5
 
@@ -27,17 +29,91 @@ class InstanceNorm(eqx.Module):
 
 
 class GroupNorm(eqx.Module):
-    r"""$s_c\,(u_c - \mu)/\sqrt{\sigma^2 + 10^{-5}} + b_c$ with one mean and variance over all channels and space."""
+    r"""$s_c\,(u_c - \mu)/\sqrt{\sigma^2 + 10^{-5}} + b_c$ with mean and variance over space and a group of channels.
+
+    **Arguments:**
+
+    - `channels`: size.
+    - `groups`: neighboring channels are taken together in so many groups. One takes all channels together; as many groups as
+      channels make an instance norm that learns a scale and a shift.
+
+    **Raises:** `ConfigError` if the channels cannot be divided into such groups.
+    """
 
     scale: Float[Array, " channels"]
     shift: Float[Array, " channels"]
+    groups: int = eqx.field(static=True)
+
+    def __init__(self, channels: int, groups: int = 1):
+        if groups < 1 or channels % groups:
+            raise ConfigError(f"{channels} channels cannot be divided into {groups} groups of a norm. Choose a divisor.")
+        self.scale, self.shift, self.groups = jnp.ones(channels), jnp.zeros(channels), groups
+
+    def __call__(
+        self, u: Inexact[Array, "channels *batch_space"], p: Params | None = None, *, batched: bool = False
+    ) -> Inexact[Array, "channels *batch_space"]:
+        """The normalized field of one sample; with `batched`, of each of those in `(channels, batch, *space)`."""
+        grouped = u.reshape(self.groups, -1, *u.shape[1:])
+        v = _standardize(grouped, (1, *range(2 + batched, grouped.ndim))).reshape(u.shape)
+        return over_space(self.scale.astype(u.dtype), u) * v + over_space(self.shift.astype(u.dtype), u)
+
+
+class BatchNorm(eqx.Module):
+    r"""$s_c\,(u_c - \mu_c)/\sqrt{\sigma_c^2 + 10^{-5}} + b_c$ with mean and variance of each channel over a batch and space.
+
+    In training these are the statistics of the samples that stand behind the channels, otherwise `mean` and `variance`, the
+    statistics of the population. Nothing is updated while training: `models.calibrate` measures them afterwards.
+
+    For that a training call is an identity of its own kind in the buffers: no value depends on them, and the derivative of
+    anything whatever by them is the mean and the unbiased variance of the batch.
+
+    **Source:** Ioffe & Szegedy 2015, arXiv:1502.03167. Differs: the population is measured, not followed by a running mean.
+    """
+
+    scale: Float[Array, " channels"]
+    shift: Float[Array, " channels"]
+    mean: Buffer
+    variance: Buffer
 
     def __init__(self, channels: int):
         self.scale, self.shift = jnp.ones(channels), jnp.zeros(channels)
+        self.mean, self.variance = Buffer(jnp.zeros(channels)), Buffer(jnp.ones(channels))
 
-    def __call__(self, u: Inexact[Array, "channels *space"], p: Params | None = None) -> Inexact[Array, "channels *space"]:
-        v = _standardize(u, tuple(range(u.ndim)))
+    def __call__(
+        self, u: Float[Array, "channels *batch_space"], *, training: bool = False
+    ) -> Float[Array, "channels *batch_space"]:
+        """The normalized field of one sample, or of all samples `(channels, batch, *space)`."""
+        mean, variance = self._measured(u) if training else (self.mean.value, self.variance.value)
+        mean, variance = over_space(mean.astype(u.dtype), u), over_space(variance.astype(u.dtype), u)
+        v = (u - mean) * jax.lax.rsqrt(variance + _EPSILON)
         return over_space(self.scale.astype(u.dtype), u) * v + over_space(self.shift.astype(u.dtype), u)
+
+    def _measured(self, u: Array) -> tuple[Array, Array]:
+        """Mean and variance of the batch, as the derivative by the buffers will tell."""
+        axes = tuple(range(1, u.ndim))
+        mean = jnp.mean(u, axes)
+        variance = jnp.mean((u - over_space(mean, u)) ** 2, axes)
+        size = u.size // len(u)
+        return _measured(mean, self.mean.value, mean), _measured(
+            variance, self.variance.value, variance * (size / max(size - 1, 1))
+        )
+
+
+@jax.custom_vjp
+def _measured(used: Array, buffer: Array, statistic: Array) -> Array:
+    """`used`; whatever is differentiated, its derivative by `buffer` is `statistic`."""
+    return used
+
+
+def _measured_forward(used: Array, buffer: Array, statistic: Array) -> tuple[Array, tuple[Array, Array]]:
+    return used, (statistic.astype(buffer.dtype), statistic)
+
+
+def _measured_backward(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
+    return cotangent, kept[0], jnp.zeros_like(kept[1])
+
+
+_measured.defvjp(_measured_forward, _measured_backward)
 
 
 class AdaptiveNorm(eqx.Module):

@@ -10,10 +10,12 @@ from neuralop_jax.models._base import (
     trainable as trainable,
 )
 from neuralop_jax.models._batched import apply_batched as apply_batched, automatic_micro_batch as automatic_micro_batch
+from neuralop_jax.models._calibrate import calibrate as calibrate, has_batch_norm as has_batch_norm
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
 from neuralop_jax.models._fno import FNO as FNO
+from neuralop_jax.models._lsm import LSM as LSM
 from neuralop_jax.models._multigrid_patches import MultigridPatches as MultigridPatches
 from neuralop_jax.models._multionet import MultiONet as MultiONet
 from neuralop_jax.models._normalized import Normalized as Normalized

@@ -14,6 +14,7 @@ from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._lsm import LSM
 from neuralop_jax.models._multigrid_patches import MultigridPatches
 from neuralop_jax.models._multionet import MultiONet
 from neuralop_jax.models._normalized import Normalized
@@ -29,6 +30,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "deeponet": DeepONet,
     "pod_deeponet": PODDeepONet,
     "multionet": MultiONet,
+    "lsm": LSM,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

@@ -96,7 +96,10 @@ def fit(
                 "gradient_norm": float(np.mean(history["gradient_norm"], dtype=np.float64)),
                 "steps_per_second": length / (time.perf_counter() - start - (experiment.interval.compile_seconds - compiled)),
             }
-            if plan.evaluate_every and progress.step % plan.evaluate_every == 0:
+            evaluates = plan.evaluate_every and progress.step % plan.evaluate_every == 0
+            if evaluates or progress.step % plan.save_every == 0:
+                state = experiment.calibration(state)
+            if evaluates:
                 line["splits"] = _evaluate(state.operator(), experiment, config)
                 early.update(line["splits"])
             progress.compile_seconds = compiled_before + experiment.interval.compile_seconds
@@ -107,6 +110,7 @@ def fit(
             if progress.step % plan.save_every == 0:
                 save_snapshot(store, config, experiment, state, progress)
         if progress.saved < progress.step:
+            state = experiment.calibration(state)
             save_snapshot(store, config, experiment, state, progress)
 
         if stop.requested and progress.step < plan.steps and not early.due:

@@ -16,12 +16,13 @@ from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.models import Normalized
 from neuralop_jax.normalizers import fit_normalizer
+from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import make_step, supervised
 
-_STREAMS = {"init": 0, "data": 1, "noise": 2}
+_STREAMS = {"init": 0, "data": 1, "noise": 2, "calibration": 3}
 _DEVICE_BYTES = 2**31
 _BLOCK = 256  # samples held at once to fit a normalizer
 
@@ -37,10 +38,11 @@ class Experiment:
     optimizer: optax.GradientTransformation
     interval: Interval
     initial: Callable[[], TrainState]
+    calibration: Calibration
 
 
 def stream(seed: int, name: str) -> PRNGKey:
-    """The random stream `"init"`, `"data"` or `"noise"` of a seed; each is independent of what the others are used for."""
+    """The random stream `"init"`, `"data"`, `"noise"` or `"calibration"` of a seed; none depends on the use of another."""
     return jax.random.fold_in(jax.random.key(seed), _STREAMS[name])
 
 
@@ -72,7 +74,8 @@ def prepare(config: ExperimentConfig) -> Experiment:
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
-    return Experiment(train, held_out, left_out, operator, optimizer, interval, initial)
+    calibration = Calibration(train, config.data.batch_size, stream(config.seed, "calibration"), _augmentation(config))
+    return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
 
 
 def _check_fit(operator: Normalized, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
@@ -145,8 +148,8 @@ def _interval(
         supervised(functools.partial(compare, grid=train.grid)),
         optimizer,
         ema=config.training.ema,
-        micro_batch=config.training.micro_batch or models.automatic_micro_batch(operator, train.grid.shape, batch_size),
-        augment=functools.partial(data.augment, config.data.augment) if config.data.augment else None,
+        micro_batch=_micro_batch(config, train, operator),
+        augment=_augmentation(config),
     )
     data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
     sample = train[0]
@@ -155,3 +158,23 @@ def _interval(
         return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
     seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
     return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)
+
+
+def _augmentation(config: ExperimentConfig) -> Callable[..., tuple[jax.Array, jax.Array]] | None:
+    return functools.partial(data.augment, config.data.augment) if config.data.augment else None
+
+
+def _micro_batch(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) -> int:
+    """Samples computed at once: what the configuration says, else what fits the cache, but with batch norm always a batch.
+
+    **Raises:** `ConfigError` if batch norm would see less than a batch.
+    """
+    chosen, batch_size = config.training.micro_batch, config.data.batch_size
+    if not models.has_batch_norm(operator):
+        return chosen or models.automatic_micro_batch(operator, train.grid.shape, batch_size)
+    if chosen not in (0, batch_size):
+        raise ConfigError(
+            f"training.micro_batch {chosen} would change the statistics of batch norm, which are those of {batch_size} samples. "
+            "Leave it out, or use --model.norm group."
+        )
+    return batch_size
