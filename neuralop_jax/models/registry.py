@@ -10,10 +10,11 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
+from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
 from neuralop_jax.models._normalized import Normalized
 
-REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO}
+REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO, "factformer": FactFormer}
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`."""
 
 _FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
