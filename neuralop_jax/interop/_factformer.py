@@ -1,6 +1,7 @@
 """The FactFormers of BaratiLab/FactFormer: four models in time and space, and their attention blocks alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,110 +20,123 @@ _BLOCK = ("dim", "dim_head", "latent_dim", "heads", "dim_out")
 _BLOCK_DEFAULTS = {"use_rope": True, "kernel_multiplier": 3, "scaling_factor": 1.0}
 _MODEL = ("in_dim", "out_dim", "dim", "depth", "dim_head", "heads", "kernel_multiplier")
 _IN_TIME = ("in_time_window", "max_latent_steps")
-_UNREAD = dict.fromkeys(("pos_in_dim", "pos_out_dim", "positional_embedding", "reducer", "out_time_window"))
+_UNREAD: dict[str, Any] = dict.fromkeys(("pos_in_dim", "pos_out_dim", "positional_embedding", "reducer", "out_time_window"))
 """Options that the originals read and never use: their encoding is always rotary, with random Fourier features."""
+
+Batch = Float[Array, "batch *layout"]
+Result = Float[Array, "batch *out_layout"]
+Positions = Float[Array, "..."]
+
+
+class BaratiAttention(eqx.Module):
+    """A `FABlock2D` or `FABlock3D` of BaratiLab/FactFormer, from `(B, *S, dim)` to `(B, *S, dim_out)`.
+
+    It is called with a batch `x` and the coordinates of its axes, as vectors or columns; `model` holds the layer.
+
+    **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, with the space axes restored after the norm over heads, which the
+    last commit of the released code leaves flat.
+    """
+
+    model: FactorizedAttention
+
+    def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
+        """The output of the original for a batch of inputs.
+
+        **Raises:** `ModelInputError` for another layout.
+        """
+        axes, channels = _axes(pos_x, pos_y, pos_z), len(self.model.norm.scale)
+        dims = len(self.model.projections)
+        if (len(axes), x.ndim, x.shape[-1]) != (dims, dims + 2, channels):
+            raise ModelInputError(_unlike(f"(batch, *space, {channels})", dims, x, axes))
+        return jnp.moveaxis(self.model(jnp.moveaxis(x, -1, 0), axes), 0, -1)
 
 
 class BaratiFactFormer(eqx.Module):
-    """A model of BaratiLab/FactFormer, called with a batch `x` and the coordinates of its axes as vectors or columns.
+    """A model of BaratiLab/FactFormer, called with a batch `x` and the coordinates of its axes, as vectors or columns.
 
     | original | `x` | result |
     |---|---|---|
     | `FactFormer2D` of `darcy2d_fact.py` | `(B, X, Y, C)` | `(B, X, Y, C')` |
     | `FactFormer2D` of `turb_ns2d_fact_lm.py` | `(B, X, Y, T)` | `(B, T', X, Y, C')` |
-    | `FactFormer3D` of `turb_ns3d_fact_lm.py` and `threed_smokesim_fact_lm.py` | `(B, C, T, X, Y, Z)` | `(B, T', X, Y, Z, C')` |
-    | `FABlock2D`, `FABlock3D` | `(B, *S, C)` | `(B, *S, C')` |
+    | `FactFormer3D` of `turb_ns3d_fact_lm.py`, `threed_smokesim_fact_lm.py` | `(B, C, T, X, Y, Z)` | `(B, T', X, Y, Z, C')` |
 
-    `model` holds the operator, a `FactFormer` or for a block alone a `FactorizedAttention`. It takes its own coordinates, both
-    ends of its `extent` included; the originals are given theirs, in the smoke model also those of the padded points.
+    `model` takes its own coordinates, from 0 to its `extent`; the originals are given theirs, in the smoke model also those of
+    the padded points. Grids on which an original fails are refused: another resolution than the configured one for Darcy flow,
+    odd numbers of points for smoke. `model` takes any.
 
-    **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, with the spatial axes restored after the norm over heads, which
-    the last commit of the released code leaves flat.
+    **Source:** as in `BaratiAttention`.
     """
 
-    model: FactFormer | FactorizedAttention
-    frames_first: bool = eqx.field(static=True)
+    model: FactFormer
     resolution: int | None = eqx.field(static=True)
 
-    def __call__(
-        self,
-        x: Float[Array, "batch *layout"],
-        pos_x: Float[Array, "..."],
-        pos_y: Float[Array, "..."],
-        pos_z: Float[Array, "..."] | None = None,
-    ) -> Float[Array, "batch *out_layout"]:
+    def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
         """The output of the original for a batch of inputs.
 
         **Raises:** `ModelInputError` for another layout, or a grid on which the original fails.
         """
-        coordinates = [jnp.ravel(pos) for pos in (pos_x, pos_y, pos_z) if pos is not None]
-        u = self._stacked(x, len(coordinates))
-        if isinstance(self.model, FactorizedAttention):
-            return jnp.moveaxis(self.model(u, coordinates), 0, -1)
-        v = self.model.at(u, coordinates)
-        if not self.model.latent_steps:
+        model, axes = self.model, _axes(pos_x, pos_y, pos_z)
+        v = model.at(self._stacked(x, axes), axes)
+        if not model.latent_steps:
             return jnp.moveaxis(v, 0, -1)
-        v = v.reshape(self.model.latent_steps, -1, *v.shape[1:])  # (frames, channels, batch, *space)
+        v = v.reshape(model.latent_steps, -1, *v.shape[1:])  # (frames, channels, batch, *space)
         return jnp.moveaxis(v, (2, 0, 1), (0, 1, -1))
 
-    def _stacked(self, x: Array, num_dims: int) -> Array:
-        """The input with channels, or frames of channels, first: `(channels, batch, *space)`."""
-        attention = isinstance(self.model, FactorizedAttention)
-        dims = len(self.model.projections) if isinstance(self.model, FactorizedAttention) else self.model.num_dims
-        channels = len(self.model.norm.scale) if isinstance(self.model, FactorizedAttention) else self.model.in_channels
-        found = x.shape[1] * x.shape[2] if self.frames_first and x.ndim > 2 else x.shape[-1]
-        if num_dims != dims or x.ndim != dims + (3 if self.frames_first else 2) or found != channels:
-            wanted = f"(batch, channels, frames, *space) with {channels}" if self.frames_first else f"(batch, *space, {channels})"
-            if self.frames_first:
-                wanted += " channels in all frames"
-            raise ModelInputError(
-                f"{_FAMILY}: wanted x as {wanted} on {dims} axes, each with coordinates; got shape {x.shape} with {num_dims}."
-            )
-        space = x.shape[3:] if self.frames_first else x.shape[1:-1]
-        if not attention and self.resolution is not None and set(space) != {self.resolution}:
+    def _stacked(self, x: Batch, axes: Sequence[Array]) -> Array:
+        """The input as `(frames * channels, batch, *space)`."""
+        dims, frames, channels = self.model.num_dims, self.model.in_frames, self.model.in_channels
+        if frames:
+            wanted, fits = f"(batch, {channels // frames}, {frames}, *space)", x.shape[1:3] == (channels // frames, frames)
+        else:
+            wanted, fits = f"(batch, *space, {channels})", x.shape[-1] == channels
+        if not fits or len(axes) != dims or x.ndim != dims + (3 if frames else 2):
+            raise ModelInputError(_unlike(wanted, dims, x, axes))
+        space = x.shape[-dims:] if frames else x.shape[1:-1]
+        if self.resolution is not None and set(space) != {self.resolution}:
             raise ModelInputError(f"{_FAMILY}: the original works at resolution {self.resolution} only, got {space}; use .model.")
-        if self.frames_first:
-            if not attention and self.model.branch and any(n % 2 for n in space):
-                raise ModelInputError(f"{_FAMILY}: the original needs even numbers of points, got {space}; use .model.")
-            return jnp.moveaxis(x, (2, 1), (0, 1)).reshape(-1, len(x), *space)
-        return jnp.moveaxis(x, -1, 0)
+        if frames and self.model.branch and any(n % 2 for n in space):
+            raise ModelInputError(f"{_FAMILY}: the original needs even numbers of points, got {space}; use .model.")
+        return jnp.moveaxis(x, (2, 1), (0, 1)).reshape(-1, len(x), *space) if frames else jnp.moveaxis(x, -1, 0)
 
 
-def port_factformer(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> BaratiFactFormer:
+def _axes(*positions: Positions | None) -> list[Array]:
+    return [jnp.ravel(p) for p in positions if p is not None]
+
+
+def _unlike(wanted: str, dims: int, x: Batch, axes: Sequence[Array]) -> str:
+    return f"{_FAMILY}: wanted x as {wanted} and positions on {dims} axes, got {x.shape} and positions on {len(axes)}."
+
+
+def port_factformer(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> BaratiAttention | BaratiFactFormer:
     """The network that the original's class with this configuration and state dict is."""
     num_dims = 3 if any("low_rank_kernel_z" in str(name) for name in state_dict) else 2
     if "latent_dim" in config:
         full = read_config(_FAMILY, config, _BLOCK_DEFAULTS, _BLOCK)
-        build: Callable[..., Any] = FactorizedAttention
-        arguments, options, places = _block(full, num_dims)
-        frames_first, resolution = False, None
-    else:
-        full = _read_model(config)
-        build, arguments, places = FactFormer, (), {}
-        options = _options(full, num_dims)
-        frames_first, resolution = bool(options["in_frames"]), full.get("resolution")
-        places = model_places(options)
-    model = eqx.filter_eval_shape(build, *arguments, **options, key=jax.random.key(0))
+        return BaratiAttention(_filled(*_block(full, num_dims), state_dict))
+    full = _read_model(config)
+    options = _options(full, num_dims)
+    skeleton = eqx.filter_eval_shape(FactFormer, **options, key=jax.random.key(0))
+    return BaratiFactFormer(_filled(skeleton, model_places(options), state_dict), full.get("resolution"))
+
+
+def _filled(skeleton: Any, places: Mapping[str, Place], state_dict: Mapping[str, Any]) -> Any:
     arrays = read_state(_FAMILY, state_dict, {name: place.shape for name, place in places.items()}, spectral=())
     turned = {name: places[name].turn(array) for name, array in arrays.items()}
-    return BaratiFactFormer(fill(model, {n: p.leaf for n, p in places.items()}, turned), frames_first, resolution)
+    return fill(skeleton, {name: place.leaf for name, place in places.items()}, turned)
 
 
-def _block(full: Mapping[str, Any], num_dims: int) -> tuple[Sequence[Any], dict[str, Any], dict[str, Place]]:
-    options = {
+def _block(full: Mapping[str, Any], num_dims: int) -> tuple[FactorizedAttention, dict[str, Place]]:
+    channels, out_channels = full["dim"], full["dim_out"]
+    sizes = {
         "heads": full["heads"],
         "head_width": full["dim_head"],
         "kernel_multiplier": full["kernel_multiplier"],
         "latent_channels": full["latent_dim"],
         "rotary": full["use_rope"],
-        "scaling": full["scaling_factor"],
     }
-    places = attention_places("", lambda m: m, num_dims, full["dim"], full["dim_out"], **_sizes(options))
-    return (num_dims, full["dim"], full["dim_out"]), options, places
-
-
-def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "scaling"}
+    build = functools.partial(FactorizedAttention, scaling=full["scaling_factor"], **sizes)
+    skeleton = eqx.filter_eval_shape(build, num_dims, channels, out_channels, key=jax.random.key(0))
+    return skeleton, attention_places("", lambda m: m, num_dims, channels, out_channels, **sizes)
 
 
 def _read_model(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _EPSILON = 1e-8
 
 
 class FactorizedAttention(eqx.Module):
-    r"""$v = W_o\,\operatorname{norm}\big((K_1 \otimes \dots \otimes K_d)\, W_v \operatorname{LN} u\big)$: attention one axis at a time.
+    r"""Attention by axes, $v = W_o\,\operatorname{norm}\big((K_1 \otimes \dots \otimes K_d)\,W_v\operatorname{LN}u\big)$.
 
     Each kernel $K_m$ (see `AxisKernel`) is a matrix between the points of one axis, made of the field's projection on this axis
     (see `AxisProjection`): on $n^d$ points the layer costs $O(d\,n^{d+1})$ instead of $O(n^{2d})$. The norm takes mean and

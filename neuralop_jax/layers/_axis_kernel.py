@@ -49,7 +49,7 @@ class AxisProjection(eqx.Module):
 
 
 class AxisKernel(eqx.Module):
-    r"""$K_{ij} = s\,\langle R(x_i)\,Q\phi_i,\; R(x_j)\,\kappa\phi_j\rangle$ per head, with $R(x)$ the rotation of rotary encoding.
+    r"""$K_{ij} = s\,\langle R(x_i)\,Q\phi_i,\; R(x_j)\,\kappa\phi_j\rangle$ per head, with $R(x)$ the rotary encoding.
 
     The product is not divided by the number of points: a norm follows where these kernels are used.
 

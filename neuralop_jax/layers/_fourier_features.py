@@ -12,7 +12,7 @@ from neuralop_jax.layers._fixed import Fixed
 
 
 class FourierFeatures(eqx.Module):
-    r"""$\gamma(x) = [\sin(2\pi B^\top x), \cos(2\pi B^\top x)]$ with wavenumbers $B_{ij} \sim \mathcal N(0, \sigma^2)$, not trained.
+    r"""$\gamma(x) = [\sin(2\pi B^\top x), \cos(2\pi B^\top x)]$ with untrained wavenumbers $B_{ij} \sim \mathcal N(0, \sigma^2)$.
 
     **Arguments:**
 
@@ -40,11 +40,11 @@ class FourierFeatures(eqx.Module):
         Sums of angles are turned into products of one-axis waves, which are cheaper than sines at every point.
         """
         real = jnp.result_type(jnp.float32, coordinates[0].dtype)  # angles reach hundreds of radians
-        sine, cosine = None, None
-        for x, b in zip(coordinates, self.wavenumbers.value, strict=True):
+        sine, cosine = jnp.zeros((0,)), jnp.zeros((0,))
+        for axis, (x, b) in enumerate(zip(coordinates, self.wavenumbers.value, strict=True)):
             angles = 2 * jnp.pi * b.astype(real)[:, None] * x.astype(real)[None]
             s, c = jnp.sin(angles), jnp.cos(angles)
-            if sine is None or cosine is None:
+            if axis == 0:
                 sine, cosine = s, c
             else:
                 s, c = (f.reshape(len(f), *(1,) * (sine.ndim - 1), -1) for f in (s, c))

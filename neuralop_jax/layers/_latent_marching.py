@@ -49,7 +49,7 @@ class FrameLifting(eqx.Module):
 
 
 class LatentMarcher(eqx.Module):
-    r"""Steps in time of a latent field, pointwise in space: $z \leftarrow z + e_s$, then $z \leftarrow z + N(\operatorname{LN} z)$.
+    r"""Steps in time of a latent field, at every point: $z \leftarrow z + e_s$, $z \leftarrow z + N(\operatorname{LN} z)$.
 
     The network $N$ over channels is the same in all steps; $e_s$ is a learned vector of each.
 

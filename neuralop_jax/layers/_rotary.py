@@ -8,7 +8,7 @@ _SHORTEST, _RATIO = 64.0, 10000.0
 
 
 def rotary_frequencies(channels: int, *, period: float | None = None) -> Float[np.ndarray, " half"]:
-    r"""The angular frequencies $64 \cdot 10000^{-2j/c}$, $j < c/2$, of `channels` $c$, an even number, in radians per unit length.
+    r"""The angular frequencies $64 \cdot 10000^{-2j/c}$, $j < c/2$, of an even number $c$ of `channels`, in radians per length.
 
     With a `period` $L$ each is rounded to the nearest multiple of $2\pi/L$, so that angles at $x$ and $x + L$ are equal; the
     lowest frequencies become zero.

@@ -139,9 +139,7 @@ class FactFormer(AbstractGridOperator):
         if width % 2:
             raise ConfigError(f"width must be even, half for sines and half for cosines of the coordinates, got {width}.")
         if periodic and padding:
-            raise ConfigError(
-                f"padding is for boxes that are not periodic, got padding={padding} with periodic. Use one of them."
-            )
+            raise ConfigError(f"padding is for boxes that are not periodic, got padding={padding} and periodic. Drop one.")
 
         lifting_key, branch_key, head_key, *keys = jax.random.split(key, 3 + 3 * depth)
         lengths = self._lengths() if periodic else None
