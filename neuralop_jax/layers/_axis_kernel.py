@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.layers._activation import gelu
 from neuralop_jax.layers._channel_norm import LayerNorm
-from neuralop_jax.layers._fixed import Fixed
+from neuralop_jax.layers._buffer import Buffer
 from neuralop_jax.layers._pointwise import Pointwise
 from neuralop_jax.layers._rotary import rotary_frequencies, rotate
 
@@ -69,7 +69,7 @@ class AxisKernel(eqx.Module):
 
     query: Pointwise
     source: Pointwise
-    frequencies: Fixed | None
+    frequencies: Buffer | None
     gamma: Float[Array, ""] | None
     heads: int = eqx.field(static=True)
     scaling: float = eqx.field(static=True)
@@ -92,7 +92,7 @@ class AxisKernel(eqx.Module):
         limit = _GAIN * (6 / (channels + out)) ** 0.5
         maps = [Pointwise(channels, out, bias=False, key=k) for k in jax.random.split(key)]
         self.query, self.source = (_scaled(m, limit * channels**0.5) for m in maps)
-        self.frequencies = Fixed(rotary_frequencies(head_width, period=period)) if rotary else None
+        self.frequencies = Buffer(rotary_frequencies(head_width, period=period)) if rotary else None
         self.gamma = jnp.asarray(head_width**-0.5) if diagonal else None
         self.heads, self.scaling, self.softmax = heads, scaling, softmax
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.layers._fixed import Fixed
+from neuralop_jax.layers._buffer import Buffer
 
 
 class FourierFeatures(eqx.Module):
@@ -25,14 +25,14 @@ class FourierFeatures(eqx.Module):
     **Source:** Tancik et al. 2020, arXiv:2006.10739, section 6.1.
     """
 
-    wavenumbers: Fixed
+    wavenumbers: Buffer
 
     def __init__(self, num_dims: int, features: int, *, scale: float = 1.0, extent: Sequence[float] | None = None, key: PRNGKey):
         drawn = scale * jax.random.normal(key, (num_dims, features // 2))
         if extent is not None:
             lengths = jnp.asarray(extent, drawn.dtype)[:, None]
             drawn = jnp.round(drawn * lengths) / lengths
-        self.wavenumbers = Fixed(drawn)
+        self.wavenumbers = Buffer(drawn)
 
     def __call__(self, coordinates: Sequence[Float[Array, " _points"]]) -> Float[Array, "features *space"]:
         """The features on the grid whose axes have these coordinates, in their type but at least single precision.

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers import Fixed
+from neuralop_jax.layers._buffer import Buffer
 from neuralop_jax.normalizers import AbstractNormalizer
 
 
@@ -148,12 +148,12 @@ def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, .
 
 
 def trainable(module: Any) -> Any:
-    """Which leaves are trained: true on floating JAX arrays outside normalizers and `Fixed`; a filter for `eqx.partition`."""
-    is_fixed = lambda leaf: isinstance(leaf, AbstractNormalizer | Fixed)  # noqa: E731
+    """Which leaves are trained: true on floating JAX arrays outside normalizers and buffers; a filter for `eqx.partition`."""
+    is_untrained = lambda leaf: isinstance(leaf, AbstractNormalizer | Buffer)  # noqa: E731
     return jax.tree.map(
-        lambda leaf: jax.tree.map(lambda _: False, leaf) if is_fixed(leaf) else eqx.is_inexact_array(leaf),
+        lambda leaf: jax.tree.map(lambda _: False, leaf) if is_untrained(leaf) else eqx.is_inexact_array(leaf),
         module,
-        is_leaf=is_fixed,
+        is_leaf=is_untrained,
     )
 
 
