@@ -1,7 +1,10 @@
 """Equinox modules from which the operators are made: on one sample, or on several that stand behind the channels."""
 
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
+from neuralop_jax.layers._axial_attention import FactorizedAttention as FactorizedAttention
+from neuralop_jax.layers._axis_kernel import AxisKernel as AxisKernel, AxisProjection as AxisProjection
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
+from neuralop_jax.layers._channel_norm import GroupedNorm as GroupedNorm, LayerNorm as LayerNorm
 from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
 from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
 from neuralop_jax.layers._embedding import (
@@ -10,6 +13,7 @@ from neuralop_jax.layers._embedding import (
     periodic_features as periodic_features,
 )
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
+from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeatures
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._neural_spectral_block import (
     NeuralSpectralBlock as NeuralSpectralBlock,

@@ -1,6 +1,7 @@
 """Training losses: of one sample, of its patches, and of whole rollouts."""
 
 from neuralop_jax.losses._patches import per_patch as per_patch
+from neuralop_jax.losses._push_forward import curriculum as curriculum, push_forward_loss as push_forward_loss
 from neuralop_jax.losses._rollout import rollout_loss as rollout_loss, trajectory_loss as trajectory_loss
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,

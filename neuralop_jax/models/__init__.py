@@ -14,6 +14,7 @@ from neuralop_jax.models._calibrate import calibrate as calibrate, has_batch_nor
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
+from neuralop_jax.models._factformer import FactFormer as FactFormer
 from neuralop_jax.models._fno import FNO as FNO
 from neuralop_jax.models._lsm import LSM as LSM
 from neuralop_jax.models._multigrid_patches import MultigridPatches as MultigridPatches

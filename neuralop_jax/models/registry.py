@@ -13,6 +13,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._deeponet import DeepONet
+from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
 from neuralop_jax.models._lsm import LSM
 from neuralop_jax.models._multigrid_patches import MultigridPatches
@@ -31,6 +32,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "pod_deeponet": PODDeepONet,
     "multionet": MultiONet,
     "lsm": LSM,
+    "factformer": FactFormer,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

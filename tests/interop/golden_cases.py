@@ -20,6 +20,7 @@ class Golden:
     parameters: int
     state: dict[str, np.ndarray]
     x: np.ndarray
+    others: dict[str, np.ndarray]
     y: np.ndarray
     gradient: np.ndarray
 
@@ -30,8 +31,10 @@ def golden(name: str, double: bool = True) -> Golden:
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as data:
         arrays = dict(data)
     state = {key.removeprefix("param:"): value for key, value in arrays.items() if key.startswith("param:")}
+    others = {key.removeprefix("in:"): value for key, value in arrays.items() if key.startswith("in:") and key != "in:x"}
     x = arrays["in:x"]
     if double:
         state = {key: value.astype(np.result_type(value.dtype, np.float64)) for key, value in state.items()}
-        x = x.astype(np.float64)
-    return Golden(name.partition("/")[0], said["config"], said["parameters"], state, x, arrays["out:y"], arrays["grad:x"])
+        x, others = x.astype(np.float64), {key: value.astype(np.float64) for key, value in others.items()}
+    family, y, gradient = name.partition("/")[0], arrays["out:y"], arrays["grad:x"]
+    return Golden(family, said["config"], said["parameters"], state, x, others, y, gradient)

@@ -21,7 +21,7 @@ def test_ported_network_returns_the_numbers_of_the_original(name):
 
     @eqx.filter_jit
     def evaluate(ported, x):
-        y, pull_back = jax.vjp(lambda v: ported(x=v), x)
+        y, pull_back = jax.vjp(lambda v: ported(x=v, **case.others), x)
         return y, pull_back(y)[0]
 
     y, gradient = evaluate(ported, jnp.asarray(case.x))

@@ -1,0 +1,180 @@
+"""The FactFormers of BaratiLab/FactFormer: four models in time and space, and their attention blocks alone."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._factformer_places import Place, attention_places, model_places
+from neuralop_jax.interop._state import fill, read_config, read_state
+from neuralop_jax.layers import FactorizedAttention
+from neuralop_jax.models import FactFormer
+
+_FAMILY = "factformer"
+_BLOCK = ("dim", "dim_head", "latent_dim", "heads", "dim_out")
+_BLOCK_DEFAULTS = {"use_rope": True, "kernel_multiplier": 3, "scaling_factor": 1.0}
+_MODEL = ("in_dim", "out_dim", "dim", "depth", "dim_head", "heads", "kernel_multiplier")
+_IN_TIME = ("in_time_window", "max_latent_steps")
+_UNREAD: dict[str, Any] = dict.fromkeys(("pos_in_dim", "pos_out_dim", "positional_embedding", "reducer", "out_time_window"))
+"""Options that the originals read and never use: their encoding is always rotary, with random Fourier features."""
+
+Batch = Float[Array, "batch *layout"]
+Result = Float[Array, "batch *out_layout"]
+Positions = Float[Array, "..."]
+
+
+class BaratiAttention(eqx.Module):
+    """A `FABlock2D` or `FABlock3D` of BaratiLab/FactFormer, from `(B, *S, dim)` to `(B, *S, dim_out)`.
+
+    It is called with a batch `x` and the coordinates of its axes, as vectors or columns; `model` holds the layer.
+
+    **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, with the space axes restored after the norm over heads, which the
+    last commit of the released code leaves flat.
+    """
+
+    model: FactorizedAttention
+
+    def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
+        """The output of the original for a batch of inputs.
+
+        **Raises:** `ModelInputError` for another layout.
+        """
+        axes, channels = _axes(pos_x, pos_y, pos_z), len(self.model.norm.scale)
+        dims = len(self.model.projections)
+        if (len(axes), x.ndim, x.shape[-1]) != (dims, dims + 2, channels):
+            raise ModelInputError(_unlike(f"(batch, *space, {channels})", dims, x, axes))
+        return jnp.moveaxis(self.model(jnp.moveaxis(x, -1, 0), axes), 0, -1)
+
+
+class BaratiFactFormer(eqx.Module):
+    """A model of BaratiLab/FactFormer, called with a batch `x` and the coordinates of its axes, as vectors or columns.
+
+    | original | `x` | result |
+    |---|---|---|
+    | `FactFormer2D` of `darcy2d_fact.py` | `(B, X, Y, C)` | `(B, X, Y, C')` |
+    | `FactFormer2D` of `turb_ns2d_fact_lm.py` | `(B, X, Y, T)` | `(B, T', X, Y, C')` |
+    | `FactFormer3D` of `turb_ns3d_fact_lm.py`, `threed_smokesim_fact_lm.py` | `(B, C, T, X, Y, Z)` | `(B, T', X, Y, Z, C')` |
+
+    `model` takes its own coordinates, from 0 to its `extent`; the originals are given theirs, in the smoke model also those of
+    the padded points. Grids on which an original fails are refused: another resolution than the configured one for Darcy flow,
+    odd numbers of points for smoke. `model` takes any.
+
+    **Source:** as in `BaratiAttention`.
+    """
+
+    model: FactFormer
+    resolution: int | None = eqx.field(static=True)
+
+    def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
+        """The output of the original for a batch of inputs.
+
+        **Raises:** `ModelInputError` for another layout, or a grid on which the original fails.
+        """
+        model, axes = self.model, _axes(pos_x, pos_y, pos_z)
+        v = model.at(self._stacked(x, axes), axes)
+        if not model.latent_steps:
+            return jnp.moveaxis(v, 0, -1)
+        v = v.reshape(model.latent_steps, -1, *v.shape[1:])  # (frames, channels, batch, *space)
+        return jnp.moveaxis(v, (2, 0, 1), (0, 1, -1))
+
+    def _stacked(self, x: Batch, axes: Sequence[Array]) -> Array:
+        """The input as `(frames * channels, batch, *space)`."""
+        dims, frames, channels = self.model.num_dims, self.model.in_frames, self.model.in_channels
+        if frames:
+            wanted, fits = f"(batch, {channels // frames}, {frames}, *space)", x.shape[1:3] == (channels // frames, frames)
+        else:
+            wanted, fits = f"(batch, *space, {channels})", x.shape[-1] == channels
+        if not fits or len(axes) != dims or x.ndim != dims + (3 if frames else 2):
+            raise ModelInputError(_unlike(wanted, dims, x, axes))
+        space = x.shape[-dims:] if frames else x.shape[1:-1]
+        if self.resolution is not None and set(space) != {self.resolution}:
+            raise ModelInputError(f"{_FAMILY}: the original works at resolution {self.resolution} only, got {space}; use .model.")
+        if frames and self.model.branch and any(n % 2 for n in space):
+            raise ModelInputError(f"{_FAMILY}: the original needs even numbers of points, got {space}; use .model.")
+        return jnp.moveaxis(x, (2, 1), (0, 1)).reshape(-1, len(x), *space) if frames else jnp.moveaxis(x, -1, 0)
+
+
+def _axes(*positions: Positions | None) -> list[Array]:
+    return [jnp.ravel(p) for p in positions if p is not None]
+
+
+def _unlike(wanted: str, dims: int, x: Batch, axes: Sequence[Array]) -> str:
+    return f"{_FAMILY}: wanted x as {wanted} and positions on {dims} axes, got {x.shape} and positions on {len(axes)}."
+
+
+def port_factformer(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> BaratiAttention | BaratiFactFormer:
+    """The network that the original's class with this configuration and state dict is."""
+    num_dims = 3 if any("low_rank_kernel_z" in str(name) for name in state_dict) else 2
+    if "latent_dim" in config:
+        full = read_config(_FAMILY, config, _BLOCK_DEFAULTS, _BLOCK)
+        return BaratiAttention(_filled(*_block(full, num_dims), state_dict))
+    full = _read_model(config)
+    options = _options(full, num_dims)
+    skeleton = eqx.filter_eval_shape(FactFormer, **options, key=jax.random.key(0))
+    return BaratiFactFormer(_filled(skeleton, model_places(options), state_dict), full.get("resolution"))
+
+
+def _filled(skeleton: Any, places: Mapping[str, Place], state_dict: Mapping[str, Any]) -> Any:
+    arrays = read_state(_FAMILY, state_dict, {name: place.shape for name, place in places.items()}, spectral=())
+    turned = {name: places[name].turn(array) for name, array in arrays.items()}
+    return fill(skeleton, {name: place.leaf for name, place in places.items()}, turned)
+
+
+def _block(full: Mapping[str, Any], num_dims: int) -> tuple[FactorizedAttention, dict[str, Place]]:
+    channels, out_channels = full["dim"], full["dim_out"]
+    sizes = {
+        "heads": full["heads"],
+        "head_width": full["dim_head"],
+        "kernel_multiplier": full["kernel_multiplier"],
+        "latent_channels": full["latent_dim"],
+        "rotary": full["use_rope"],
+    }
+    build = functools.partial(FactorizedAttention, scaling=full["scaling_factor"], **sizes)
+    skeleton = eqx.filter_eval_shape(build, num_dims, channels, out_channels, key=jax.random.key(0))
+    return skeleton, attention_places("", lambda m: m, num_dims, channels, out_channels, **sizes)
+
+
+def _read_model(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of one of the four models, told apart by the keys that only some of them read."""
+    if "in_time_window" not in config:
+        return read_config(_FAMILY, config, _UNREAD, (*_MODEL, "resolution"))
+    ratio = "latent_mutliplier" if "latent_mutliplier" in config else "latent_multiplier"  # spelled so in one original
+    required = (*_MODEL, *_IN_TIME, ratio)
+    if "padding" in config:
+        required = (*required, "padding")
+    full = read_config(_FAMILY, config, {**_UNREAD, "latent_steps": 1}, required)
+    full["latent_multiplier"] = full.pop("latent_mutliplier", full.get("latent_multiplier"))
+    return full
+
+
+def _options(full: Mapping[str, Any], num_dims: int) -> dict[str, Any]:
+    """The arguments of `FactFormer`."""
+    options = {
+        "num_dims": num_dims,
+        "width": full["dim"],
+        "depth": full["depth"],
+        "heads": full["heads"],
+        "head_width": full["dim_head"],
+        "kernel_multiplier": full["kernel_multiplier"],
+    }
+    if "in_time_window" not in full:
+        return options | {"in_channels": full["in_dim"], "out_channels": full["out_dim"], "branch": True, "in_frames": 0}
+    smoke, frames, ratio = "padding" in full, full["in_time_window"], full["latent_multiplier"]
+    if num_dims == 2 and smoke:
+        raise ConfigError(f"{_FAMILY}: padding is an option of the smoke model, but the state dict is of two dimensions.")
+    return options | {
+        "in_channels": frames if num_dims == 2 else frames * full["in_dim"],
+        "in_frames": 0 if num_dims == 2 else frames,
+        "out_channels": full["out_dim"] * full["latent_steps"],
+        "latent_steps": full["latent_steps"],
+        "max_latent_steps": full["max_latent_steps"],
+        "latent_ratio": ratio,
+        "norm_groups": int(8 * ratio) if num_dims == 2 or smoke else 8,
+        "padding": full.get("padding", 0),
+        "branch": smoke,
+    }
