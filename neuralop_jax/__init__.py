@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from neuralop_jax.models import (
         FNO as FNO,
         ClassicFNO as ClassicFNO,
+        MgNO as MgNO,
         Normalized as Normalized,
         apply_batched as apply_batched,
         build as build,
@@ -40,6 +41,7 @@ _HOMES = {
     "Grid": "grids",
     "FNO": "models",
     "ClassicFNO": "models",
+    "MgNO": "models",
     "Normalized": "models",
     "apply_batched": "models",
     "build": "models",

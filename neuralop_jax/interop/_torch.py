@@ -8,11 +8,13 @@ import equinox as eqx
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.interop._classic_fno import port_classic_fno
+from neuralop_jax.interop._mgno import port_mgno
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
 
 _FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
     "neuraloperator_fno": port_neuraloperator_fno,
     "classic_fno": port_classic_fno,
+    "mgno": port_mgno,
 }
 
 
@@ -27,6 +29,7 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     |---|---|---|---|
     | `"neuraloperator_fno"` | `neuralop.models.FNO` of neuraloperator 2.0.0 | `(B, C, *S)` → `(B, C, *S)` | `NeuralOperatorFNO` |
     | `"classic_fno"` | the first FNO-2D, with `weights1` and `weights2` | `(B, X, Y, C)` → `(B, X, Y, C)` | `LiFNO` |
+    | `"mgno"` | the classes of `models.py` of MgNO, by `cls` | `(B, C, X, Y)` → `(B, C, X, Y)` | `HeMgNO` |
 
     The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
     callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.

@@ -10,6 +10,7 @@ from neuralop_jax.models._base import (
 from neuralop_jax.models._batched import apply_batched as apply_batched, automatic_micro_batch as automatic_micro_batch
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._fno import FNO as FNO
+from neuralop_jax.models._mgno import MgNO as MgNO
 from neuralop_jax.models._normalized import Normalized as Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator as AbstractGridOperator
 from neuralop_jax.models.registry import (

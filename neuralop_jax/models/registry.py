@@ -11,9 +11,10 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._mgno import MgNO
 from neuralop_jax.models._normalized import Normalized
 
-REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO}
+REGISTRY: dict[str, type[AbstractOperator]] = {"fno": FNO, "classic_fno": ClassicFNO, "mgno": MgNO}
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`."""
 
 _FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
