@@ -1,7 +1,7 @@
 """Where the entries of an MgNO state dict belong: the original's names, beside the kernels of the learned levels."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from neuralop_jax.interop._mgno_config import Original
@@ -37,16 +37,17 @@ class Places:
             else:
                 self.leaves[f"{name}.{part}"] = lambda m, where=where, part=part: getattr(where(m), part)
 
-    def cycle(self, prefix: str, cycle: MultigridConv, where: Leaf, smoothing: Sequence[Sequence[int]], *, bias: bool) -> None:
+    def cycle(self, prefix: str, cycle: MultigridConv, where: Leaf, original: Original) -> None:
         """The entries of one V-cycle.
 
         **Arguments:**
 
         - `cycle`: the operator, to see which of its kernels are there.
         - `where`: finds it in the model.
-        - `smoothing`: steps per level as the original counts them; those after the coarsest level have weights, and no use.
-        - `bias`: whether operators and smoothers have one.
+        - `original`: its `smoothing` counts steps after the coarsest level too, which have weights, and no use.
         """
+        smoothing, options = original.smoothing, original.options
+        bias, residual = options["bias"] == "scalar", options.get("coarse_rhs") == "residual"
         for index, (level, plan, (pre, post)) in enumerate(zip(cycle.kernels, cycle.plans, smoothing, strict=True)):
             kernels = lambda m, index=index: where(m).kernels[index]  # noqa: E731
             has_restriction = index > 0
@@ -67,8 +68,8 @@ class Places:
             name = f"{prefix}layer{index + 1}.0"
             self.affine(f"{name}.Pi", lambda m, k=kernels: k(m).restrict_iterate, bias=False)
             self.affine(f"{name}.R", (lambda m, k=kernels: k(m).restrict_right) if plan.right else None, bias=False)
-            if plan.residual:
-                self.affine(f"{name}.A", lambda m, k=kernels: k(m).operators[-1], bias=bias)
+            if residual:
+                self.affine(f"{name}.A", (lambda m, k=kernels: k(m).operators[-1]) if plan.residual else None, bias=bias)
             name = f"{prefix}RTlayers.{index}"
             self.affine(name, lambda m, k=kernels: k(m).prolong, bias=False)
             self.transposed.append(f"{name}.weight")
@@ -79,10 +80,9 @@ class Places:
 def read_places(original: Original, model: MgNO) -> Places:
     """Where every entry of the state dict of this original belongs in `model`."""
     places = Places()
-    bias = original.options["bias"] == "scalar"
 
     def cycle(prefix: str, where: Leaf) -> None:
-        places.cycle(prefix, where(model), where, original.smoothing, bias=bias)
+        places.cycle(prefix, where(model), where, original)
         places.ignored.extend(prefix + name for name in original.surplus)
 
     def pointwise(name: str, where: Leaf, *, bias: bool) -> None:
