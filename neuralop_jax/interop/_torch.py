@@ -11,6 +11,7 @@ from neuralop_jax.interop._classic_fno import port_classic_fno
 from neuralop_jax.interop._deepxde import port_deeponet
 from neuralop_jax.interop._factformer import port_factformer
 from neuralop_jax.interop._lsm import port_lsm
+from neuralop_jax.interop._mgno import port_mgno
 from neuralop_jax.interop._multionet import port_multionet
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
 
@@ -21,6 +22,7 @@ FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]
     "multionet": port_multionet,
     "lsm": port_lsm,
     "factformer": port_factformer,
+    "mgno": port_mgno,
 }
 """Every family that `from_torch` knows, and its converter."""
 
@@ -41,6 +43,7 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     | `"lsm"` | `LSM_2D`, `LSM_3D` of thuml/Latent-Spectral-Models | `(B, *S, C)` → `(B, *S, C)` | `ThumlLSM` |
     | | `LSM` of thuml/Neural-Solver-Library (`n_hidden` given) | `(B, N, C)` → `(B, N, C)` | `NeuralSolverLSM` |
     | `"factformer"` | the models of BaratiLab/FactFormer and their blocks | see the result | `BaratiFactFormer` |
+    | `"mgno"` | the classes of `models.py` of MgNO, by `cls` | `(B, C, X, Y)` → `(B, C, X, Y)` | `HeMgNO` |
 
     The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
     callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.

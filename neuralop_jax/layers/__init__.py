@@ -3,6 +3,7 @@
 from neuralop_jax.layers._activation import ACTIVATIONS as ACTIVATIONS, activation as activation, gelu as gelu
 from neuralop_jax.layers._axial_attention import FactorizedAttention as FactorizedAttention
 from neuralop_jax.layers._axis_kernel import AxisKernel as AxisKernel, AxisProjection as AxisProjection
+from neuralop_jax.layers._bias_function import BiasFunction as BiasFunction
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._channel_norm import GroupedNorm as GroupedNorm, LayerNorm as LayerNorm
 from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
@@ -12,9 +13,11 @@ from neuralop_jax.layers._embedding import (
     grid_points as grid_points,
     periodic_features as periodic_features,
 )
+from neuralop_jax.layers._field_norm import FieldNorm as FieldNorm
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeatures
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
+from neuralop_jax.layers._multigrid_conv import MultigridConv as MultigridConv
 from neuralop_jax.layers._neural_spectral_block import (
     NeuralSpectralBlock as NeuralSpectralBlock,
     patchify as patchify,
@@ -29,6 +32,7 @@ from neuralop_jax.layers._norm import (
 )
 from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
 from neuralop_jax.layers._pointwise import Pointwise as Pointwise, SoftGate as SoftGate
+from neuralop_jax.layers._prolongation import Prolongation as Prolongation
 from neuralop_jax.layers._spectral_conv import SpectralConv as SpectralConv
 from neuralop_jax.layers._spectral_weight import (
     AbstractSpectralWeight as AbstractSpectralWeight,

@@ -12,8 +12,8 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers._pointwise import over_space
 
-BOUNDARY_RULES = ("zeros", "reflect", "periodic")
-_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "periodic": "wrap"}
+BOUNDARY_RULES = ("zeros", "reflect", "replicate", "periodic")
+_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "periodic": "wrap"}
 _SPACE = "DHWX"
 
 
@@ -30,7 +30,7 @@ class Convolution(eqx.Module):
     - `stride`: every so many points is computed.
     - `padding`: points $r$ added at each end of each axis; `None` takes half the kernel, which keeps the grid for odd kernels.
     - `boundary`: what the added points hold: `"zeros"` (a field that vanishes outside, Dirichlet), `"reflect"` (mirrored at the
-      last point, Neumann) or `"periodic"`.
+      last point, Neumann), `"replicate"` (the last value again, Neumann half a point further) or `"periodic"`.
     - `bias`: whether $b$ is there.
     - `key`: draws $W$ and $b$ uniformly in $\pm 1/\sqrt{c_\text{in} k^d}$, as PyTorch's convolutions do.
 

@@ -16,6 +16,7 @@ from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
 from neuralop_jax.models._lsm import LSM
+from neuralop_jax.models._mgno import MgNO
 from neuralop_jax.models._multigrid_patches import MultigridPatches
 from neuralop_jax.models._multionet import MultiONet
 from neuralop_jax.models._normalized import Normalized
@@ -33,6 +34,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "multionet": MultiONet,
     "lsm": LSM,
     "factformer": FactFormer,
+    "mgno": MgNO,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

@@ -1,0 +1,38 @@
+"""Layer normalization of fields: one mean and variance of a sample, over channels and points."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class FieldNorm(eqx.Module):
+    r"""$w\,(u - \mu)/\sqrt{\sigma^2 + 10^{-5}} + b$ with mean and variance of each sample over all channels and points.
+
+    **Arguments:**
+
+    - `num_dims`: space axes.
+    - `shape`: `(channels, *space)`, for weights $w$ and $b$ of every channel and point, which tie it to this grid; without,
+      nothing is learned and any grid will do.
+    """
+
+    weight: Float[Array, "channels *space"] | None
+    bias: Float[Array, "channels *space"] | None
+    num_dims: int = eqx.field(static=True)
+
+    def __init__(self, num_dims: int, shape: Sequence[int] | None = None):
+        self.num_dims = num_dims
+        self.weight = None if shape is None else jnp.ones(tuple(shape))
+        self.bias = None if shape is None else jnp.zeros(tuple(shape))
+
+    def __call__(self, u: Float[Array, "channels *batch_space"]) -> Float[Array, "channels *batch_space"]:
+        """The normalized field; several samples stand between channels and space, each is normalized on its own."""
+        batch = range(1, u.ndim - self.num_dims)
+        axes = (0, *range(u.ndim - self.num_dims, u.ndim))
+        centered = u - jnp.mean(u, axes, keepdims=True)
+        v = centered * jax.lax.rsqrt(jnp.mean(centered**2, axes, keepdims=True) + 1e-5)
+        if self.weight is None or self.bias is None:
+            return v
+        return v * jnp.expand_dims(self.weight.astype(u.dtype), batch) + jnp.expand_dims(self.bias.astype(u.dtype), batch)

@@ -1,0 +1,144 @@
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import AxisNodes, Jacobi, cycle, diffusion_stencil
+from neuralop_jax.layers import MultigridConv
+from neuralop_jax.solvers._levels import CoarsestLevel, GridLevel
+
+KEY = jax.random.key(0)
+STEPS = ((1, 0), (1, 1), (2, 0))
+
+
+def layer(*, dims=2, into=2, out=3, smoothing=STEPS, **options):
+    return MultigridConv(dims, into, out, smoothing=smoothing, **options, key=KEY)
+
+
+def draw(*shape, seed=1):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize("points", [31, 63, 127])
+def test_with_the_kernels_of_multigrid_it_is_multigrid(points):
+    """Acceptance 2: one V(1,1)-cycle for the five-point Laplacian, down to one point, which one step solves."""
+    sizes = [points]
+    while sizes[-1] > 1:
+        sizes.append(sizes[-1] // 2)
+    laplacian = lambda n: diffusion_stencil([jnp.full((1, 1), (n + 1.0) ** 2)] * 2, periodic=(False, False))
+    levels = [GridLevel(laplacian(n), Jacobi(0.8), (AxisNodes(n, "dirichlet"),) * 2, 1, 1, True, "full") for n in sizes[:-1]]
+    levels.append(CoarsestLevel.of(laplacian(1), (1, 1), singular=False))
+
+    smoothing = ((1, 1),) * (len(sizes) - 1) + ((1, 0),)
+    options = {"coarse_rhs": "residual", "coarse_init": "zero", "sharing": "per_level", "restriction_padding": 0}
+    learned = layer(into=1, out=1, smoothing=smoothing, prolongation_size=3, **options)
+    cross, delta = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0.0]]), np.zeros((3, 3))
+    delta[1, 1], hat = 1, np.array([0.5, 1, 0.5])
+    for index, n in enumerate(sizes):
+        kernels, last = learned.kernels[index], index == len(sizes) - 1
+        weight = (1 if last else 0.8) / 4 / (n + 1) ** 2
+        values = [weight * delta] * len(kernels.smoothers) + [cross * (n + 1) ** 2] * len(kernels.operators)
+        values += [] if last else [np.outer(hat, hat) / 4, np.outer(hat, hat)]
+        where = lambda m, i=index: [
+            part.weight
+            for part in (*m.kernels[i].smoothers, *m.kernels[i].operators, m.kernels[i].restrict_right, m.kernels[i].prolong)
+            if part is not None
+        ]
+        learned = eqx.tree_at(where, learned, [jnp.asarray(v)[None, None] for v in values])
+    f = draw(points, points)
+    wanted = eqx.filter_jit(cycle)(levels, f)
+    assert jnp.abs(eqx.filter_jit(learned)(f[None])[0] - wanted).max() < 1e-12 * jnp.abs(wanted).max()
+
+
+@pytest.mark.parametrize("sharing", ["distinct", "per_level", "all_levels"])
+@pytest.mark.parametrize("forms", [("rhs", "restrict"), ("residual", "zero")])
+def test_without_a_bias_it_is_linear_and_a_bias_function_is_its_value_at_zero(sharing, forms):
+    """Acceptance 3."""
+    plain = layer(sharing=sharing, coarse_rhs=forms[0], coarse_init=forms[1])
+    biased = layer(sharing=sharing, coarse_rhs=forms[0], coarse_init=forms[1], bias="function", bias_points=3)
+    biased = eqx.tree_at(lambda m: m.bias_function.values, biased, draw(3, 3, 3, seed=4))
+    f, g = draw(2, 8, 9), draw(2, 8, 9, seed=2)
+    stacked = jnp.stack([2 * f - 3 * g, f, g, 0 * f], 1)
+    v, w = eqx.filter_jit(lambda stacked: (plain(stacked), biased(stacked)))(stacked)
+    np.testing.assert_allclose(v[:, 0], 2 * v[:, 1] - 3 * v[:, 2], atol=1e-12)
+    bias = biased.bias_function(jnp.zeros((3, 8, 9)))
+    assert jnp.abs(bias).max() > 0.1 and jnp.abs(bias[:, 0]).max() == 0
+    np.testing.assert_allclose(w - v, jnp.broadcast_to(bias[:, None], w.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize("zero_padded", [False, True])
+def test_periodic_operators_commute_with_shifts_unless_prolongation_reads_zeros(zero_padded):
+    """Acceptance 4."""
+    learned = layer(boundary="periodic", zero_padded_prolongation=zero_padded, norm=True)
+    f = draw(2, 16, 8)
+    shift = lambda u: jnp.roll(u, (4, -4), (-2, -1))
+    v, w = eqx.filter_jit(lambda f: (shift(learned(f)), learned(shift(f))))(f)
+    assert (jnp.abs(v - w).max() < 1e-12) != zero_padded
+    assert not zero_padded or jnp.abs(v - w).max() > 1e-2
+
+
+@pytest.mark.parametrize("boundary", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_operators_with_symmetric_kernels_commute_with_flips(boundary, padding):
+    """Acceptance 5, on grids whose coarser ones are symmetric too."""
+    learned = layer(boundary=boundary, restriction_padding=padding, prolongation_size=3, bias="scalar")
+    flips = ((), (-1,), (-2,), (-1, -2))
+    even = lambda w: sum(jnp.flip(w, axes) for axes in flips) / 4 if eqx.is_array(w) and w.ndim == 4 else w
+    learned = jax.tree.map(even, learned)
+    f = draw(2, 17 - 2 * (1 - padding), 9 - 2 * (1 - padding))
+    evaluate = eqx.filter_jit(lambda f: [(jnp.flip(learned(f), axes), learned(jnp.flip(f, axes))) for axes in flips[1:3]])
+    for v, w in evaluate(f):
+        np.testing.assert_allclose(v, w, atol=1e-12)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_samples_behind_the_channels_pass_on_their_own(dims):
+    learned = layer(dims=dims, boundary="reflect", coarse_rhs="residual", bias="function", norm=True)
+    f = draw(2, 3, *(9, 8, 7)[:dims])
+    v, w = eqx.filter_jit(lambda f: (learned(f), jax.vmap(learned, 1, 1)(f)))(f)
+    assert v.shape == (3, *f.shape[1:])
+    np.testing.assert_allclose(v, w, atol=1e-12)
+
+
+def test_shared_kernels_are_the_same_kernels_everywhere():
+    options = {"coarse_rhs": "residual", "smoothing": ((2, 1), (1, 1), (2, 0))}
+    shared, distinct = layer(sharing="all_levels", **options), layer(**options)
+    one = shared.kernels[0]
+    copies = [
+        dataclasses.replace(
+            kernels,
+            operators=one.operators * len(kernels.operators),
+            smoothers=one.smoothers * len(kernels.smoothers),
+            **{name: getattr(one, name) for name in ("restrict_right", "restrict_iterate", "prolong") if index < 2},
+        )
+        for index, kernels in enumerate(distinct.kernels)
+    ]
+    distinct = eqx.tree_at(lambda m: m.kernels, distinct, tuple(copies))
+    v, w = eqx.filter_jit(lambda f: (shared(f), distinct(f)))(draw(2, 8, 12))
+    np.testing.assert_allclose(v, w, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"smoothing": ()}, "one pair"),
+        ({"smoothing": ((1, 0), (1, -1))}, "one pair"),
+        ({"smoothing": ((1, 0), (1, 1))}, "End it with"),
+        ({"smoothing": ((1, 0), (0, 0)), "coarse_init": "zero"}, "no step on the coarsest"),
+        ({"sharing": "per-level"}, "Did you mean 'per_level'"),
+        ({"boundary": "circular"}, "boundary"),
+        ({"prolongation_size": (3, 4, 3)}, "each of 2 transfers"),
+        ({"prolongation_size": 2}, "3 or 4"),
+        ({"sharing": "all_levels", "growing": True}, "alike"),
+        ({"norm": True, "norm_affine": "all"}, "norm_grid"),
+        ({"restriction_padding": 2}, "restriction_padding"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, said):
+    with pytest.raises(ConfigError) as caught:
+        layer(**options)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
