@@ -19,8 +19,23 @@ class Case:
     in_training: bool = False
 
 
+_POINTS = "its kernels cover points of the grid, not lengths"
+_SENSORS = "it reads its input at fixed sensors and refuses another grid"
 CASES: dict[str, Case] = {
     "fno": Case({"n_modes": [6, 6], "width": 8, "depth": 2}, resolution=2e-3),
+    "tfno": Case({"n_modes": [6, 6], "width": 8, "depth": 2, "rank": 0.3}, resolution=2e-3),
     "classic_fno": Case({"n_modes": [6, 6], "width": 8, "depth": 2}, resolution="its coordinates include both ends of the box"),
+    "multigrid_patches": Case(
+        {"operator": {"kind": "fno", "n_modes": [4, 4], "width": 8, "depth": 2}, "levels": 1, "padding": 0.125},
+        resolution="a patch with padding is no periodic box, so that the Fourier series on it depends on its points",
+    ),
+    "mgno": Case({"width": 6, "depth": 2, "smoothing": [[1, 0], [1, 1], [2, 0]]}, resolution=_POINTS),
+    "lsm": Case({"width": 8, "num_scales": 3, "num_tokens": 2, "num_basis": 3}, resolution=_POINTS),
+    "factformer": Case(
+        {"width": 8, "depth": 2, "heads": 2, "head_width": 4, "norm_groups": 2, "periodic": True}, resolution=2e-3
+    ),
+    "deeponet": Case({"width": 16, "num_basis": 32}, resolution=_SENSORS),
+    "pod_deeponet": Case({"width": 16, "num_modes": 16}, resolution=_SENSORS),
+    "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}, resolution=_SENSORS),
 }
 """A case for every entry of the registry: a model that is not here fails the test."""
