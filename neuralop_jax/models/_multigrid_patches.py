@@ -51,8 +51,9 @@ class MultigridPatches(AbstractGridOperator):
     periodic planes. Differs: one to four dimensions, edges that are not periodic; with padding on some axes only, the original
     returns nothing; with `levels=0` it fails on the way back.
 
-    The improved block of that paper is `FNO` with, in this order, two bypasses (`bypass`, `channel_mlp_bypass`), `channel_mlp`,
-    `norm`, `preactivation`, `"soft_gating"` bypasses and `stabilizer="tanh"`.
+    The improved block of that paper is `FourierBlock`, its choices are options of `FNO`: two bypasses (`bypass` and
+    `channel_mlp_bypass`, each linear, identity or `"soft_gating"`), `channel_mlp`, `norm`, `preactivation` and
+    `stabilizer="tanh"`. The order of their steps is that of the published block, before and after activation alike.
 
     !!! example
 

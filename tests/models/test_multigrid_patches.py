@@ -49,6 +49,10 @@ class Local(AbstractGridOperator):
         return v if p is None else v + p[..., 0].reshape(1, -1, *(1,) * self.num_dims)
 
 
+evaluate = eqx.filter_jit(lambda model, u, p=None: model.evaluate(u, p))
+product = jax.jit(lambda u: jnp.sin(u[:1]) * u[1:])
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setitem(REGISTRY, "local", Local)
@@ -60,55 +64,57 @@ def patched(**options):
     return MultigridPatches(**{**defaults, **options}, key=KEY)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize("boundary", ["periodic", "reflect", "zeros"])
+@pytest.mark.parametrize(("dims", "boundary"), [(1, "reflect"), (2, "periodic"), (3, "zeros")])
 def test_a_pointwise_operator_gives_the_result_without_patches(getkey, dims, boundary):
     """Acceptance 10, for an operator that reads the finest channels only."""
     model = patched(operator={"kind": "local"}, num_dims=dims, levels=2 if dims == 1 else 1, boundary=boundary)
     assert model.inner.in_channels == 2 * (1 + model.levels)
     u = jax.random.normal(getkey(), (2, 3, *(16, 8, 4)[:dims]))
-    np.testing.assert_array_equal(model.evaluate(u), jnp.sin(u[:1]) * u[1:])
+    np.testing.assert_array_equal(evaluate(model, u), product(u))
 
 
 def test_it_is_the_operator_inside_on_patches(getkey):
     model, u = patched(padding=(0.25, 0.125), boundary=["zeros", "periodic"]), jax.random.normal(getkey(), (2, 3, 8, 16))
     windows = make_patches(u, 1, (2, 2), ("zeros", "periodic"))
     assert model.window_shape((8, 16)) == windows.shape[2:] == (8, 12)
-    outputs = np.asarray(model.inner.evaluate(windows)).reshape(3, 2, 2, 8, 12)[..., 2:-2, 2:-2]
+    outputs = np.asarray(evaluate(model.inner, windows)).reshape(3, 2, 2, 8, 12)[..., 2:-2, 2:-2]
     wanted = np.stack([np.block([[o[0, 0], o[0, 1]], [o[1, 0], o[1, 1]]]) for o in outputs])
-    np.testing.assert_array_equal(model.evaluate(u)[0], wanted)
-    np.testing.assert_array_equal(model.evaluate(u[:, 1])[0], wanted[1])
+    np.testing.assert_array_equal(evaluate(model, u)[0], wanted)
+    np.testing.assert_array_equal(evaluate(model, u[:, 1])[0], wanted[1])
 
 
 def test_every_patch_has_the_parameters_of_its_sample(getkey):
     model = patched(operator={"kind": "local", "num_parameters": 2})
     u, p = jax.random.normal(getkey(), (3, 2, 8, 12)), jax.random.normal(getkey(), (3, 2))
-    wanted = jnp.sin(u[:, :1]) * u[:, 1:] + p[:, 0].reshape(3, 1, 1, 1)
-    np.testing.assert_allclose(model.batched(u, p=p), wanted, atol=1e-15)
-    np.testing.assert_allclose(model(u[2], p=p[2]), wanted[2], atol=1e-15)
+    wanted = np.sin(u[:, :1]) * u[:, 1:] + np.reshape(p[:, 0], (3, 1, 1, 1))
+    np.testing.assert_allclose(eqx.filter_jit(lambda m, u, p: m.batched(u, p=p))(model, u, p), wanted, atol=1e-15)
+    np.testing.assert_allclose(evaluate(model, u[2], p[2]), wanted[2], atol=1e-15)
     with pytest.raises(ModelInputError, match=r"reads parameters p of shape \(2,\), got nothing"):
         model(u[0])
 
 
 def test_a_shift_by_a_patch_shifts_the_prediction(getkey):
     model, u = patched(levels=2, padding=0.0625), jax.random.normal(getkey(), (2, 16, 32))
-    np.testing.assert_array_equal(model(jnp.roll(u, 4, 1)), jnp.roll(model(u), 4, 1))
-    assert np.abs(model(jnp.roll(u, 1, 1)) - jnp.roll(model(u), 1, 1)).max() > 1e-3  # the coarser views hold other points
+    once, four = (np.asarray(evaluate(model, np.roll(u, shift, 1))) for shift in (1, 4))
+    np.testing.assert_array_equal(four, np.roll(evaluate(model, u), 4, 1))
+    assert np.abs(once - np.roll(evaluate(model, u), 1, 1)).max() > 1e-3  # the coarser views hold other points
 
 
 def test_no_levels_leave_the_field_alone(getkey):
     model, u = patched(levels=0, padding=0.3), jax.random.normal(getkey(), (2, 7, 9))
-    np.testing.assert_array_equal(model(u), model.inner(u))
+    np.testing.assert_array_equal(evaluate(model, u), evaluate(model.inner, u))
     assert model.inner.in_channels == 2 and model.window_shape((7, 9)) == (7, 9)
 
 
 def test_gradients_reach_every_weight_of_a_fourier_operator(getkey):
-    model, u = patched(operator=FOURIER), jax.random.normal(getkey(), (2, 2, 8, 16))
+    model, u = patched(operator=FOURIER), jax.random.normal(getkey(), (2, 2, 8, 8))
     loss = eqx.filter_jit(eqx.filter_value_and_grad(lambda model: jnp.mean(model.batched(u) ** 2)))
     value, gradient = loss(model)
-    assert all(jnp.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
-    step = 1e-6 / sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient))
-    moved = lambda sign: loss(jax.tree.map(lambda w, g: w + sign * step * g, model, gradient))[0]
+    assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(gradient))
+    step = 1e-6 / sum(float(np.sum(np.square(g))) for g in jax.tree.leaves(gradient))
+    moved = lambda sign: loss(
+        jax.tree.map(lambda w, g: jnp.asarray(np.asarray(w) + sign * step * np.asarray(g)), model, gradient)
+    )[0]
     np.testing.assert_allclose((moved(1) - moved(-1)) / 2, 1e-6, rtol=1e-5)
 
 
@@ -130,14 +136,14 @@ def test_patches_of_patches(getkey):
     spec = {"kind": "multigrid_patches", "operator": {"kind": "local"}, "padding": 0}
     model, u = patched(operator=spec, padding=0), jax.random.normal(getkey(), (2, 16, 16))
     assert model.inner.inner.in_channels == 8 and spec_of(model)["operator"]["operator"]["kind"] == "local"
-    np.testing.assert_array_equal(model(u), jnp.sin(u[:1]) * u[1:])
+    np.testing.assert_array_equal(evaluate(model, u), product(u))
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_types_and_units(getkey, dtype):
     model = Normalized(patched(), GaussianNormalizer([1.0, 0.0], [2.0, 1.0]), GaussianNormalizer([0.0], [3.0]))
     u = jax.random.normal(getkey(), (2, 2, 8, 8), dtype)
-    found, wanted = apply_batched(model, u), apply_batched(model, u.astype(jnp.float64))
+    found, wanted = (eqx.filter_jit(apply_batched)(model, u.astype(kind)) for kind in (dtype, jnp.float64))
     assert found.dtype == dtype
     np.testing.assert_allclose(found.astype(float), wanted, atol=30 * float(jnp.finfo(dtype).eps))
 
