@@ -19,10 +19,15 @@ class Golden:
     config: dict[str, Any]
     parameters: int
     state: dict[str, np.ndarray]
-    x: np.ndarray
-    others: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+    first: str
     y: np.ndarray
     gradient: np.ndarray
+
+    @property
+    def x(self) -> np.ndarray:
+        """The input by whose name the gradient is known."""
+        return self.inputs[self.first]
 
 
 def golden(name: str, double: bool = True) -> Golden:
@@ -31,10 +36,10 @@ def golden(name: str, double: bool = True) -> Golden:
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as data:
         arrays = dict(data)
     state = {key.removeprefix("param:"): value for key, value in arrays.items() if key.startswith("param:")}
-    others = {key.removeprefix("in:"): value for key, value in arrays.items() if key.startswith("in:") and key != "in:x"}
-    x = arrays["in:x"]
+    inputs = {key.removeprefix("in:"): value for key, value in arrays.items() if key.startswith("in:")}
+    (first,) = (key.removeprefix("grad:") for key in arrays if key.startswith("grad:"))
     if double:
         state = {key: value.astype(np.result_type(value.dtype, np.float64)) for key, value in state.items()}
-        x, others = x.astype(np.float64), {key: value.astype(np.float64) for key, value in others.items()}
-    family, y, gradient = name.partition("/")[0], arrays["out:y"], arrays["grad:x"]
-    return Golden(family, said["config"], said["parameters"], state, x, others, y, gradient)
+        inputs = {key: value.astype(np.float64) for key, value in inputs.items()}
+    family, gradient = name.partition("/")[0], arrays[f"grad:{first}"]
+    return Golden(family, said["config"], said["parameters"], state, inputs, first, arrays["out:y"], gradient)

@@ -20,11 +20,11 @@ def test_ported_network_returns_the_numbers_of_the_original(name):
     ported = from_torch(case.family, case.config, case.state)
 
     @eqx.filter_jit
-    def evaluate(ported, x):
-        y, pull_back = jax.vjp(lambda v: ported(x=v, **case.others), x)
+    def evaluate(ported, inputs):
+        y, pull_back = jax.vjp(lambda v: ported(**{**inputs, case.first: v}), inputs[case.first])
         return y, pull_back(y)[0]
 
-    y, gradient = evaluate(ported, jnp.asarray(case.x))
+    y, gradient = evaluate(ported, {name: jnp.asarray(value) for name, value in case.inputs.items()})
     assert relative(y, case.y) < 2e-6
     assert relative(gradient, case.gradient) < 1e-5
 
