@@ -43,10 +43,11 @@ def test_with_the_kernels_of_multigrid_it_is_multigrid(points):
         weight = (1 if last else 0.8) / 4 / (n + 1) ** 2
         values = [weight * delta] * len(kernels.smoothers) + [cross * (n + 1) ** 2] * len(kernels.operators)
         values += [] if last else [np.outer(hat, hat) / 4, np.outer(hat, hat)]
-        where = lambda m, i=index: [
-            part.weight
-            for part in (*m.kernels[i].smoothers, *m.kernels[i].operators, m.kernels[i].restrict_right, m.kernels[i].prolong)
-            if part is not None
+        counts = len(kernels.smoothers), len(kernels.operators)
+        where = lambda m, i=index, counts=counts, last=last: [
+            *(m.kernels[i].smoothers[k].weight for k in range(counts[0])),
+            *(m.kernels[i].operators[k].weight for k in range(counts[1])),
+            *([] if last else [m.kernels[i].restrict_right.weight, m.kernels[i].prolong.weight]),
         ]
         learned = eqx.tree_at(where, learned, [jnp.asarray(v)[None, None] for v in values])
     f = draw(points, points)
@@ -54,20 +55,20 @@ def test_with_the_kernels_of_multigrid_it_is_multigrid(points):
     assert jnp.abs(eqx.filter_jit(learned)(f[None])[0] - wanted).max() < 1e-12 * jnp.abs(wanted).max()
 
 
-@pytest.mark.parametrize("sharing", ["distinct", "per_level", "all_levels"])
-@pytest.mark.parametrize("forms", [("rhs", "restrict"), ("residual", "zero")])
-def test_without_a_bias_it_is_linear_and_a_bias_function_is_its_value_at_zero(sharing, forms):
+@pytest.mark.parametrize(
+    ("sharing", "right", "start"),
+    [("distinct", "rhs", "restrict"), ("per_level", "residual", "zero"), ("all_levels", "residual", "restrict")],
+)
+def test_it_is_linear_but_for_its_value_at_zero_which_is_the_bias_function(sharing, right, start):
     """Acceptance 3."""
-    plain = layer(sharing=sharing, coarse_rhs=forms[0], coarse_init=forms[1])
-    biased = layer(sharing=sharing, coarse_rhs=forms[0], coarse_init=forms[1], bias="function", bias_points=3)
-    biased = eqx.tree_at(lambda m: m.bias_function.values, biased, draw(3, 3, 3, seed=4))
+    learned = layer(sharing=sharing, coarse_rhs=right, coarse_init=start, bias="function", bias_points=3)
+    learned = eqx.tree_at(lambda m: m.bias_function.values, learned, draw(3, 3, 3, seed=4))
     f, g = draw(2, 8, 9), draw(2, 8, 9, seed=2)
-    stacked = jnp.stack([2 * f - 3 * g, f, g, 0 * f], 1)
-    v, w = eqx.filter_jit(lambda stacked: (plain(stacked), biased(stacked)))(stacked)
-    np.testing.assert_allclose(v[:, 0], 2 * v[:, 1] - 3 * v[:, 2], atol=1e-12)
-    bias = biased.bias_function(jnp.zeros((3, 8, 9)))
+    u = eqx.filter_jit(learned)(jnp.stack([2 * f - 3 * g, f, g, 0 * f], 1))
+    bias = learned.bias_function(jnp.zeros((3, 8, 9)))
     assert jnp.abs(bias).max() > 0.1 and jnp.abs(bias[:, 0]).max() == 0
-    np.testing.assert_allclose(w - v, jnp.broadcast_to(bias[:, None], w.shape), atol=1e-12)
+    np.testing.assert_allclose(u[:, 3], bias, atol=1e-12)
+    np.testing.assert_allclose(u[:, 0] - bias, 2 * (u[:, 1] - bias) - 3 * (u[:, 2] - bias), atol=1e-12)
 
 
 @pytest.mark.parametrize("zero_padded", [False, True])
@@ -76,29 +77,30 @@ def test_periodic_operators_commute_with_shifts_unless_prolongation_reads_zeros(
     learned = layer(boundary="periodic", zero_padded_prolongation=zero_padded, norm=True)
     f = draw(2, 16, 8)
     shift = lambda u: jnp.roll(u, (4, -4), (-2, -1))
-    v, w = eqx.filter_jit(lambda f: (shift(learned(f)), learned(shift(f))))(f)
+    u = eqx.filter_jit(learned)(jnp.stack([f, shift(f)], 1))
+    v, w = shift(u[:, 0]), u[:, 1]
     assert (jnp.abs(v - w).max() < 1e-12) != zero_padded
     assert not zero_padded or jnp.abs(v - w).max() > 1e-2
 
 
-@pytest.mark.parametrize("boundary", ["zeros", "reflect", "replicate"])
-@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(("boundary", "padding"), [("zeros", 1), ("reflect", 1), ("reflect", 0)])
 def test_operators_with_symmetric_kernels_commute_with_flips(boundary, padding):
     """Acceptance 5, on grids whose coarser ones are symmetric too."""
     learned = layer(boundary=boundary, restriction_padding=padding, prolongation_size=3, bias="scalar")
     flips = ((), (-1,), (-2,), (-1, -2))
     even = lambda w: sum(jnp.flip(w, axes) for axes in flips) / 4 if eqx.is_array(w) and w.ndim == 4 else w
     learned = jax.tree.map(even, learned)
-    f = draw(2, 17 - 2 * (1 - padding), 9 - 2 * (1 - padding))
-    evaluate = eqx.filter_jit(lambda f: [(jnp.flip(learned(f), axes), learned(jnp.flip(f, axes))) for axes in flips[1:3]])
-    for v, w in evaluate(f):
-        np.testing.assert_allclose(v, w, atol=1e-12)
+    f = draw(2, 9, 17) if padding else draw(2, 15, 15)
+    u = eqx.filter_jit(learned)(jnp.stack([jnp.flip(f, axes) for axes in flips], 1))
+    for index, axes in enumerate(flips):
+        np.testing.assert_allclose(u[:, index], jnp.flip(u[:, 0], axes), atol=1e-12)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("dims", [1, 3])
 def test_samples_behind_the_channels_pass_on_their_own(dims):
-    learned = layer(dims=dims, boundary="reflect", coarse_rhs="residual", bias="function", norm=True)
-    f = draw(2, 3, *(9, 8, 7)[:dims])
+    options = {"boundary": "reflect", "coarse_rhs": "residual", "bias": "function", "norm": True}
+    learned = layer(dims=dims, smoothing=((1, 1), (1, 0)), **options)
+    f = draw(2, 3, *(5, 4, 3)[:dims])
     v, w = eqx.filter_jit(lambda f: (learned(f), jax.vmap(learned, 1, 1)(f)))(f)
     assert v.shape == (3, *f.shape[1:])
     np.testing.assert_allclose(v, w, atol=1e-12)
