@@ -116,7 +116,7 @@ class CPWeight(AbstractSpectralWeight):
     def dropped(self, probability: float, *, min_rank: int = 4, rescale: bool = False, key: PRNGKey) -> "CPWeight":
         """The weight without a random choice of its terms."""
         mask = _mask(len(self.scales[0]), probability, min_rank, rescale, key)
-        return eqx.tree_at(lambda w: w.scales, self, _masked(self.scales, mask))
+        return eqx.tree_at(lambda w: w.scales, self, _masked(self.scales, mask, 0))
 
     def contract(self, c: Float[Array, "2 *modes_batch in"]) -> Float[Array, "2 *modes_batch out"]:
         """The product with coefficients."""
@@ -173,7 +173,7 @@ class TuckerWeight(AbstractSpectralWeight):
         core, ranks = self.core, self.core[0].shape
         for axis, (rank, own) in enumerate(zip(ranks, jax.random.split(key, len(ranks)), strict=True)):
             mask = _mask(rank, probability, min_rank, rescale, own)
-            core = _masked(core, mask.reshape(-1, *(1,) * (len(ranks) - 1 - axis)))
+            core = _masked(core, mask, axis)
         return eqx.tree_at(lambda w: w.core, self, core)
 
     def contract(self, c: Float[Array, "2 *modes_batch in"]) -> Float[Array, "2 *modes_batch out"]:
@@ -217,7 +217,7 @@ class TTWeight(AbstractSpectralWeight):
         """The weight without a random choice of the indices between its cores."""
         keys = jax.random.split(key, len(self.factors))
         masks = [_mask(f[0].shape[-1], probability, min_rank, rescale, k) for f, k in zip(self.factors, keys, strict=True)]
-        factors = tuple(_masked(factor, mask) for factor, mask in zip(self.factors, masks, strict=True))
+        factors = tuple(_masked(factor, mask, 2) for factor, mask in zip(self.factors, masks, strict=True))
         return eqx.tree_at(lambda w: w.factors, self, factors)
 
     def contract(self, c: Float[Array, "2 *modes_batch in"]) -> Float[Array, "2 *modes_batch out"]:
@@ -282,5 +282,7 @@ def _mask(rank: int, probability: float, min_rank: int, rescale: bool, key: PRNG
     return kept / (1 - probability) if rescale else kept.astype(float)
 
 
-def _masked(pair: Pair, mask: Array) -> Pair:
-    return pair[0] * mask.astype(pair[0].dtype), pair[1] * mask.astype(pair[1].dtype)
+def _masked(pair: Pair, mask: Array, axis: int) -> Pair:
+    others = [k for k in range(pair[0].ndim) if k != axis]
+    real, imaginary = (part * jnp.expand_dims(mask, others).astype(part.dtype) for part in pair)
+    return real, imaginary

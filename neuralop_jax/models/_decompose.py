@@ -114,4 +114,4 @@ def _check_ranks(ranks: Sequence[int], shape: Sequence[int]) -> None:
 
 
 def _pair(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.ascontiguousarray(array.real), np.ascontiguousarray(array.imag)
+    return np.ascontiguousarray(np.real(array)), np.ascontiguousarray(np.imag(array))
