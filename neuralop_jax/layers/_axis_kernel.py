@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.layers._activation import gelu
-from neuralop_jax.layers._channel_norm import LayerNorm
 from neuralop_jax.layers._buffer import Buffer
+from neuralop_jax.layers._channel_norm import LayerNorm
 from neuralop_jax.layers._pointwise import Pointwise
 from neuralop_jax.layers._rotary import rotary_frequencies, rotate
 

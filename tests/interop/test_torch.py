@@ -17,11 +17,11 @@ def relative(a, b):
 @pytest.mark.parametrize("name", NAMES)
 def test_ported_network_returns_the_numbers_of_the_original(name):
     case = golden(name)
-    ported = from_torch(case.family, case.config, case.state)
+    ported, others = from_torch(case.family, case.config, case.state), jax.tree.map(jnp.asarray, case.others)
 
     @eqx.filter_jit
     def evaluate(ported, x):
-        y, pull_back = jax.vjp(lambda v: ported(x=v, **case.others), x)
+        y, pull_back = jax.vjp(lambda v: ported(x=v, **others), x)
         return y, pull_back(y)[0]
 
     y, gradient = evaluate(ported, jnp.asarray(case.x))
