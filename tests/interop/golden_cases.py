@@ -29,6 +29,11 @@ class Golden:
         """The input by whose name the gradient is known."""
         return self.inputs[self.first]
 
+    @property
+    def others(self) -> dict[str, np.ndarray]:
+        """The inputs beside it."""
+        return {name: value for name, value in self.inputs.items() if name != self.first}
+
 
 def golden(name: str, double: bool = True) -> Golden:
     """The case `family/name`, with weights and input in double or single precision."""

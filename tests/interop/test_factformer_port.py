@@ -60,7 +60,7 @@ def test_inputs_on_which_the_original_fails_are_refused():
     [
         ("darcy_odd", {"latnt": 1}, "unknown option 'latnt'"),
         ("isotropic", {"latent_steps": 3}, "max_latent_steps 2 is less than latent_steps 3"),
-        ("smoke_padded", {"latent_multiplier": 1.1}, "groups need a multiple of 8 channels"),
+        ("smoke_padded", {"latent_multiplier": 1.5}, "groups need a multiple of 8 channels"),
         ("block3d_without_rope", {"use_rope": True}, "which is odd"),
     ],
 )
