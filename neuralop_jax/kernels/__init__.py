@@ -1,6 +1,7 @@
 """Pure functions on arrays: spectral transforms, resampling, contractions in mode space, patches, stencils and multigrid."""
 
 from neuralop_jax.kernels._contract import contract_dense as contract_dense, contract_separable as contract_separable
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES as BOUNDARY_RULES, convolve as convolve
 from neuralop_jax.kernels._dft import dft_forward as dft_forward, dft_inverse as dft_inverse
 from neuralop_jax.kernels._fft import (
     derivative as derivative,

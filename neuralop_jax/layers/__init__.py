@@ -6,7 +6,7 @@ from neuralop_jax.layers._axis_kernel import AxisKernel as AxisKernel, AxisProje
 from neuralop_jax.layers._bias_function import BiasFunction as BiasFunction
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._channel_norm import GroupedNorm as GroupedNorm, LayerNorm as LayerNorm
-from neuralop_jax.layers._convolution import Convolution as Convolution, convolve as convolve
+from neuralop_jax.layers._convolution import Convolution as Convolution
 from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
 from neuralop_jax.layers._embedding import (
     append_coordinates as append_coordinates,

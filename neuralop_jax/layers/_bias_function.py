@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers._convolution import BOUNDARY_RULES
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES
 
 
 class BiasFunction(eqx.Module):

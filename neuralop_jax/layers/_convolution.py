@@ -1,20 +1,14 @@
 """Convolutions with a small kernel whose boundary condition is said: what is read beyond the edge of the domain."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES, convolve
 from neuralop_jax.layers._pointwise import over_space
-
-BOUNDARY_RULES = ("zeros", "reflect", "replicate", "periodic")
-_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "periodic": "wrap"}
-_SPACE = "DHWX"
 
 
 class Convolution(eqx.Module):
@@ -40,8 +34,7 @@ class Convolution(eqx.Module):
 
         ```python
         import jax
-        import jax.numpy as jnp
-        from neuralop_jax.layers import Convolution
+                from neuralop_jax.layers import Convolution
 
         layer = Convolution(2, 1, 4, kernel_size=3, stride=2, boundary="periodic", key=jax.random.key(0))
         assert layer(jnp.ones((1, 16, 16))).shape == (4, 8, 8)
@@ -81,40 +74,3 @@ class Convolution(eqx.Module):
         """The convolved field; several samples at once stand between channels and space: `(channels, batch, *space)`."""
         v = convolve(u, self.weight, stride=self.stride, padding=self.padding, boundary=self.boundary)
         return v if self.bias is None else v + over_space(self.bias.astype(u.dtype), v)
-
-
-def convolve(
-    u: Float[Array, "in *batch_space"],
-    weight: Float[Array, "out in *kernel"],
-    *,
-    stride: int = 1,
-    padding: int | Sequence[tuple[int, int]] = 0,
-    boundary: str = "zeros",
-) -> Float[Array, "out *batch_out_space"]:
-    """The correlation of `u` with `weight`, with `padding` points added at both ends of each axis by the rule `boundary`.
-
-    **Arguments:**
-
-    - `padding`: one number, or the points added before and after each axis.
-
-    **Raises:** `ValueError` if an axis has too few points to be reflected.
-    """
-    dims = weight.ndim - 2
-    several, space = u.ndim > dims + 1, u.shape[u.ndim - dims :]
-    widths = ((padding, padding),) * dims if isinstance(padding, int) else tuple(padding)
-    if boundary == "reflect" and any(max(w) >= n for w, n in zip(widths, space, strict=True)):
-        raise ValueError(
-            f"boundary 'reflect' needs more points per axis than the padding {widths}, got {space}. Use a finer grid."
-        )
-    if boundary != "zeros" and any(map(max, widths)):
-        u = jnp.pad(u, ((0, 0),) * (u.ndim - dims) + widths, mode=_PAD_MODES[boundary])
-        widths = ((0, 0),) * dims
-    letters = _SPACE[:dims]
-    v = jax.lax.conv_general_dilated(
-        u if several else u[:, None],
-        weight.astype(u.dtype),
-        (stride,) * dims,
-        widths,
-        dimension_numbers=(f"CN{letters}", f"OI{letters}", f"CN{letters}"),
-    )
-    return v if several else v[:, 0]

@@ -9,9 +9,10 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES
 from neuralop_jax.kernels._multigrid import cycle
 from neuralop_jax.layers._bias_function import BiasFunction
-from neuralop_jax.layers._convolution import BOUNDARY_RULES, Convolution
+from neuralop_jax.layers._convolution import Convolution
 from neuralop_jax.layers._field_norm import FieldNorm
 from neuralop_jax.layers._learned_level import LearnedLevel, LevelKernels, LevelPlan, plan_levels
 from neuralop_jax.layers._prolongation import Prolongation

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers._convolution import BOUNDARY_RULES, convolve
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES, convolve
 
 
 class Prolongation(eqx.Module):

@@ -11,7 +11,7 @@ from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import make_patches, stitch
-from neuralop_jax.layers._convolution import BOUNDARY_RULES
+from neuralop_jax.kernels._convolve import BOUNDARY_RULES
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_per_axis, check_sizes

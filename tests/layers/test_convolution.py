@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import correlate
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers import Convolution, convolve
+from neuralop_jax.kernels import _convolve, convolve
+from neuralop_jax.layers import Convolution
 
 _SCIPY_MODES = {"zeros": "constant", "reflect": "mirror", "periodic": "wrap"}
 
@@ -50,3 +51,13 @@ def test_what_does_not_fit_is_refused():
     layer = Convolution(1, 1, 1, boundary="reflect", key=jax.random.key(0))
     with pytest.raises(ValueError, match="needs more points"):
         layer(jnp.ones((1, 1)))
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride"), [((9,), (3,), 1), ((9, 8), (3, 2), 2), ((5, 6, 7), (3, 3, 3), 1)])
+@pytest.mark.parametrize("most", [0, 2**23])
+def test_products_of_matrices_are_the_convolution_of_xla(shape, kernel, stride, most, monkeypatch):
+    monkeypatch.setattr(_convolve, "_GATHERED_BYTES", most)
+    weight = jax.random.normal(jax.random.key(0), (3, 2, *kernel))
+    u = jax.random.normal(jax.random.key(1), (2, 4, *shape))
+    ours, theirs = (f(u, weight, stride) for f in (_convolve._by_products, _convolve._by_convolution))
+    np.testing.assert_allclose(ours, theirs, atol=1e-12)
