@@ -33,6 +33,7 @@ class LiFNO(eqx.Module):
     num_modes: int = eqx.field(static=True)
     padding: tuple[int, int] = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "batch x y out"]:
         """The output of the original for a batch of inputs.
 

@@ -40,6 +40,7 @@ class DeepXDENet(eqx.Module):
     model: DeepONet | PODDeepONet
     original: str = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(
         self, branch: Float[Array, "batch sensors"], trunk: Float[Array, "points dims"]
     ) -> Float[Array, "batch *points_outputs"]:

@@ -39,6 +39,7 @@ class BaratiAttention(eqx.Module):
 
     model: FactorizedAttention
 
+    @eqx.filter_jit
     def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
         """The output of the original for a batch of inputs.
 
@@ -70,6 +71,7 @@ class BaratiFactFormer(eqx.Module):
     model: FactFormer
     resolution: int | None = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
         """The output of the original for a batch of inputs.
 

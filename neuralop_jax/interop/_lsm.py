@@ -67,6 +67,7 @@ class ThumlLSM(eqx.Module):
     model: LSM
     train_mode: bool = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "batch *out_layout"]:
         """The output of the original for a batch of inputs.
 
@@ -92,6 +93,7 @@ class NeuralSolverLSM(eqx.Module):
     reference: int = eqx.field(static=True)
     train_mode: bool = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(
         self, x: Float[Array, "batch points dimensions"], fx: Float[Array, "batch points values"] | None = None
     ) -> Float[Array, "batch points out"]:

@@ -38,6 +38,7 @@ class HeMgNO(eqx.Module):
     grid: tuple[int, ...] | None = eqx.field(static=True)
     squeezed: bool = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "..."]:
         """The output of the original for a batch of inputs.
 

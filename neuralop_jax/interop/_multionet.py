@@ -43,6 +43,7 @@ class DGenNOMultiONet(eqx.Module):
     model: MultiONet
     original: str = eqx.field(static=True)
 
+    @eqx.filter_jit
     def __call__(
         self, x: Float[Array, "*batch_points dims"], a: Float[Array, "batch *values"]
     ) -> Float[Array, "batch points *outputs"]:

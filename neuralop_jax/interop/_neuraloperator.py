@@ -66,6 +66,7 @@ class NeuralOperatorFNO(eqx.Module):
 
     model: FNO
 
+    @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch channels *space"]) -> Float[Array, "batch out *space"]:
         """The output of the original for a batch of inputs.
 

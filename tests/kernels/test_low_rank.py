@@ -113,3 +113,13 @@ def test_separable_weights(form, getkey):
     arguments, tensor = draw(form, (4, 3, 2), getkey)
     np.testing.assert_allclose(whole(FORMS[form][1](*arguments, separable=True)), np.moveaxis(tensor, 0, -1), atol=1e-12)
     assert jnp.ndim(FORMS[form][1](*arguments, separable=True)[0]) == 3
+
+
+@pytest.mark.parametrize("modes", [(6, 4), (4,), (8, 5)])
+def test_compiled_products_of_single_samples_are_right(modes):
+    """XLA 0.10.2 made a wrong program of a former version of `contract_tucker` for 6 x 4 modes, 5 ranks and one sample."""
+    pair = lambda seed, *shape: tuple(jax.random.normal(jax.random.key(seed + k), shape) for k in (0, 100))
+    core, factors = pair(0, 5, 5, *modes), [pair(1, 8, 5), pair(2, 8, 5), *(pair(3 + k, n, n) for k, n in enumerate(modes))]
+    c = jax.random.normal(jax.random.key(9), (2, *modes, 8))
+    dense = contract_dense(c, dense_tucker(core, factors))
+    np.testing.assert_allclose(jax.jit(contract_tucker)(c, core, factors), dense, rtol=1e-9, atol=1e-9)
