@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from neuralop_jax._config_values import check_arguments
 from neuralop_jax.config import (
     DataConfig,
-    ExperimentConfig,
     ModelConfig,
     OptimizerConfig,
     TrainingConfig,
@@ -20,6 +20,7 @@ from neuralop_jax.config import (
     to_json,
 )
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.models import check_options
 
 DATA = '[data]\npath = "a.h5"\ninput = ["a"]\ntarget = "u"\n'
 
@@ -262,11 +263,15 @@ def test_difference_and_sha256(read):
     assert config_sha256(old) != config_sha256(new)
 
 
-@pytest.mark.parametrize("name", ["darcy_small", "burgers_small"])
-def test_bundled_configurations(name, request):
-    config = load_config(request.config.rootpath / "configs" / name / "fno.toml")
-    assert isinstance(config, ExperimentConfig)
-    assert (request.config.rootpath / config.data.path).is_file()
+def test_bundled_configurations(request):
+    files = sorted((request.config.rootpath / "configs").glob("*/*.toml"))
+    assert len(files) > 20
+    for file in files:
+        config = load_config(file)
+        check_options(config.model.kind, config.model.options)
+        assert Path(config.data.path).parts[:2] == ("datasets", file.parent.name)
+        if file.parent.name in ("darcy_small", "burgers_small"):
+            assert (request.config.rootpath / config.data.path).is_file()
 
 
 def function(

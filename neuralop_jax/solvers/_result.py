@@ -29,7 +29,7 @@ _MEANING = {
 
 
 def believed(value: Inexact[Array, "..."], result: Int[Array, "..."], *, found: str = "") -> Inexact[Array, "..."]:
-    """`value`, if every result code is 0; otherwise `SolverError`, inside compiled code a run-time error.
+    """`value`, if every result code is 0; otherwise `SolverError` for the first that is not, in compiled code a run-time error.
 
     **Arguments:**
 
@@ -41,7 +41,8 @@ def believed(value: Inexact[Array, "..."], result: Int[Array, "..."], *, found: 
         for code, meaning in _MEANING.items():
             value = eqx.error_if(value, result == code, f"{meaning} (result {code}).")
         return value
-    for code in jnp.unique(result).tolist():
-        if code != SUCCESS:
-            raise SolverError(f"{_MEANING[code]} (result {code}).{found}")
+    failed = [code for code in jnp.ravel(result).tolist() if code != SUCCESS]
+    if failed:
+        number = f" {len(failed)} of {result.size} samples failed." if result.size > 1 else ""
+        raise SolverError(f"{_MEANING[failed[0]]} (result {failed[0]}).{number}{found}")
     return value
