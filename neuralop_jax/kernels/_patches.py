@@ -20,7 +20,8 @@ def window_points(points: int, levels: int, padding: int, boundary: str) -> np.n
     - `points`: $N$, a multiple of $4^L$: from patch to patch a window moves by $h/2^l$ of its points.
     - `levels`: $L$.
     - `padding`: $q$, points of the full field on each side.
-    - `boundary`: what lies beyond the ends: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`, of index $N$.
+    - `boundary`: what lies beyond the ends: `"periodic"`, `"reflect"` (mirrored at the end points),
+      `"replicate"` (the last value again) or `"zeros"`, of index $N$.
 
     **Returns:** `(1 + levels, patches, h + 2 q)`.
 
@@ -123,6 +124,8 @@ def _inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
         period = max(2 * (points - 1), 1)
         folded = indices % period
         return np.where(folded < points, folded, period - folded)
+    if boundary == "replicate":
+        return np.clip(indices, 0, points - 1)
     return np.where((indices >= 0) & (indices < points), indices, points)
 
 

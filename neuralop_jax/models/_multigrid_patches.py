@@ -37,8 +37,8 @@ class MultigridPatches(AbstractGridOperator):
     - `levels`: $L$. With 0 the whole field goes to $G$, and `padding` is not used.
     - `padding`: points around a patch, on each side, as a fraction of the points of the whole axis; one number or one per axis.
       *Good values:* 0.05 to 0.1.
-    - `boundary`: what lies beyond the ends of the domain: `"periodic"`, `"reflect"` (mirrored at the end points) or `"zeros"`;
-      one rule or one per axis.
+    - `boundary`: what lies beyond the ends of the domain: `"periodic"`, `"reflect"` (mirrored at the end points), `"replicate"`
+      (the last value again) or `"zeros"`; one rule or one per axis.
     - `key`: initial weights of $G$.
 
     A grid needs a multiple of $4^L$ points on every axis. The prediction is always stitched: a loss of each patch by itself is

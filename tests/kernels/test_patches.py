@@ -48,7 +48,7 @@ def test_windows_are_those_of_the_rule_and_stitching_undoes_them(getkey, shape, 
     wanted = np.concatenate([windows_by_the_rule(np.asarray(u[:, b]), levels, padding) for b in range(3)])
     np.testing.assert_array_equal(jnp.moveaxis(found, 1, 0), wanted)
     np.testing.assert_array_equal(stitched(found[:2], 2**levels, padding), u)
-    for rule in ("reflect", "zeros"):
+    for rule in ("reflect", "replicate", "zeros"):
         found = patches_of(u, levels, padding, (rule,) * len(shape))
         np.testing.assert_array_equal(stitched(found[:2], 2**levels, padding), u)
 
@@ -56,6 +56,7 @@ def test_windows_are_those_of_the_rule_and_stitching_undoes_them(getkey, shape, 
 def test_table_made_by_hand():
     """Acceptance 8: sixteen points, four patches of four, one point around; the start is (4 i)/2^l - (2 - 2/2^l) - 1, rounded down."""
     fine, middle, coarse = window_points(16, 2, 1, "periodic")
+    assert window_points(8, 1, 2, "replicate")[0].tolist() == [[0, 0, 0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7, 7, 7]]
     assert fine[1].tolist() == [3, 4, 5, 6, 7, 8]
     assert (middle[0] // 2).tolist() == [6, 7, 0, 1, 2, 3] and (middle[3] // 2).tolist() == [4, 5, 6, 7, 0, 1]
     assert (coarse[:, 0] // 4).tolist() == [1, 2, 3, 0] and (coarse[2] // 4).tolist() == [3, 0, 1, 2, 3, 0]

@@ -218,7 +218,7 @@ def test_mistakes_inside_a_specification(tmp_path, overrides, words):
         ({"levels": -1}, "levels must be an integer from 0 to 8, got -1"),
         ({"padding": 16}, "padding is a fraction of the points of the whole axis, at most 1, got 16. 16 points of 128 are 0.125"),
         ({"padding": (0.1,) * 3}, "padding must be one number from 0 to 1, or 2 of them"),
-        ({"boundary": "circular"}, "boundary must be one of 'zeros', 'reflect', 'periodic', got 'circular'"),
+        ({"boundary": "circular"}, "boundary must be one of 'zeros', 'reflect', 'replicate', 'periodic', got 'circular'"),
         ({"boundary": ["zeros"]}, "boundary must be one rule, or 2 of them"),
         ({"num_dims": 3, "operator": {"kind": "local", "num_dims": 2}}, "operator has 2 space axes, num_dims is 3"),
         ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built"),
