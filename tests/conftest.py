@@ -1,5 +1,6 @@
 """Double precision, no silent promotion, no pictures on a screen, however the tests are run."""
 
+import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -11,6 +12,14 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Every compiled program takes places in the table of memory maps, of which Linux gives a process 65,530: the suite needs more."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
