@@ -2,6 +2,7 @@
 
 import gc
 import os
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -12,6 +13,14 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Nearly all the time of the suite is compilation: LLVM leaves out its expensive passes, which change round-off only,
+# and what one file compiled, the next ones load. XLA's own passes are the ones that users get.
+jax.config.update("jax_disable_most_optimizations", True)
+compiled_programs = tempfile.TemporaryDirectory(prefix="neuralop_jax_tests_")
+jax.config.update("jax_compilation_cache_dir", compiled_programs.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._lsm_irregular import port_irregular_lsm
 from neuralop_jax.interop._lsm_state import Places, affine, latent_network, read_latent_state
 from neuralop_jax.interop._state import fill, read_config
 from neuralop_jax.models import LSM
@@ -29,6 +30,15 @@ _RELEASED: dict[str, Any] = {  # of the command line that the original's constru
     "padding": "3,3",
     "bilinear": True,
     "train_mode": False,
+}
+_IRREGULAR: dict[str, Any] = _RELEASED | {
+    "model": "LSM_Irregular_Geo",
+    "modes1": 12,
+    "modes2": 12,
+    "s1": 96,
+    "s2": 96,
+    "code": True,
+    "iphi_width": 32,
 }
 _LIBRARY: dict[str, Any] = {
     "model": "LSM",
@@ -120,9 +130,18 @@ class NeuralSolverLSM(eqx.Module):
 
 
 def port_lsm(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> eqx.Module:
-    """The network that the original's `Model(args)` with this state dict is; `n_hidden` marks the later library."""
+    """The network that the original's `Model(args)` with this state dict is; `n_hidden` marks the later library.
+
+    The deformation network of the irregular variant is a module of its own in the original: its entries are those of
+    `IPHI(iphi_width)`, behind `iphi.`; `code` says whether it is called with one.
+    """
     if "n_hidden" in config:
         return _port_library(read_config(_FAMILY, config, _LIBRARY, ()), state_dict)
+    if config.get("model") == "LSM_Irregular_Geo":
+        full = read_config(_FAMILY, config, _IRREGULAR, ())
+        _only_linear(full)
+        patch = _numbers("patch_size", full["patch_size"])
+        return port_irregular_lsm(full, state_dict, patch=patch, scales=_SCALES, heads=_HEADS)
     return _port_released(read_config(_FAMILY, config, _RELEASED, ()), state_dict)
 
 

@@ -41,6 +41,7 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     | `"deeponet"` | DeepXDE's DeepONets, named by `cls` | branch `(B, m)`, trunk `(N, d)` → `(B, N[, k])` | `DeepXDENet` |
     | `"multionet"` | DGenNO's MultiONets, named by `cls` | x `([B,] N, d)`, a `(B, m[, k])` → `(B, N[, k])` | `DGenNOMultiONet` |
     | `"lsm"` | `LSM_2D`, `LSM_3D` of thuml/Latent-Spectral-Models | `(B, *S, C)` → `(B, *S, C)` | `ThumlLSM` |
+    | | `LSM_Irregular_Geo` there, its `IPHI` behind `iphi.` | `(B, N, C)` → `(B, N, C)` | `ThumlIrregularLSM` |
     | | `LSM` of thuml/Neural-Solver-Library (`n_hidden` given) | `(B, N, C)` → `(B, N, C)` | `NeuralSolverLSM` |
     | `"factformer"` | the models of BaratiLab/FactFormer and their blocks | see the result | `BaratiFactFormer` |
     | `"mgno"` | the classes of `models.py` of MgNO, by `cls` | `(B, C, X, Y)` → `(B, C, X, Y)` | `HeMgNO` |

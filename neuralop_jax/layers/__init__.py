@@ -7,6 +7,7 @@ from neuralop_jax.layers._bias_function import BiasFunction as BiasFunction
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._channel_norm import GroupedNorm as GroupedNorm, LayerNorm as LayerNorm
 from neuralop_jax.layers._convolution import Convolution as Convolution
+from neuralop_jax.layers._deformation import Deformation as Deformation
 from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
 from neuralop_jax.layers._embedding import (
     append_coordinates as append_coordinates,
@@ -31,6 +32,7 @@ from neuralop_jax.layers._norm import (
     InstanceNorm as InstanceNorm,
 )
 from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
+from neuralop_jax.layers._point_transform import GridToPoints as GridToPoints, PointsToGrid as PointsToGrid
 from neuralop_jax.layers._pointwise import Pointwise as Pointwise, SoftGate as SoftGate
 from neuralop_jax.layers._prolongation import Prolongation as Prolongation
 from neuralop_jax.layers._spectral_conv import SpectralConv as SpectralConv

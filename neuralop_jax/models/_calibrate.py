@@ -1,11 +1,12 @@
 """The population statistics of batch norms, measured on training batches once the weights are trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from neuralop_jax._typing import Fields
 from neuralop_jax.errors import DataError
@@ -20,7 +21,7 @@ def has_batch_norm(model: Any) -> bool:
     return any(isinstance(layer, BatchNorm) for layer in jax.tree.leaves(model, is_leaf=lambda m: isinstance(m, BatchNorm)))
 
 
-def calibrate(model: Operator, batches: Iterable[Fields]) -> Operator:
+def calibrate(model: Operator, batches: Iterable[Fields | Mapping[str, Array]]) -> Operator:
     r"""The model with the population statistics of its batch norms measured: the mean over batches of their statistics.
 
     Every batch is computed as in training, with the statistics of the batch itself. The mean and the unbiased variance of each
@@ -30,8 +31,8 @@ def calibrate(model: Operator, batches: Iterable[Fields]) -> Operator:
     **Arguments:**
 
     - `model`: an operator whose weights are trained.
-    - `batches`: inputs `(batch, in_channels, *space)` in the units of the model, of one shape. *Good values:* ten batches and
-      more, of the size of those in training, drawn at random.
+    - `batches`: inputs `(batch, in_channels, *space)` in the units of the model, of one shape, or the arguments of `batched` by
+      name, `{"u": ..., "x": ...}`. *Good values:* ten batches and more, of the size of those in training, drawn at random.
 
     **Raises:** `DataError` if there is no batch.
 
@@ -51,8 +52,8 @@ def calibrate(model: Operator, batches: Iterable[Fields]) -> Operator:
         return model
     buffers, rest = eqx.partition(model, _statistics(model))
     total, count = None, 0
-    for u in batches:
-        measured = _measure(buffers, rest, u)
+    for batch in batches:
+        measured = _measure(buffers, rest, dict(batch) if isinstance(batch, Mapping) else {"u": batch})
         total = measured if total is None else jax.tree.map(jnp.add, total, measured)
         count += 1
     if total is None:
@@ -61,10 +62,10 @@ def calibrate(model: Operator, batches: Iterable[Fields]) -> Operator:
 
 
 @eqx.filter_jit
-def _measure(buffers: Any, rest: Any, u: Fields) -> Any:
+def _measure(buffers: Any, rest: Any, batch: dict[str, Array]) -> Any:
     """The statistics of a batch, which batch norms give as derivatives by their buffers."""
-    keys = jax.random.split(jax.random.key(0), len(u))
-    return jax.grad(lambda b: jnp.sum(eqx.combine(b, rest).batched(u, key=keys)))(buffers)
+    keys = jax.random.split(jax.random.key(0), len(batch["u"]))
+    return jax.grad(lambda b: jnp.sum(eqx.combine(b, rest).batched(**batch, key=keys)))(buffers)
 
 
 def _statistics(model: Any) -> Any:

@@ -15,6 +15,7 @@ from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._irregular_lsm import IrregularLSM
 from neuralop_jax.models._lsm import LSM
 from neuralop_jax.models._mgno import MgNO
 from neuralop_jax.models._multigrid_patches import MultigridPatches
@@ -33,6 +34,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "pod_deeponet": PODDeepONet,
     "multionet": MultiONet,
     "lsm": LSM,
+    "irregular_lsm": IrregularLSM,
     "factformer": FactFormer,
     "mgno": MgNO,
 }

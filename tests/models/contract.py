@@ -31,6 +31,11 @@ CASES: dict[str, Case] = {
     ),
     "mgno": Case({"width": 6, "depth": 2, "smoothing": [[1, 0], [1, 1], [2, 0]]}, resolution=_POINTS),
     "lsm": Case({"width": 8, "num_scales": 3, "num_tokens": 2, "num_basis": 3}, resolution=_POINTS),
+    "irregular_lsm": Case(
+        {"width": 8, "n_modes": [8, 8], "latent_shape": [16, 16], "num_scales": 3, "num_tokens": 2, "num_basis": 3}
+        | {"deformation_width": 8},
+        resolution="its sums over deformed points of a grid are integrals up to the spacing of the points",
+    ),
     "factformer": Case(
         {"width": 8, "depth": 2, "heads": 2, "head_width": 4, "norm_groups": 2, "periodic": True}, resolution=2e-3
     ),
