@@ -75,7 +75,6 @@ MODEL_CASES = (
             "num_basis": 12,
             "patch_size": "4,4",
             "padding": "0,0",
-            "train_mode": True,
         },
         {"x": (4, 64, 64, 1)},
         {"kind": "lsm", "in_channels": 1, "out_channels": 1, "num_dims": 2, "width": 32, "norm": "batch"},

@@ -104,7 +104,7 @@ def _build_with_peer(case: ModelCase, peer: ModelPeer) -> tuple[models.AbstractO
 def _prepare(model: models.AbstractOperator, x: Array) -> tuple[Callable[[], Array], Callable[[], Any], float]:
     """Inference and an interval of training steps as calls without arguments, compiled, and the seconds of compiling both."""
     optimizer = optax.adam(1e-3)
-    micro_batch = models.automatic_micro_batch(model, x.shape[2:], len(x))
+    micro_batch = len(x) if models.has_batch_norm(model) else models.automatic_micro_batch(model, x.shape[2:], len(x))
     loss = training.supervised(lambda prediction, target: jnp.mean((prediction - target) ** 2))
     one_step = training.make_step(loss, optimizer, micro_batch=micro_batch)
     interval = jax.jit(lambda state, batch, keys: jax.lax.scan(lambda s, k: one_step(s, batch, k), state, keys), donate_argnums=0)

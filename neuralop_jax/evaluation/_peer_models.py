@@ -58,6 +58,10 @@ def multionet(config: dict[str, Any], originals: str) -> Any:
     options = {name: value for name, value in config.items() if name != "cls"}
     with _cloned(originals, "DGenNO", "Networks"):
         network = getattr(importlib.import_module("MultiONets"), config["cls"])(**options)
+    init = importlib.import_module("torch.nn.init")
+    for parameter in network.parameters():
+        if not parameter.any():  # weights of the sum over layers: the output would be zero and could not be compared
+            init.normal_(parameter, std=0.1)
     return network, lambda x, a: network(x, a)
 
 
@@ -69,9 +73,11 @@ def mgno(config: dict[str, Any], originals: str) -> Any:
 
 
 def lsm(config: dict[str, Any], originals: str) -> Any:
-    with _cloned(originals, "Latent-Spectral-Models", "models"):
+    tensor: Any = importlib.import_module("torch").Tensor
+    stays = unittest.mock.patch.object(tensor, "cuda", lambda self: self)  # constants, which the original puts on a GPU at once
+    with _cloned(originals, "Latent-Spectral-Models", "models"), stays:
         network = importlib.import_module("LSM_2D").Model(types.SimpleNamespace(**config))
-    return network.train(config["train_mode"]), lambda x: network(x)
+    return network, lambda x: network(x)
 
 
 def factformer(config: dict[str, Any], originals: str) -> Any:
@@ -140,6 +146,7 @@ class Peer:
         data = {
             name: _positions(torch, shape) if name.startswith("pos") else torch.randn(*shape) for name, shape in inputs.items()
         }
+        self.network = network.eval()
         with torch.no_grad():
             output = call(**data)
         state = {k: v.numpy() for k, v in network.state_dict().items() if k != "_metadata"}
@@ -147,16 +154,22 @@ class Peer:
         self.data = {name: value.to(self.device) for name, value in data.items()}
         self.y = torch.randn(*output.shape).to(self.device)
         network = network.to(self.device)
+        for module in network.modules():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, torch.Tensor):
+                    setattr(module, name, value.to(self.device))
         self.optimizer = torch.optim.Adam(network.parameters(), 1e-3)
         self.call = torch.compile(call) if self.compiled else call
         trained = [p for p in network.parameters() if p.requires_grad]
         return {"parameters": sum(p.numel() * (2 if p.is_complex() else 1) for p in trained)}
 
     def forward(self) -> None:
+        self.network.eval()
         with self.torch.inference_mode():
             self.call(**self.data)
 
     def step(self) -> None:
+        self.network.train()
         self.optimizer.zero_grad()
         ((self.call(**self.data) - self.y) ** 2).mean().backward()
         self.optimizer.step()
