@@ -122,7 +122,7 @@ def emitted(step: Callable[[Array], Array], window: Trajectory) -> Inexact[Array
     return step(window.reshape(-1, *window.shape[2:])).reshape(-1, *window.shape[1:])
 
 
-def moved(window: Trajectory, frames: Trajectory) -> Trajectory:
+def moved(window: Trajectory, frames: Inexact[Array, "frames channels *space"]) -> Trajectory:
     """As many frames as the window holds, the newest of it and of the `frames` after it."""
     return jnp.concatenate([window, frames])[-len(window) :]
 

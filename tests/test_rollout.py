@@ -44,8 +44,8 @@ def test_windows_see_the_newest_frames_oldest_first(checkpoint):
 @pytest.mark.parametrize("checkpoint", [False, True])
 @pytest.mark.parametrize("num_steps", [0, 1, 6, 7])
 def test_calls_that_emit_more_frames_than_the_window_holds(num_steps, checkpoint):
-    """Three frames per call, each the oldest frame seen plus 1, 2, 3: u_t = t on two channels."""
-    ahead = lambda w: (w[2:4] + jnp.arange(1.0, 4)[:, None, None]).reshape(6, 1)
+    """Three frames per call, the newest frame seen plus 1, 2, 3: u_t = t on two channels."""
+    ahead = lambda w: (w[None, 2:4] + jnp.arange(1.0, 4)[:, None, None]).reshape(6, 1)
     window = jnp.asarray([-1.0, 0.0])[:, None, None] * jnp.ones((2, 2, 1))
     found = window_rollout(ahead, window, num_steps, frames=3, checkpoint=checkpoint)
     assert found.shape == (num_steps, 2, 1)
