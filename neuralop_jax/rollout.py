@@ -71,21 +71,23 @@ def repeat(step: Callable[[Array], Array], u0: Field, num_steps: int) -> Field:
 
 
 def window_rollout(
-    step: Callable[[Array], Array], window: Trajectory, num_steps: int, *, checkpoint: bool = False
+    step: Callable[[Array], Array], window: Trajectory, num_steps: int, *, frames: int = 1, checkpoint: bool = False
 ) -> Inexact[Array, "steps channels *space"]:
-    """The next `num_steps` frames, each predicted from the newest frames; then the oldest is dropped.
+    """The next `num_steps` frames, predicted from the newest frames; then as many of the oldest are dropped as are new.
 
     **Arguments:**
 
     - `step`: from the frames of the window stacked along the channels, `(time * channels, *space)` with the oldest first, to the
-        next frame `(channels, *space)`.
+        next frame `(channels, *space)`, or the next `frames` stacked likewise.
     - `window`: the frames at the start, oldest first.
-    - `num_steps`: number of frames to predict.
+    - `num_steps`: number of frames to predict; of the last call, frames beyond it are left out.
+    - `frames`: frames that one call emits, such as `latent_steps` of a `FactFormer`.
     - `checkpoint`: recomputes each step in the backward pass instead of storing what is inside it.
 
     **Returns:** `(num_steps, channels, *space)`.
 
-    **Raises:** `ModelInputError` if a predicted frame differs from those of the window in shape or type.
+    **Raises:** `ModelInputError` if a predicted frame differs from those of the window in shape or type, or a call emits another
+    number of them.
 
     **Source:** the recurrent FNO-2D of Li et al. 2021, arXiv:2010.08895, section 5.3, which sees 10 frames.
 
@@ -99,22 +101,43 @@ def window_rollout(
         assert fibonacci.ravel().tolist() == [2, 3, 5, 8, 13]
         ```
     """
-    stack = lambda frames: frames.reshape(-1, *frames.shape[2:])
-    step = _checked(step, stack(window), window[0])
+    if frames < 1:
+        raise ModelInputError(f"window_rollout needs steps that emit at least one frame per call, got frames={frames}. Raise it.")
+    channels, space = window.shape[1], window.shape[2:]
+    wanted = jax.ShapeDtypeStruct((frames * channels, *space), window.dtype)
+    remedy = "Say with frames=... how many frames a call emits, or convert or select channels inside the step."
+    step = _checked(step, window.reshape(-1, *space), wanted, remedy)
 
-    def body(frames: Array, _: None) -> tuple[Array, Array]:
-        new = step(stack(frames))
-        return jnp.concatenate([frames[1:], new[None]]), new
+    def body(window: Array, _: None) -> tuple[Array, Array]:
+        new = emitted(step, window)
+        return moved(window, new), new
 
-    return jax.lax.scan(jax.checkpoint(body) if checkpoint else body, window, length=num_steps)[1]
+    calls = -(-num_steps // frames)
+    predicted = jax.lax.scan(jax.checkpoint(body) if checkpoint else body, window, length=calls)[1]
+    return predicted.reshape(-1, channels, *space)[:num_steps]
 
 
-def _checked(step: Callable[[Array], Array], u: Array, wanted: Array) -> Callable[[Array], Array]:
+def emitted(step: Callable[[Array], Array], window: Trajectory) -> Inexact[Array, "frames channels *space"]:
+    """The frames that one call of `step` emits, which takes and returns frames stacked along the channels."""
+    return step(window.reshape(-1, *window.shape[2:])).reshape(-1, *window.shape[1:])
+
+
+def moved(window: Trajectory, frames: Inexact[Array, "frames channels *space"]) -> Trajectory:
+    """As many frames as the window holds, the newest of it and of the `frames` after it."""
+    return jnp.concatenate([window, frames])[-len(window) :]
+
+
+def _checked(
+    step: Callable[[Array], Array],
+    u: Array,
+    wanted: Array | jax.ShapeDtypeStruct,
+    remedy: str = "Convert or select channels inside the step.",
+) -> Callable[[Array], Array]:
     """`step`, once it is known that it turns arrays like `u` into arrays like `wanted`."""
     found = jax.eval_shape(step, u)
     if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
         raise ModelInputError(
             f"a rollout needs steps that return {wanted.dtype} {wanted.shape}, the type and shape of a state; this one returns "
-            f"{found.dtype} {found.shape}. Convert or select channels inside the step."
+            f"{found.dtype} {found.shape}. {remedy}"
         )
     return step

@@ -41,6 +41,17 @@ def test_windows_see_the_newest_frames_oldest_first(checkpoint):
     np.testing.assert_allclose(found, frames[3:])
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("num_steps", [0, 1, 6, 7])
+def test_calls_that_emit_more_frames_than_the_window_holds(num_steps, checkpoint):
+    """Three frames per call, the newest frame seen plus 1, 2, 3: u_t = t on two channels."""
+    ahead = lambda w: (w[None, 2:4] + jnp.arange(1.0, 4)[:, None, None]).reshape(6, 1)
+    window = jnp.asarray([-1.0, 0.0])[:, None, None] * jnp.ones((2, 2, 1))
+    found = window_rollout(ahead, window, num_steps, frames=3, checkpoint=checkpoint)
+    assert found.shape == (num_steps, 2, 1)
+    np.testing.assert_array_equal(found, jnp.arange(1.0, num_steps + 1)[:, None, None] * jnp.ones((1, 2, 1)))
+
+
 def test_a_step_that_changes_the_state_is_refused():
     with pytest.raises(ModelInputError, match=r"float64 \(1, 4\).*returns float64 \(2, 4\)"):
         rollout(lambda u: jnp.concatenate([u, u]), jnp.ones((1, 4)), 2)
@@ -48,3 +59,7 @@ def test_a_step_that_changes_the_state_is_refused():
         repeat(lambda u: u.astype(jnp.float64), jnp.ones((1, 4), jnp.float32), 2)
     with pytest.raises(ModelInputError, match=r"float64 \(1, 4\).*returns float64 \(3, 4\)"):
         window_rollout(lambda w: w, jnp.ones((3, 1, 4)), 2)
+    with pytest.raises(ModelInputError, match=r"float64 \(2, 4\).*returns float64 \(3, 4\). Say with frames="):
+        window_rollout(lambda w: w, jnp.ones((3, 1, 4)), 2, frames=2)
+    with pytest.raises(ModelInputError, match="at least one frame per call, got frames=0"):
+        window_rollout(lambda w: w[:0], jnp.ones((3, 1, 4)), 2, frames=0)

@@ -136,7 +136,8 @@ def _block(full: Mapping[str, Any], num_dims: int) -> tuple[FactorizedAttention,
         "latent_channels": full["latent_dim"],
         "rotary": full["use_rope"],
     }
-    build = functools.partial(FactorizedAttention, scaling=full["scaling_factor"], **sizes)
+    scaling = None if full["kernel_multiplier"] > 4 else full["scaling_factor"]  # which the original does not read above 4
+    build = functools.partial(FactorizedAttention, scaling=scaling, **sizes)
     skeleton = eqx.filter_eval_shape(build, num_dims, channels, out_channels, key=jax.random.key(0))
     return skeleton, attention_places("", lambda m: m, num_dims, channels, out_channels, **sizes)
 

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from neuralop_jax._checks import one_of
+
 BOUNDARY_RULES = ("zeros", "reflect", "replicate", "periodic")
 """What is read beyond the edge: nothing, the field mirrored at its last point, its last value, or its other end."""
 
@@ -36,7 +38,7 @@ def convolve(
     - `padding`: points added on both sides of every axis, or before and after each.
     - `boundary`: what they hold, one of `BOUNDARY_RULES`.
 
-    **Raises:** `ValueError` if an axis has too few points to be reflected.
+    **Raises:** `ValueError` for another boundary, or if an axis has too few points to be reflected.
 
     !!! example
 
@@ -49,6 +51,7 @@ def convolve(
         assert v.tolist() == [[0.5, 2.0, 4.0, 2.5]]
         ```
     """
+    one_of("boundary", boundary, BOUNDARY_RULES, ValueError)
     dims = weight.ndim - 2
     several, space = u.ndim > dims + 1, u.shape[u.ndim - dims :]
     widths = ((padding, padding),) * dims if isinstance(padding, int) else tuple(padding)

@@ -5,7 +5,7 @@ from neuralop_jax.layers._axial_attention import FactorizedAttention as Factoriz
 from neuralop_jax.layers._axis_kernel import AxisKernel as AxisKernel, AxisProjection as AxisProjection
 from neuralop_jax.layers._bias_function import BiasFunction as BiasFunction
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
-from neuralop_jax.layers._channel_norm import GroupedNorm as GroupedNorm, LayerNorm as LayerNorm
+from neuralop_jax.layers._channel_norm import LayerNorm as LayerNorm
 from neuralop_jax.layers._convolution import Convolution as Convolution
 from neuralop_jax.layers._deformation import Deformation as Deformation
 from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution

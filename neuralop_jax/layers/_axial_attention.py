@@ -33,10 +33,10 @@ class FactorizedAttention(eqx.Module):
     - `heads`, `head_width`: kernels per axis, and channels that each acts on. *Good values:* 6 to 12 heads of width 64.
     - `kernel_multiplier`: channels of the inner products that make a kernel, over `head_width`.
     - `latent_channels`: channels of a projection on an axis; `None` for `channels`.
-    - `rotary`, `softmax`, `diagonal`: as in `AxisKernel`.
+    - `rotary`, `softmax`: as in `AxisKernel`.
     - `periods`: lengths of the axes where positions are to be periodic, else `None`.
-    - `scaling`: factor of the kernels; `(kernel_multiplier * head_width) ** -0.5` takes its place for a softmax or for
-      multipliers above 4.
+    - `scaling`: factor of the kernels. Left out, it is as published: `(kernel_multiplier * head_width) ** -0.5` for a softmax or
+      for multipliers above 4, and else 1.
     - `key`: initial weights.
 
     **Raises:** `ConfigError` if rotary encoding is asked for an odd number of channels.
@@ -79,9 +79,8 @@ class FactorizedAttention(eqx.Module):
         latent_channels: int | None = None,
         rotary: bool = True,
         softmax: bool = False,
-        diagonal: bool = False,
         periods: Sequence[float] | None = None,
-        scaling: float = 1.0,
+        scaling: float | None = None,
         key: PRNGKey,
     ):
         width, latent = head_width * kernel_multiplier, channels if latent_channels is None else latent_channels
@@ -90,6 +89,7 @@ class FactorizedAttention(eqx.Module):
                 f"rotary encoding turns pairs of channels, got head_width {head_width} times kernel_multiplier "
                 f"{kernel_multiplier}, which is odd. Make one of them even, or leave rotary out."
             )
+        published = width**-0.5 if softmax or kernel_multiplier > 4 else 1.0
         value_key, mixing_key, first_key, second_key, *axis_keys = jax.random.split(key, 4 + 2 * num_dims)
         self.norm = LayerNorm(channels)
         self.value = Pointwise(channels, heads * head_width, bias=False, key=value_key)
@@ -102,9 +102,8 @@ class FactorizedAttention(eqx.Module):
                 width,
                 rotary=rotary,
                 period=None if periods is None else periods[axis],
-                scaling=width**-0.5 if softmax or kernel_multiplier > 4 else scaling,
+                scaling=published if scaling is None else scaling,
                 softmax=softmax,
-                diagonal=diagonal,
                 key=k,
             )
             for axis, k in enumerate(axis_keys[num_dims:])

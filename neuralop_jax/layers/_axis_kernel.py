@@ -61,7 +61,6 @@ class AxisKernel(eqx.Module):
     - `period`: length after which $R$ repeats, see `rotary_frequencies`.
     - `scaling`: $s$.
     - `softmax`: whether each row becomes its softmax.
-    - `diagonal`: adds $\gamma/n$ on the diagonal of $n$ points, $\gamma$ learned, `head_width**-0.5` at the start.
     - `key`: draws $Q$ and $\kappa$ uniformly, Glorot with gain 0.02.
 
     **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, equation 9.
@@ -70,7 +69,6 @@ class AxisKernel(eqx.Module):
     query: Pointwise
     source: Pointwise
     frequencies: Buffer | None
-    gamma: Float[Array, ""] | None
     heads: int = eqx.field(static=True)
     scaling: float = eqx.field(static=True)
     softmax: bool = eqx.field(static=True)
@@ -85,7 +83,6 @@ class AxisKernel(eqx.Module):
         period: float | None = None,
         scaling: float = 1.0,
         softmax: bool = False,
-        diagonal: bool = False,
         key: PRNGKey,
     ):
         out = heads * head_width
@@ -93,7 +90,6 @@ class AxisKernel(eqx.Module):
         maps = [Pointwise(channels, out, bias=False, key=k) for k in jax.random.split(key)]
         self.query, self.source = (_scaled(m, limit * channels**0.5) for m in maps)
         self.frequencies = Buffer(rotary_frequencies(head_width, period=period)) if rotary else None
-        self.gamma = jnp.asarray(head_width**-0.5) if diagonal else None
         self.heads, self.scaling, self.softmax = heads, scaling, softmax
 
     def __call__(
@@ -118,10 +114,6 @@ class AxisKernel(eqx.Module):
             kernel = jax.nn.softmax(kernel if columns is None else kernel + jnp.log(columns), axis=-1)
         elif columns is not None:
             kernel = kernel * columns
-        if self.gamma is not None:
-            points = len(x)
-            diagonal = self.gamma.astype(phi.dtype) / points * jnp.eye(points, dtype=phi.dtype)
-            kernel = kernel + diagonal.reshape((1,) * (kernel.ndim - 2) + diagonal.shape)
         return kernel
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.layers._activation import gelu
 from neuralop_jax.layers._convolution import Convolution
-from neuralop_jax.layers._norm import _standardize
+from neuralop_jax.layers._norm import standardize
 
 
 class CoarseBranch(eqx.Module):
@@ -16,12 +16,13 @@ class CoarseBranch(eqx.Module):
 
     Downward, a convolution of stride two, a GELU and a convolution; upward, the nearest value, a convolution, a GELU and a
     convolution; half the channels between. Zeros beyond the edge tell points at a boundary from others. The result changes with
-    the spacing of the grid.
+    the spacing of the grid. On a periodic grid with an even number of points per axis it commutes with shifts by two points.
 
     **Arguments:**
 
     - `num_dims`: space axes.
     - `channels`: of the field, an even number.
+    - `periodic`: whether the other end is read beyond the edge, instead of zeros.
     - `key`: initial weights.
 
     **Source:** the released code of Li, Shu, Barati Farimani 2023, arXiv:2305.17560, for Darcy flow and smoke.
@@ -30,13 +31,17 @@ class CoarseBranch(eqx.Module):
     down: tuple[Convolution, Convolution]
     up: tuple[Convolution, Convolution]
 
-    def __init__(self, num_dims: int, channels: int, *, key: PRNGKey):
-        keys, half = jax.random.split(key, 4), channels // 2
-        self.down = Convolution(num_dims, channels, half, stride=2, key=keys[0]), Convolution(num_dims, half, half, key=keys[1])
-        self.up = Convolution(num_dims, half, half, key=keys[2]), Convolution(num_dims, half, channels, key=keys[3])
+    def __init__(self, num_dims: int, channels: int, *, periodic: bool = False, key: PRNGKey):
+        keys, half = iter(jax.random.split(key, 4)), channels // 2
+
+        def convolution(a: int, b: int, stride: int = 1) -> Convolution:
+            return Convolution(num_dims, a, b, stride=stride, boundary="periodic" if periodic else "zeros", key=next(keys))
+
+        self.down = convolution(channels, half, 2), convolution(half, half)
+        self.up = convolution(half, half), convolution(half, channels)
 
     def __call__(self, u: Float[Array, "channels batch *space"]) -> Float[Array, "channels batch *space"]:
-        v = _standardize(u, tuple(range(2, u.ndim)))
+        v = standardize(u, tuple(range(2, u.ndim)))
         v = self.down[1](gelu(self.down[0](v)))
         for axis in range(2, u.ndim):
             v = jax.lax.slice_in_dim(jnp.repeat(v, 2, axis=axis), 0, u.shape[axis], axis=axis)

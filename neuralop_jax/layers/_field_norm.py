@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from neuralop_jax.layers._norm import standardize
 
 
 class FieldNorm(eqx.Module):
@@ -31,8 +32,7 @@ class FieldNorm(eqx.Module):
         """The normalized field; several samples stand between channels and space, each is normalized on its own."""
         batch = range(1, u.ndim - self.num_dims)
         axes = (0, *range(u.ndim - self.num_dims, u.ndim))
-        centered = u - jnp.mean(u, axes, keepdims=True)
-        v = centered * jax.lax.rsqrt(jnp.mean(centered**2, axes, keepdims=True) + 1e-5)
+        v = standardize(u, axes)
         if self.weight is None or self.bias is None:
             return v
         return v * jnp.expand_dims(self.weight.astype(u.dtype), batch) + jnp.expand_dims(self.bias.astype(u.dtype), batch)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
@@ -76,15 +77,19 @@ class MLP(eqx.Module):
         self.layers = tuple(_affine(a, b, initializer, k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
         self.activations = names
 
-    def __call__(self, v: Float[Array, "features *points"]) -> Float[Array, "out *points"]:
-        """The output for one vector, or for one at each point behind the features."""
-        return self.hidden(v)[-1]
+    def __call__(self, v: Float[Array, "features *points"], dtype: DTypeLike | None = None) -> Float[Array, "out *points"]:
+        """The output for one vector, or for one at each point behind the features; `dtype` as in `hidden`."""
+        return self.hidden(v, dtype)[-1]
 
-    def hidden(self, v: Float[Array, "features *points"]) -> list[Float[Array, "hidden *points"]]:
-        """What comes out of each layer after its activation, the last being the output."""
+    def hidden(self, v: Float[Array, "features *points"], dtype: DTypeLike | None = None) -> list[Float[Array, "hidden *points"]]:
+        """What comes out of each layer after its activation, the last being the output.
+
+        With `dtype`, this is the type of what comes out of every layer: the first may read coordinates in a finer one.
+        """
         outputs = []
         for layer, name in zip(self.layers, self.activations, strict=True):
             v = activation(name, layer(v))
+            v = v if dtype is None else v.astype(dtype)
             outputs.append(v)
         return outputs
 

@@ -14,9 +14,10 @@ from neuralop_jax.layers._untrained import Buffer
 _EPSILON = 1e-5
 
 
-def _standardize(u: Array, axes: tuple[int, ...]) -> Array:
+def standardize(u: Array, axes: tuple[int, ...]) -> Array:
+    r"""$(u - \mu)/\sqrt{\sigma^2 + 10^{-5}}$ with mean and variance over `axes`; real and imaginary part each on its own."""
     if jnp.iscomplexobj(u):
-        return _standardize(u.real, axes) + 1j * _standardize(u.imag, axes)
+        return standardize(u.real, axes) + 1j * standardize(u.imag, axes)
     centered = u - jnp.mean(u, axes, keepdims=True)
     return centered * jax.lax.rsqrt(jnp.mean(centered**2, axes, keepdims=True) + _EPSILON)
 
@@ -25,7 +26,7 @@ class InstanceNorm(eqx.Module):
     r"""$(u_c - \mu_c)/\sqrt{\sigma_c^2 + 10^{-5}}$ with mean and variance of each channel over space; nothing is learned."""
 
     def __call__(self, u: Inexact[Array, "channels *space"], p: Params | None = None) -> Inexact[Array, "channels *space"]:
-        return _standardize(u, tuple(range(1, u.ndim)))
+        return standardize(u, tuple(range(1, u.ndim)))
 
 
 class GroupNorm(eqx.Module):
@@ -54,7 +55,7 @@ class GroupNorm(eqx.Module):
     ) -> Inexact[Array, "channels *batch_space"]:
         """The normalized field of one sample; with `batched`, of each of those in `(channels, batch, *space)`."""
         grouped = u.reshape(self.groups, -1, *u.shape[1:])
-        v = _standardize(grouped, (1, *range(2 + batched, grouped.ndim))).reshape(u.shape)
+        v = standardize(grouped, (1, *range(2 + batched, grouped.ndim))).reshape(u.shape)
         return over_space(self.scale.astype(u.dtype), u) * v + over_space(self.shift.astype(u.dtype), u)
 
 
@@ -136,4 +137,4 @@ class AdaptiveNorm(eqx.Module):
         if p is None:
             raise ValueError("AdaptiveNorm needs the parameters p of the sample, got None. Call the model with p=....")
         scale, shift = jnp.split(self.second(gelu(self.first(p))).astype(u.dtype), 2)
-        return over_space(scale, u) * _standardize(u, tuple(range(1, u.ndim))) + over_space(shift, u)
+        return over_space(scale, u) * standardize(u, tuple(range(1, u.ndim))) + over_space(shift, u)

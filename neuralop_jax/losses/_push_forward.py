@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.losses._supervised import relative_l2
+from neuralop_jax.rollout import emitted, moved
 
 
 def push_forward_loss(
@@ -52,13 +52,13 @@ def push_forward_loss(
         assert jnp.allclose(push_forward_loss(double, window, targets, calls=1), 3)  # the second frame is 4
         ```
     """
-    frames = _emit(step, window)
+    frames = emitted(step, window)
     start, end = calls * len(frames), (calls + 1) * len(frames)
     if len(targets) < end:
         raise ConfigError(f"push_forward_loss needs {end} target frames for {calls + 1} calls, got {len(targets)}. Give more.")
     for _ in range(calls):
-        window = jnp.concatenate([window, frames])[-len(window) :]
-        frames = _emit(step, jax.lax.stop_gradient(constrain(window)))
+        window = moved(window, frames)
+        frames = emitted(step, jax.lax.stop_gradient(constrain(window)))
     return loss(frames, targets[start:end])
 
 
@@ -67,6 +67,8 @@ def curriculum(iteration: int, *, start: int, end: int, length: int) -> int:
 
     For the frames that a model emits in a call while it learns: `model.with_latent_steps(curriculum(...))`. Each number means
     another compilation.
+
+    **Raises:** `ConfigError` for a length below one iteration.
 
     **Source:** the released code of Li, Shu, Barati Farimani 2023, arXiv:2305.17560: 1 to 4 in 6000 iterations for Kolmogorov
     flow.
@@ -79,9 +81,6 @@ def curriculum(iteration: int, *, start: int, end: int, length: int) -> int:
         assert [curriculum(i, start=1, end=4, length=6) for i in range(0, 9, 2)] == [1, 2, 3, 4, 4]
         ```
     """
+    if length < 1:
+        raise ConfigError(f"curriculum needs a length of at least one iteration, got {length}. Raise it.")
     return start + (end - start) * min(iteration, length) // length
-
-
-def _emit(step: Callable[[Array], Array], window: Array) -> Array:
-    """The frames that one call adds to the window."""
-    return step(window.reshape(-1, *window.shape[2:])).reshape(-1, *window.shape[1:])

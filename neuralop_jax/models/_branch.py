@@ -13,7 +13,6 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import MLP, Convolution, StackedMLP
 from neuralop_jax.layers._activation import activation, check_activation
-from neuralop_jax.models._options import check_sizes
 
 BRANCHES = ("mlp", "stacked", "cnn")
 _KERNEL, _STRIDE = 5, 2
@@ -72,14 +71,6 @@ class Branch(eqx.Module):
         for convolution in self.convolutions:
             v = activation(self.activation, convolution(v))
         return self.network(jnp.moveaxis(v, 1, 0).reshape(len(u), -1).T)
-
-
-def check_hidden_sizes(name: str, sizes: Sequence[int] | None) -> tuple[int, ...] | None:
-    """Hidden sizes as a tuple; `ConfigError` unless all are positive integers."""
-    if sizes is not None:
-        for size in sizes:
-            check_sizes(**{f"every entry of {name}": size})
-    return None if sizes is None else tuple(sizes)
 
 
 def _remaining(sensors: Sequence[int], depth: int) -> tuple[int, ...]:

@@ -12,12 +12,11 @@ from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import MLP, Untrained, periodic_features
-from neuralop_jax.models._branch import Branch, check_hidden_sizes
-from neuralop_jax.models._on_sensors import AbstractSensorOperator, products, vanishing
-from neuralop_jax.models._options import check_sizes
+from neuralop_jax.models._branch import Branch
+from neuralop_jax.models._on_sensors import SCALINGS, AbstractSensorOperator, output_axes, products, training_outputs, vanishing
+from neuralop_jax.models._options import check_counts, check_sizes, sizes_of
 
 MULTI_OUTPUTS = ("independent", "split_both", "split_branch", "split_trunk")
-SCALINGS = ("none", "mean", "sqrt")
 
 
 class PointAffine(Untrained):
@@ -51,7 +50,8 @@ class DeepONet(AbstractSensorOperator):
     - `boundary_condition`: `"dirichlet"` multiplies the output by $\prod_i 4 y_i (1 - y_i)$: exactly zero on the boundary. Use
       normalizers of the output that keep zero (`"rms"`, `"identity"`).
     - `output_affine`: the output, times the standard deviation of the training outputs at this point, plus their mean; then
-      there are no values off the grid. `fit_outputs` sets both.
+      there are no values off the grid. `fit_outputs` sets both. `sensors` of one axis may then be a list of points of `num_dims`
+      coordinates, which a call gives as `y`.
     - `endpoint`: whether the grid of the sensors includes the right end of every axis; if left out, unless the features are
       periodic. Query points are in units of this box.
     - `initializer`: a name in `layers.INITIALIZERS`.
@@ -130,21 +130,25 @@ class DeepONet(AbstractSensorOperator):
         one_of("scaling", scaling, SCALINGS, ConfigError)
         one_of("boundary_condition", boundary_condition, (None, "dirichlet"), ConfigError)
         self.num_basis = width if num_basis is None else num_basis
-        self.num_dims = len(sensors) if num_dims is None else num_dims
+        self.sensors = self.output_shape = sizes_of("sensors", sensors)
+        self.queries = not output_affine
+        self.num_dims = len(self.sensors) if num_dims is None else num_dims
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, num_basis=self.num_basis)
         check_sizes(num_dims=self.num_dims)
+        check_counts(periodic_features=periodic_features)
+        if output_affine:
+            output_axes(self.num_dims, self.output_shape, listed=True)
         if boundary_condition is not None and output_affine:
             raise ConfigError("output_affine would move the zeros of boundary_condition 'dirichlet'. Use one of them.")
-        self.in_channels, self.out_channels, self.sensors, self.width = in_channels, out_channels, tuple(sensors), width
-        self.branch_hidden = check_hidden_sizes("branch_hidden", branch_hidden)
-        self.trunk_hidden = check_hidden_sizes("trunk_hidden", trunk_hidden)
-        self.branch, self.branch_channels = branch, tuple(branch_channels)
+        self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
+        self.branch_hidden = None if branch_hidden is None else sizes_of("branch_hidden", branch_hidden)
+        self.trunk_hidden = None if trunk_hidden is None else sizes_of("trunk_hidden", trunk_hidden)
+        self.branch, self.branch_channels = branch, sizes_of("branch_channels", branch_channels)
         self.branch_activation = branch_activation if isinstance(branch_activation, str) else tuple(branch_activation)
         self.trunk_activation, self.multi_output, self.scaling = trunk_activation, multi_output, scaling
         self.periodic_features, self.boundary_condition = periodic_features, boundary_condition
         self.output_affine, self.initializer = output_affine, initializer
         self.endpoint = not periodic_features if endpoint is None else endpoint
-        self.output_shape, self.queries = self.sensors, not output_affine
 
         number = out_channels if multi_output == "independent" else 1
         per_branch = self.num_basis * (out_channels if multi_output in ("split_both", "split_branch") else 1)
@@ -179,21 +183,26 @@ class DeepONet(AbstractSensorOperator):
         seen = periodic_features(y, self.periodic_features) if self.periodic_features else y
         parts = lambda v: list(v.reshape(-1, self.num_basis, *v.shape[1:]))  # noqa: E731
         rows = [part for branch in self.branches for part in parts(branch(u))]
-        columns = [part for trunk in self.trunks for part in parts(trunk(seen))]
+        columns = [part for trunk in self.trunks for part in parts(trunk(seen, u.dtype))]
         pairs = [(rows[c % len(rows)], columns[c % len(columns)]) for c in range(self.out_channels)]
-        scale = {"none": 1.0, "mean": 1 / self.num_basis, "sqrt": self.num_basis**-0.5}[self.scaling]
-        v = scale * jnp.stack([products(b, t) for b, t in pairs], axis=1) + self.bias.astype(u.dtype)[None, :, None]
+        v = (
+            SCALINGS[self.scaling](self.num_basis) * jnp.stack([products(b, t) for b, t in pairs], axis=1)
+            + self.bias.astype(u.dtype)[None, :, None]
+        )
         if self.boundary_condition is not None:
-            v = vanishing(y).reshape(-1, 1, y.shape[-1]) * v
+            v = vanishing(y, v)
         if self.affine is not None:
             mean, std = (part.astype(u.dtype).reshape(1, self.out_channels, -1) for part in (self.affine.mean, self.affine.std))
             v = std * v + mean
         return v
 
     def fit_outputs(self, targets: Iterable[np.ndarray]) -> "DeepONet":
-        """With `output_affine`, the operator with mean and standard deviation of the training outputs at every point."""
+        """With `output_affine`, the operator with mean and standard deviation of the training outputs at every point.
+
+        **Raises:** `ConfigError` for outputs on another grid, or none.
+        """
         if self.affine is None:
             return self
-        values = np.concatenate([np.asarray(block, np.float64) for block in targets])
+        values = training_outputs(self, targets, "mean and deviation")
         fitted = PointAffine(*(jnp.asarray(part, self.affine.mean.dtype) for part in (values.mean(0), values.std(0))))
         return eqx.tree_at(lambda model: model.affine, self, fitted)

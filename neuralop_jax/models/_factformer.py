@@ -17,7 +17,7 @@ from neuralop_jax.layers._coarse_branch import CoarseBranch
 from neuralop_jax.layers._latent_marching import FrameLifting
 from neuralop_jax.models._factformer_heads import MarchingHead, SteadyHead
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_per_axis, check_sizes
+from neuralop_jax.models._options import check_counts, check_per_axis, check_sizes
 
 
 class FactFormer(AbstractGridOperator):
@@ -30,14 +30,15 @@ class FactFormer(AbstractGridOperator):
     **Arguments:** (keyword-only; all but `key` are kept and make the model's `spec_of`)
 
     - `in_channels`, `out_channels`: channels of input and output. In time, frames are stacked along the channels, oldest first,
-      as `rollout.window_rollout` does: channel $c$ of frame $t$ is number `t * channels + c`.
+      as `rollout.window_rollout` does (with `frames=latent_steps`): channel $c$ of frame $t$ is number `t * channels + c`.
     - `num_dims`: space axes, 1 to 4.
     - `width`, `depth`: hidden channels, blocks. *Good values:* 128, 3 or 4. A marching head needs a width that is a multiple
       of 8.
     - `heads`, `head_width`, `kernel_multiplier`, `rotary`, `softmax`: as in `FactorizedAttention`.
     - `extent`: length of the box, one number or one per axis, in the unit that positions are encoded in. The published models
       take 1 for Darcy flow, $2\pi$ for turbulence, 8 for smoke.
-    - `periodic`: excludes the end of each axis, and rounds the wavenumbers of all position encodings to those of the box.
+    - `periodic`: excludes the end of each axis, rounds the wavenumbers of all position encodings to those of the box, and makes
+      `branch` read the other end beyond the edge.
     - `feature_scale`: standard deviation of the wavenumbers of $\gamma_l$. *Good values:* 1, for turbulence 8.
     - `padding`: points of zeros after the end of each axis, inside the blocks.
     - `branch`: joins a `CoarseBranch` to the last block's output, as the published models for Darcy flow and smoke do; results
@@ -48,8 +49,8 @@ class FactFormer(AbstractGridOperator):
     - `max_latent_steps`: frames that the weights are stored for, at least `latent_steps` (see `with_latent_steps`).
     - `latent_ratio`: channels of the marched field over `width`. *Good values:* 1.5 or 2.
     - `norm_groups`: of the head's group norm.
-    - `boundary`: `"free"`, or `"zero"` to return exactly zero at the first and last point of each axis. Use a normalizer of the
-      target that keeps zero, such as `"rms"`.
+    - `boundary_condition`: `"dirichlet"` returns exactly zero at the first and last point of each axis. Use normalizers of the
+      output that keep zero (`"rms"`, `"identity"`).
     - `key`: initial weights.
 
     **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
@@ -90,7 +91,7 @@ class FactFormer(AbstractGridOperator):
     max_latent_steps: int | None = eqx.field(static=True)
     latent_ratio: float = eqx.field(static=True)
     norm_groups: int = eqx.field(static=True)
-    boundary: str = eqx.field(static=True)
+    boundary_condition: str | None = eqx.field(static=True)
     lifting: Pointwise | FrameLifting
     features: tuple[FourierFeatures, ...]
     positions: tuple[Pointwise, ...]
@@ -121,20 +122,28 @@ class FactFormer(AbstractGridOperator):
         max_latent_steps: int | None = None,
         latent_ratio: int | float = 2.0,
         norm_groups: int = 8,
-        boundary: str = "free",
+        boundary_condition: str | None = None,
         key: PRNGKey,
     ):
         check_sizes(in_channels=in_channels, out_channels=out_channels, num_dims=num_dims, width=width, depth=depth)
         check_sizes(heads=heads, head_width=head_width, kernel_multiplier=kernel_multiplier, norm_groups=norm_groups)
         check_per_axis("padding", padding, 1, least=0, most=2**15, whole=True)
-        one_of("boundary", boundary, ("free", "zero"), ConfigError)
+        check_per_axis("feature_scale", feature_scale, 1, least=0, most=1e6)
+        check_counts(latent_steps=latent_steps, in_frames=in_frames)
+        one_of("num_dims", num_dims, (1, 2, 3, 4), ConfigError)
+        one_of("boundary_condition", boundary_condition, (None, "dirichlet"), ConfigError)
+        if max_latent_steps is not None and not latent_steps:
+            raise ConfigError(
+                f"max_latent_steps {max_latent_steps} is for a head that marches. Set latent_steps, or leave it out."
+            )
         self.in_channels, self.out_channels, self.num_dims, self.width = in_channels, out_channels, num_dims, width
         self.depth, self.heads, self.head_width, self.kernel_multiplier = depth, heads, head_width, kernel_multiplier
         self.rotary, self.softmax, self.periodic, self.padding = rotary, softmax, periodic, padding
         self.extent = tuple(float(e) for e in extent) if isinstance(extent, Sequence) else float(extent)
         check_per_axis("extent", self.extent, num_dims, least=1e-6, most=1e6)
         self.feature_scale, self.latent_ratio = float(feature_scale), float(latent_ratio)
-        self.branch, self.in_frames, self.norm_groups, self.boundary = branch, in_frames, norm_groups, boundary
+        self.branch, self.in_frames, self.norm_groups = branch, in_frames, norm_groups
+        self.boundary_condition = boundary_condition
         self.latent_steps, self.max_latent_steps = latent_steps, max_latent_steps
         if width % 2:
             raise ConfigError(f"width must be even, half for sines and half for cosines of the coordinates, got {width}.")
@@ -163,7 +172,7 @@ class FactFormer(AbstractGridOperator):
             )
             for k in keys[2 * depth :]
         )
-        self.coarse = CoarseBranch(num_dims, width, key=branch_key) if branch else None
+        self.coarse = CoarseBranch(num_dims, width, periodic=periodic, key=branch_key) if branch else None
         joined = 2 * width if branch else width
         if latent_steps:
             self.head = MarchingHead(
@@ -220,7 +229,7 @@ class FactFormer(AbstractGridOperator):
         if self.coarse is not None:
             v = jnp.concatenate([self.coarse(v), v])
         w = self.head(v, self.latent_steps) if isinstance(self.head, MarchingHead) else self.head(v)
-        if self.boundary == "zero":
+        if self.boundary_condition is not None:
             w = jnp.where(_interior(space).reshape((1, 1, *space)), w, 0)
         return w.reshape(len(w), *u.shape[1:])
 
@@ -228,7 +237,11 @@ class FactFormer(AbstractGridOperator):
         """The same operator, same weights, emitting another number of frames, up to those that the weights are stored for.
 
         A model that learns to emit more and more frames: see `losses.curriculum`.
+
+        **Raises:** `ConfigError` for more frames, or a model with the steady head.
         """
+        if not self.latent_steps:
+            raise ConfigError(f"with_latent_steps({latent_steps}) needs a head that marches. Build the model with latent_steps.")
         stored = self.latent_steps if self.max_latent_steps is None else self.max_latent_steps
         if not 1 <= latent_steps <= stored:
             raise ConfigError(f"latent_steps must be from 1 to the stored {stored}, got {latent_steps}. Raise max_latent_steps.")
@@ -245,7 +258,6 @@ class FactFormer(AbstractGridOperator):
     def _lifting(self, key: PRNGKey) -> Pointwise | FrameLifting:
         if not self.in_frames:
             return Pointwise(self.in_channels, self.width, key=key)
-        check_sizes(in_frames=self.in_frames)
         if self.in_channels % self.in_frames:
             raise ConfigError(f"in_channels {self.in_channels} must be a multiple of in_frames {self.in_frames}.")
         return FrameLifting(self.in_frames, self.in_channels // self.in_frames, self.width, key=key)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers import GroupedNorm, Pointwise, gelu
+from neuralop_jax.layers import GroupNorm, Pointwise, gelu
 from neuralop_jax.layers._latent_marching import GroupedPointwise, LatentMarcher
 from neuralop_jax.models._options import check_hidden, check_sizes
 
@@ -17,19 +17,19 @@ _GROUPS = 8
 class SteadyHead(eqx.Module):
     """Group norm, then a linear map to `width` channels, a GELU and an affine map to the output."""
 
-    norm: GroupedNorm
+    norm: GroupNorm
     hidden: Pointwise
     output: Pointwise
 
     def __init__(self, channels: int, out_channels: int, width: int, *, norm_groups: int, key: PRNGKey):
         _check_groups("norm_groups", norm_groups, channels, "the head")
         hidden_key, output_key = jax.random.split(key)
-        self.norm = GroupedNorm(channels, norm_groups)
+        self.norm = GroupNorm(channels, norm_groups)
         self.hidden = Pointwise(channels, width, bias=False, key=hidden_key)
         self.output = Pointwise(width, out_channels, key=output_key)
 
     def __call__(self, v: Float[Array, "channels batch *space"]) -> Float[Array, "out batch *space"]:
-        return self.output(gelu(self.hidden(self.norm(v))))
+        return self.output(gelu(self.hidden(self.norm(v, batched=True))))
 
 
 class MarchingHead(eqx.Module):
@@ -40,7 +40,7 @@ class MarchingHead(eqx.Module):
 
     expansion: Pointwise
     marcher: LatentMarcher
-    norm: GroupedNorm
+    norm: GroupNorm
     grouped: GroupedPointwise
     hidden: Pointwise
     output: Pointwise
@@ -72,7 +72,7 @@ class MarchingHead(eqx.Module):
         keys = jax.random.split(key, 5)
         self.expansion = Pointwise(channels, latent, bias=False, key=keys[0])
         self.marcher = LatentMarcher(latent, width, max_latent_steps, key=keys[1])
-        self.norm = GroupedNorm(latent, norm_groups)
+        self.norm = GroupNorm(latent, norm_groups)
         self.grouped = GroupedPointwise(latent, width, _GROUPS, key=keys[2])
         self.hidden = Pointwise(width, width // 2, bias=False, key=keys[3])
         self.output = Pointwise(width // 2, out_channels // latent_steps, key=keys[4])
@@ -81,7 +81,7 @@ class MarchingHead(eqx.Module):
         return jnp.concatenate([self._decode(z) for z in self.marcher(self.expansion(v), latent_steps)])
 
     def _decode(self, z: Array) -> Array:
-        return self.output(gelu(self.hidden(gelu(self.grouped(self.norm(z))))))
+        return self.output(gelu(self.hidden(gelu(self.grouped(self.norm(z, batched=True))))))
 
 
 def _check_groups(name: str, groups: int, channels: int, what: str) -> None:

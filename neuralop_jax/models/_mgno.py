@@ -14,7 +14,7 @@ from neuralop_jax.layers import FieldNorm, MultigridConv, Pointwise, activation,
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._multigrid_conv import level_shapes
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_sizes
+from neuralop_jax.models._options import check_sizes, sizes_of
 
 _CYCLE_OPTIONS = (
     "smoothing",
@@ -158,8 +158,7 @@ class MgNO(AbstractGridOperator):
         self.head, self.head_hidden, self.head_bias = head, head_hidden, head_bias
         self.head_channels, self.residual = head_channels, residual
         _check_head(self)
-        if norm is None and norm_affine != "none":
-            raise ConfigError(f"norm_affine={norm_affine!r} has no norm to belong to. Choose norm='cycle' or norm='layer'.")
+        _check_norm(self)
         if depth < (head != "multigrid"):
             raise ConfigError(f"depth must be an integer of at least 1 with a pointwise head, got {depth!r}.")
 
@@ -170,8 +169,8 @@ class MgNO(AbstractGridOperator):
         steps = list(zip(widths[:-1], widths[1:], strict=True))
         self.cycles = tuple(MultigridConv(num_dims, a, b, **shared, **normed, key=next(keys)) for a, b in steps)
         self.bypasses = tuple(Pointwise(a, b, key=next(keys)) for a, b in steps) if bypass else ()
-        grid = None if norm_affine == "none" else norm_grid
-        self.norms = tuple(FieldNorm(num_dims, grid and (width, *grid)) for _ in steps) if norm == "layer" else ()
+        shape = None if norm_grid is None else (width, *norm_grid)
+        self.norms = tuple(FieldNorm(num_dims, shape) for _ in steps) if norm == "layer" else ()
         if head == "multigrid":
             self.projection = (MultigridConv(num_dims, widths[-1], out_channels, **shared, **normed, key=next(keys)),)
         else:
@@ -225,6 +224,20 @@ class MgNO(AbstractGridOperator):
             )
         if self.norm_affine != "none" and shape != self.norm_grid:
             raise ModelInputError(f"MgNO's norm has weights for the grid {self.norm_grid}, got {shape}. Use norm_affine='none'.")
+
+
+def _check_norm(model: MgNO) -> None:
+    """Raises `ConfigError` unless the options of the norm belong together."""
+    one_of("norm_affine", model.norm_affine, ("none", "finest", "all"), ConfigError)
+    if model.norm is None and model.norm_affine != "none":
+        raise ConfigError(f"norm_affine={model.norm_affine!r} has no norm to belong to. Choose norm='cycle' or norm='layer'.")
+    if model.norm_affine == "none" and model.norm_grid is not None:
+        raise ConfigError(f"norm_grid={model.norm_grid} is for weights of a norm. Choose norm and norm_affine, or leave it out.")
+    if model.norm_affine != "none" and (model.norm_grid is None or len(sizes_of("norm_grid", model.norm_grid)) != model.num_dims):
+        raise ConfigError(
+            f"norm_affine={model.norm_affine!r} needs the {model.num_dims} numbers of points of its grid, got norm_grid="
+            f"{model.norm_grid}. Give norm_grid."
+        )
 
 
 def _check_head(model: MgNO) -> None:

@@ -13,9 +13,8 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import MLP
 from neuralop_jax.layers._pointwise import Pointwise
-from neuralop_jax.models._branch import check_hidden_sizes
 from neuralop_jax.models._on_sensors import AbstractSensorOperator, products, vanishing
-from neuralop_jax.models._options import check_sizes
+from neuralop_jax.models._options import check_sizes, sizes_of
 
 
 class LayerWeights(eqx.Module):
@@ -111,18 +110,18 @@ class MultiONet(AbstractSensorOperator):
         key: PRNGKey,
     ):
         one_of("boundary_condition", boundary_condition, (None, "dirichlet"), ConfigError)
-        self.num_dims = len(sensors) if num_dims is None else num_dims
+        self.sensors = self.output_shape = sizes_of("sensors", sensors)
+        self.num_dims, self.queries = len(self.sensors) if num_dims is None else num_dims, True
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, depth=depth, sum_layers=sum_layers)
+        check_sizes(num_dims=self.num_dims)
         if sum_layers >= depth:
             raise ConfigError(f"sum_layers must be less than depth, got {sum_layers} of {depth} layers. Raise depth.")
-        self.in_channels, self.out_channels, self.sensors, self.width = in_channels, out_channels, tuple(sensors), width
+        self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
         self.depth, self.sum_layers, self.omega_init, self.channelwise = depth, sum_layers, float(omega_init), channelwise
-        self.branch_sizes, self.trunk_sizes = (
-            check_hidden_sizes(name, sizes) for name, sizes in (("branch_sizes", branch_sizes), ("trunk_sizes", trunk_sizes))
-        )
+        self.branch_sizes = None if branch_sizes is None else sizes_of("branch_sizes", branch_sizes)
+        self.trunk_sizes = None if trunk_sizes is None else sizes_of("trunk_sizes", trunk_sizes)
         self.branch_activation, self.trunk_activation = branch_activation, trunk_activation
         self.boundary_condition, self.endpoint, self.initializer = boundary_condition, endpoint, initializer
-        self.output_shape, self.queries = self.sensors, True
 
         branch, trunk = (sizes or (width,) * depth for sizes in (self.branch_sizes, self.trunk_sizes))
         if len(branch) != depth or len(trunk) != depth or branch[-sum_layers:] != trunk[-sum_layers:]:
@@ -145,7 +144,7 @@ class MultiONet(AbstractSensorOperator):
     ) -> Float[Array, "batch out_channels points"]:
         """The outputs for some functions, at points that all share or at their own."""
         v = self._jointly(u, y, self.head) if isinstance(self.head, LayerWeights) else self._by_channel(u, y, self.head)
-        return v if self.boundary_condition is None else vanishing(y).reshape(-1, 1, y.shape[-1]) * v
+        return v if self.boundary_condition is None else vanishing(y, v)
 
     def _jointly(self, u: Array, y: Array, head: LayerWeights) -> Array:
         read, outputs = u.reshape(len(u), -1).T, []
@@ -167,4 +166,4 @@ class MultiONet(AbstractSensorOperator):
 
     def _last(self, branch: MLP, trunk: MLP, read: Array, y: Array) -> tuple[list[Array], list[Array]]:
         """What comes out of the layers of both networks whose products are summed."""
-        return branch.hidden(read)[-self.sum_layers :], trunk.hidden(y)[-self.sum_layers :]
+        return branch.hidden(read)[-self.sum_layers :], trunk.hidden(y, read.dtype)[-self.sum_layers :]

@@ -14,9 +14,19 @@ OperatorSpec = Annotated[Mapping[str, Any], "operator"]
 
 def check_sizes(**sizes: int) -> None:
     """Raises `ConfigError` unless every size is an integer of at least 1."""
-    for name, size in sizes.items():
-        if not _is_integer(size) or size < 1:
-            raise ConfigError(f"{name} must be an integer of at least 1, got {size!r}.")
+    _check_integers(1, sizes)
+
+
+def check_counts(**counts: int) -> None:
+    """Raises `ConfigError` unless every count is an integer of at least 0."""
+    _check_integers(0, counts)
+
+
+def sizes_of(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    """The sizes as a tuple; `ConfigError` unless each is an integer of at least 1."""
+    for size in sizes:
+        check_sizes(**{f"every entry of {name}": size})
+    return tuple(sizes)
 
 
 def check_hidden(name: str, ratio: int | float, width: int, *, rounding: Callable[[float], int] = int) -> None:
@@ -56,10 +66,14 @@ def check_per_axis(
     numbers = tuple(values) if isinstance(values, Sequence) else (values,) * num_dims
     fits = lambda n: isinstance(n, int if whole else int | float) and not isinstance(n, bool) and least <= n <= most  # noqa: E731
     if len(numbers) != num_dims or not all(fits(n) for n in numbers):
-        kind = "whole number" if whole else "number"
-        raise ConfigError(
-            f"{name} must be one {kind} from {least:g} to {most:g}, or {num_dims} of them, one per axis, got {values!r}."
-        )
+        kind, several = "whole number" if whole else "number", f", or {num_dims} of them, one per axis" if num_dims > 1 else ""
+        raise ConfigError(f"{name} must be one {kind} from {least:g} to {most:g}{several}, got {values!r}.")
+
+
+def _check_integers(least: int, values: Mapping[str, int]) -> None:
+    for name, value in values.items():
+        if not _is_integer(value) or value < least:
+            raise ConfigError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
 def _is_integer(value: object) -> bool:

@@ -12,9 +12,9 @@ from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import MLP
-from neuralop_jax.models._branch import Branch, check_hidden_sizes
-from neuralop_jax.models._on_sensors import AbstractSensorOperator, products
-from neuralop_jax.models._options import check_sizes
+from neuralop_jax.models._branch import Branch
+from neuralop_jax.models._on_sensors import SCALINGS, AbstractSensorOperator, output_axes, products, training_outputs
+from neuralop_jax.models._options import check_counts, check_sizes, sizes_of
 from neuralop_jax.models._pod import Modes, cosine_modes, pod_modes
 
 
@@ -34,11 +34,13 @@ class PODDeepONet(AbstractSensorOperator):
     - `scaling`: $s$: `"mean"` $1/K$ as published, with which the branch has outputs of order $K$; `"none"` 1; `"sqrt"`
       $1/\sqrt K$. With further basis functions $K$ counts them too.
     - `num_basis`: further basis functions per channel, which a trunk network learns, and a bias; 0 for none.
-    - `num_dims`, `trunk_hidden`: coordinates of a point and hidden layers of that trunk.
+    - `trunk_hidden`: hidden layers of that trunk, two of `width` if left out.
+    - `num_dims`: coordinates of a point, as many as the outputs have axes. With a trunk, outputs of one axis may be a list of
+      points with other than one coordinate; the trunk reads those of all points, in their order, as `y`.
     - `output_shape`: the shape of the grid of the outputs, if it is not that of the sensors.
 
     **Raises:** `ConfigError` for options that do not fit; `ModelInputError` for an input at other points than the sensors, or
-    query points.
+    other query points than those of such a list.
 
     **Source:** Lu et al. 2022, arXiv:2111.05512, section 3.1, and `lu-group/deeponet-fno`; trunk beside the modes as in DeepXDE.
 
@@ -99,16 +101,18 @@ class PODDeepONet(AbstractSensorOperator):
         initializer: str = "glorot_normal",
         key: PRNGKey,
     ):
-        one_of("scaling", scaling, ("none", "mean", "sqrt"), ConfigError)
-        self.num_dims = len(sensors) if num_dims is None else num_dims
+        one_of("scaling", scaling, SCALINGS, ConfigError)
         check_sizes(in_channels=in_channels, out_channels=out_channels, width=width, num_modes=num_modes)
-        self.in_channels, self.out_channels, self.sensors, self.width = in_channels, out_channels, tuple(sensors), width
-        self.num_modes, self.branch, self.branch_channels = num_modes, branch, tuple(branch_channels)
-        self.branch_hidden = check_hidden_sizes("branch_hidden", branch_hidden)
-        self.trunk_hidden = check_hidden_sizes("trunk_hidden", trunk_hidden)
+        check_counts(num_basis=num_basis)
+        self.sensors = sizes_of("sensors", sensors)
+        self.output_shape = self.sensors if output_shape is None else sizes_of("output_shape", output_shape)
+        self.num_dims = output_axes(num_dims, self.output_shape, listed=num_basis > 0)
+        self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
+        self.num_modes, self.branch, self.branch_channels = num_modes, branch, sizes_of("branch_channels", branch_channels)
+        self.branch_hidden = None if branch_hidden is None else sizes_of("branch_hidden", branch_hidden)
+        self.trunk_hidden = None if trunk_hidden is None else sizes_of("trunk_hidden", trunk_hidden)
         self.branch_activation = branch_activation if isinstance(branch_activation, str) else tuple(branch_activation)
         self.scaling, self.num_basis, self.trunk_activation = scaling, num_basis, trunk_activation
-        self.output_shape = self.sensors if output_shape is None else tuple(output_shape)
         self.endpoint, self.initializer, self.queries = endpoint, initializer, False
         branch_key, trunk_key = jax.random.split(key)
         self.branch_network = Branch(
@@ -139,22 +143,16 @@ class PODDeepONet(AbstractSensorOperator):
         basis = self.modes.modes.astype(u.dtype).reshape(channels, self.num_modes, -1)
         v = [products(b[c, : self.num_modes], basis[c]) for c in range(channels)]
         if self.trunk is not None:
-            t = self.trunk(y).reshape(channels, self.num_basis, -1)
+            t = self.trunk(y, u.dtype).reshape(channels, self.num_basis, -1)
             v = [part + products(b[c, self.num_modes :], t[c]) for c, part in enumerate(v)]
-        scale = {"none": 1.0, "mean": 1 / number, "sqrt": number**-0.5}[self.scaling]
-        output = scale * jnp.stack(v, axis=1) + self.modes.mean.astype(u.dtype).reshape(1, channels, -1)
+        output = SCALINGS[self.scaling](number) * jnp.stack(v, axis=1) + self.modes.mean.astype(u.dtype).reshape(1, channels, -1)
         return output if self.bias is None else output + self.bias.astype(u.dtype)[None, :, None]
 
     def fit_outputs(self, targets: Iterable[np.ndarray]) -> "PODDeepONet":
         """The operator with mean and modes of the training outputs, blocks of `(samples, out_channels, *output_shape)`.
 
-        **Raises:** `ConfigError` for more modes than samples, or outputs on another grid.
+        **Raises:** `ConfigError` for more modes than samples, or outputs on another grid or none.
         """
-        values = np.concatenate([np.asarray(block, np.float64) for block in targets])
-        if values.shape[1:] != (self.out_channels, *self.output_shape):
-            raise ConfigError(
-                f"PODDeepONet takes its modes from outputs {(self.out_channels, *self.output_shape)}, got {values.shape[1:]}. "
-                "Change output_shape or out_channels."
-            )
+        values = training_outputs(self, targets, "its modes")
         arrays = (jnp.asarray(part, self.modes.mean.dtype) for part in pod_modes(values, self.num_modes))
         return eqx.tree_at(lambda model: model.modes, self, Modes(*arrays))

@@ -30,7 +30,7 @@ def evaluate_sharded(
     - `u`, `p`, `key`: as of `evaluate`; every device has the same `key`.
     - `mesh`, `axis`: the devices, and the name of the mesh axis along which they share the patches.
 
-    **Raises:** `ModelInputError` unless the patches can be divided evenly.
+    **Raises:** `ModelInputError` unless the mesh has the axis and the patches can be divided evenly.
 
     !!! example
 
@@ -45,6 +45,8 @@ def evaluate_sharded(
         assert v.shape == (1, 32, 32)
         ```
     """
+    if axis not in mesh.shape:
+        raise ModelInputError(f"evaluate_sharded: the mesh has the axes {mesh.axis_names}, not {axis!r}. Name one with axis=....")
     windows, parameters = model.windows(u, p)
     devices = mesh.shape[axis]
     if windows.shape[1] % devices:

@@ -72,15 +72,21 @@ def check_options(kind: str, options: Mapping[str, Any], *, section: str = "mode
 
 def _check_inner(section: str, spec: Any) -> None:
     """Raises `ConfigError` unless `spec` is the specification of an operator inside another."""
+    kind = _kind_of(section, spec)
+    for name in _FROM_OUTSIDE:
+        if name in spec:
+            raise ConfigError(f"{section}.{name} follows from the operator around it. Leave it out.")
+    check_options(kind, {name: value for name, value in spec.items() if name != "kind"}, section=section)
+
+
+def _kind_of(section: str, spec: Any) -> str:
+    """The name of the model that a specification is of; `ConfigError` if it has none."""
     if not isinstance(spec, Mapping):
         raise ConfigError(f"{section} must be a table of options, got {spec!r}. Write [{section}] with a kind.")
     if not isinstance(spec.get("kind"), str):
         found = repr(spec["kind"]) if "kind" in spec else "nothing"
         raise ConfigError(f"{section}.kind must name a model, got {found}. Known: {', '.join(sorted(REGISTRY))}.")
-    for name in _FROM_OUTSIDE:
-        if name in spec:
-            raise ConfigError(f"{section}.{name} follows from the operator around it. Leave it out.")
-    check_options(spec["kind"], {name: value for name, value in spec.items() if name != "kind"}, section=section)
+    return spec["kind"]
 
 
 def build(
@@ -113,7 +119,7 @@ def build(
         assert spec_of(model)["width"] == 32
         ```
     """
-    kind, arguments = spec["kind"], {name: _tuples(value) for name, value in spec.items() if name != "kind"}
+    kind, arguments = _kind_of("model", spec), {name: _tuples(value) for name, value in spec.items() if name != "kind"}
     check_options(kind, arguments)
     filled = {"in_channels": in_channels, "out_channels": out_channels, "num_dims": num_dims, "sensors": sensors}
     arguments |= {n: v for n, v in filled.items() if v is not None and n not in arguments and n in _arguments(kind)}

@@ -36,6 +36,9 @@ def test_modes_are_not_trained_and_shared_by_all_functions():
     ported, case = port(POD)
     basis = np.asarray(case.config["pod_basis"], np.float32)
     np.testing.assert_array_equal(ported.model.modes.modes[0], basis.T)
+    branch, trunk = (jnp.asarray(case.inputs[name]) for name in ("branch", "trunk"))
+    native = eqx.filter_jit(lambda m: m.batched(branch[:, None], y=trunk))(ported.model)
+    np.testing.assert_allclose(native[:, 0], case.y, rtol=1e-6, atol=1e-9)
     assert not jnp.any(ported.model.modes.mean)
     sizes = [case.state[name].size for name in case.state if ".linears." in name or name == "b"]
     assert count_parameters(ported.model) == sum(sizes)

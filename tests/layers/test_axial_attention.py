@@ -36,7 +36,7 @@ def test_equals_the_kronecker_product_in_any_order_of_axes(sides):
     np.testing.assert_allclose(reverse, w, atol=1e-11)
 
 
-@pytest.mark.parametrize("options", [{}, {"period": 2.0}, {"softmax": True, "diagonal": True}])
+@pytest.mark.parametrize("options", [{}, {"period": 2.0}, {"softmax": True}])
 def test_kernels_see_differences_of_positions(options):
     """Acceptance 3."""
     layer = AxisKernel(6, 2, 8, **options, key=KEY)
@@ -53,12 +53,12 @@ def test_kernels_see_differences_of_positions(options):
 
 def test_kernel_in_closed_form():
     """One head of two channels: the angle between points is 64 times their distance; weights multiply columns."""
-    layer = AxisKernel(2, 1, 2, scaling=3.0, diagonal=True, key=KEY)
+    layer = AxisKernel(2, 1, 2, scaling=3.0, key=KEY)
     eye = jnp.eye(2)
     layer = eqx.tree_at(lambda m: (m.query.weight, m.source.weight), layer, (eye, eye))
     phi, x, weights = jnp.stack([jnp.ones(4), jnp.zeros(4)]), jnp.linspace(0, 1, 4), jnp.asarray([1.0, 2, 3, 4])
     angles = 64 * (x[:, None] - x[None])
-    wanted = 3 * np.cos(angles) * weights[None] + np.eye(4) / np.sqrt(2) / 4
+    wanted = 3 * np.cos(angles) * weights[None]
     np.testing.assert_allclose(layer(phi, x, weights)[0], wanted, atol=1e-12)
     soft = AxisKernel(2, 1, 2, softmax=True, rotary=False, key=KEY)
     np.testing.assert_allclose(soft(0 * phi, x, weights)[0], np.tile(weights / 10, (4, 1)), atol=1e-12)
@@ -75,6 +75,14 @@ def test_scale_of_the_kernels_does_not_matter():
     for kernel, strong in zip(kernels, stronger, strict=True):
         np.testing.assert_allclose(strong, 10 * kernel, rtol=1e-10)
     assert v.shape == (5, 8, 9) and kernels[1].shape == (2, 1, 9, 9)
+
+
+def test_scaling_is_the_published_one_unless_it_is_given():
+    def of(**options):
+        return FactorizedAttention(2, 4, 4, heads=1, head_width=4, **options, key=KEY).axis_kernels[1].scaling
+
+    assert of() == 1 and of(softmax=True) == 8**-0.5 and of(kernel_multiplier=5) == 20**-0.5
+    assert of(scaling=2.0) == of(scaling=2.0, softmax=True) == of(scaling=2.0, kernel_multiplier=5) == 2
 
 
 def test_norm_of_a_head_is_over_its_channels_and_the_domain():

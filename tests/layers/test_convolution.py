@@ -48,6 +48,9 @@ def test_periodic_convolutions_commute_with_shifts():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="boundary"):
         Convolution(2, 1, 1, boundary="circular", key=jax.random.key(0))
+    for padding in (0, 1):
+        with pytest.raises(ValueError, match="boundary must be one of 'zeros', 'reflect', 'replicate', 'periodic', got 'wrap'"):
+            convolve(jnp.ones((1, 4)), jnp.ones((1, 1, 3)), padding=padding, boundary="wrap")
     layer = Convolution(1, 1, 1, boundary="reflect", key=jax.random.key(0))
     with pytest.raises(ValueError, match="needs more points"):
         layer(jnp.ones((1, 1)))

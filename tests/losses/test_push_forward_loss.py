@@ -66,6 +66,11 @@ def test_too_few_targets():
         push_forward_loss(lambda w: w, jnp.ones((2, 1, 4)), jnp.ones((5, 1, 4)), calls=2)
 
 
+def test_curriculum_needs_a_length():
+    with pytest.raises(ConfigError, match="length of at least one iteration, got 0"):
+        curriculum(0, start=1, end=4, length=0)
+
+
 def test_curriculum_of_the_published_runs():
     """CurriculumSampler(1, 4, 6000): int(3 * step / 6000) more than one, and four from there on."""
     values = [curriculum(i, start=1, end=4, length=6000) for i in (0, 1999, 2000, 3999, 4000, 5999, 6000, 9000)]

@@ -127,6 +127,19 @@ def test_output_affine_is_that_of_the_training_outputs():
         fitted(u, y=jnp.ones((3, 2)))
 
 
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ([np.ones((5, 1, 12))], r"mean and deviation from outputs \(1, 5, 4\), got \(1, 12\)"),
+        ([], r"from outputs \(1, 5, 4\), got no sample"),
+        ([np.ones((0, 1, 5, 4))], "got no sample"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(blocks, said):
+    with pytest.raises(ConfigError, match=said):
+        small(output_affine=True).fit_outputs(blocks)
+
+
 def test_periodic_features_make_the_output_periodic():
     model, u = small(periodic_features=2), jax.random.normal(KEY, (2, 5, 4))
     y = jax.random.uniform(KEY, (9, 2))
@@ -171,6 +184,11 @@ def test_every_option(options):
         ({"boundary_condition": "dirichlet", "output_affine": True}, "output_affine would move the zeros"),
         ({"branch_hidden": (4, 0)}, "every entry of branch_hidden must be an integer of at least 1, got 0"),
         ({"num_basis": 0}, "num_basis must be an integer of at least 1"),
+        ({"sensors": (5, 0)}, "every entry of sensors must be an integer of at least 1, got 0"),
+        ({"sensors": (-3,)}, "every entry of sensors must be an integer of at least 1, got -3"),
+        ({"branch": "cnn", "branch_channels": (4, 0)}, "every entry of branch_channels must be an integer of at least 1, got 0"),
+        ({"periodic_features": -1}, "periodic_features must be an integer of at least 0, got -1"),
+        ({"num_dims": 1, "output_affine": True}, "num_dims 1 is not the number of axes .* 5 x 4 points only. Set num_dims to 2"),
         ({"branch_activation": ("relu", "relu")}, "has 2 activations, got 3"),
     ],
 )
@@ -198,7 +216,7 @@ def test_wrong_calls_are_refused(u, others, said):
 def test_wrong_batched_queries_and_missing_ones_are_refused():
     with pytest.raises(ModelInputError, match=r"y \(points, 2\) or \(3, points, 2\), got shape \(2, 7, 2\)"):
         small().batched(jnp.ones((3, 2, 5, 4)), y=jnp.ones((2, 7, 2)))
-    with pytest.raises(ModelInputError, match="2 axes of sensors and 1-dimensional query points. Give the points y"):
+    with pytest.raises(ModelInputError, match="outputs on 2 axes and 1-dimensional points. Give the points y"):
         small(num_dims=1)(jnp.ones((2, 5, 4)))
 
 

@@ -192,6 +192,12 @@ def test_wrong_specifications(kind, options, words):
         check_options(kind, options)
 
 
+@pytest.mark.parametrize(("spec", "found"), [({}, "nothing"), ({"kind": 3}, "3")])
+def test_specifications_without_a_model(spec, found):
+    with pytest.raises(ConfigError, match=f"model.kind must name a model, got {found}. Known: .*fno"):
+        build(spec, key=jax.random.key(0))
+
+
 @pytest.mark.parametrize(
     "options", [{"activation": "gleu"}, {"bypass": "lin"}, {"depth": 0}, {"n_modes": (0, 4)}, {"num_dims": 3}]
 )

@@ -109,6 +109,8 @@ def test_dirichlet_boundary_is_exactly_zero():
         ({"branch_sizes": (5, 5, 5, 6)}, "of which the last 3 agree"),
         ({"trunk_activation": "SiLU_Sin"}, "activation must be one of"),
         ({"boundary_condition": "periodic"}, "boundary_condition must be one of"),
+        ({"sensors": [0]}, "every entry of sensors must be an integer of at least 1, got 0"),
+        ({"num_dims": 0}, "num_dims must be an integer of at least 1, got 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options, said):

@@ -89,6 +89,37 @@ def test_before_data_the_modes_are_cosines():
     np.testing.assert_allclose(modes[0], 1, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_basis": -1}, "num_basis must be an integer of at least 0, got -1"),
+        ({"num_basis": 2, "num_dims": 0}, "num_dims must be an integer of at least 1, got 0"),
+        ({"num_dims": 1, "num_basis": 2}, "num_dims 1 is not the number of axes .* 6 x 5 points only. Set num_dims to 2"),
+        ({"num_dims": 2, "output_shape": (4,)}, "on 4 points only. Set num_dims to 1"),
+        ({"output_shape": (4, 0)}, "every entry of output_shape must be an integer of at least 1, got 0"),
+        ({"scaling": "p"}, "scaling must be one of 'none', 'mean', 'sqrt'"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        small(**options)
+
+
+def test_outputs_may_have_another_grid_than_the_sensors():
+    model, u = small(sensors=(8,), output_shape=(4, 3), num_basis=2), jax.random.normal(KEY, (1, 8))
+    assert model.num_dims == 2
+    listed = small(sensors=(8,), output_shape=(12,), num_dims=2, num_basis=2)
+    values = listed.modes.modes, listed.modes.mean
+    listed = eqx.tree_at(lambda m: m.modes, listed, jax.tree.map(lambda a: a.reshape(*a.shape[:-2], 12), model.modes))
+    assert jax.tree.map(jnp.shape, values) == (listed.modes.modes.shape, listed.modes.mean.shape)
+    y = jnp.stack(jnp.meshgrid(jnp.linspace(0, 1, 4), jnp.linspace(0, 1, 3), indexing="ij"), -1).reshape(12, 2)
+    np.testing.assert_allclose(listed(u, y=y), model(u).reshape(2, 12), atol=1e-12)
+    with pytest.raises(ModelInputError, match="outputs on 1 axes and 2-dimensional points. Give the points y"):
+        listed(u)
+    with pytest.raises(ModelInputError, match=r"got y \(5, 2\). Give the coordinates \(12, 2\) of these points, in their order"):
+        listed(u, y=y[:5])
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="num_modes=13 modes cannot be had from 12 training samples of 30 points.* at most 12"):
         pod_modes(fields(12, 4), 13)
@@ -96,5 +127,7 @@ def test_what_cannot_be_is_refused():
         small(num_modes=31)
     with pytest.raises(ConfigError, match=r"takes its modes from outputs \(2, 6, 5\), got \(1, 6, 5\)"):
         small().fit_outputs([np.ones((4, 1, 6, 5))])
+    with pytest.raises(ConfigError, match=r"takes its modes from outputs \(2, 6, 5\), got no sample"):
+        small().fit_outputs([])
     with pytest.raises(ModelInputError, match=r"on their 6 x 5 points only; it got query points y \(4, 2\). Leave y out"):
         small()(jnp.ones((1, 6, 5)), y=jnp.ones((4, 2)))

@@ -25,6 +25,12 @@ except ModelInputError as error:
     assert "3 patches cannot be divided evenly among 2 devices" in str(error)
 else:
     raise AssertionError("three samples on two devices")
+try:
+    evaluate_sharded(model, u, p, mesh=mesh, axis="patch")
+except ModelInputError as error:
+    assert "the mesh has the axes ('patches',), not 'patch'. Name one with axis=" in str(error)
+else:
+    raise AssertionError("an axis that is not there")
 compiled = jax.jit(lambda u, p: evaluate_sharded(model, u, p, mesh=mesh)).lower(u, p).compile().as_text()
 assert "[2,6,6,6]" in compiled  # of the twelve patches with two views, each device transforms six
 """

@@ -48,8 +48,12 @@ def test_split_that_cannot_be_read_does_not_decide(configure):
         prepare(config)
 
 
-def test_normalizer_that_moves_zero_is_refused_for_a_zero_boundary(configure):
-    config = with_model(configure(), "deeponet", boundary_condition="dirichlet")
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("deeponet", {}), ("multionet", {}), ("factformer", {"width": 8, "depth": 1, "heads": 1, "head_width": 4})],
+)
+def test_normalizer_that_moves_zero_is_refused_for_a_zero_boundary(configure, kind, options):
+    config = with_model(configure(), kind, boundary_condition="dirichlet", **options)
     with pytest.raises(ConfigError, match="data.target_normalizer 'gaussian' moves the zeros .* Use 'rms' or 'identity'"):
         prepare(config)
     operator = prepare(dataclasses.replace(config, data=dataclasses.replace(config.data, target_normalizer="rms"))).operator
