@@ -5,14 +5,14 @@ import importlib.metadata
 import os
 import tempfile
 
-FAST_COMPILATION = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-"""XLA's passes over a program are those that users get; the code for its parts is made by the simpler of its two generators, and by
-LLVM without the expensive passes. Rounding differs, nothing else. `XLA_FLAGS=` in front of the tests leaves all that as it is, as do
-versions that may not know these flags."""
-
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", FAST_COMPILATION if importlib.metadata.version("jaxlib").startswith("0.10.") else "")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Nearly all the time of the suite is compilation. XLA's passes over a program are those that users get; the code for its parts is
+# made by the simpler of its two generators, and by LLVM without the expensive passes. Rounding differs, nothing else. `XLA_FLAGS=`
+# in front of the tests leaves all that as it is, as do versions that may not know these flags.
+if "XLA_FLAGS" not in os.environ and importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import jax
 import pytest
@@ -21,8 +21,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Nearly all the time of the suite is compilation: see FAST_COMPILATION, and what one file compiled, the next ones load.
-jax.config.update("jax_disable_most_optimizations", os.environ["XLA_FLAGS"] == FAST_COMPILATION)
+# What one file compiled, the next ones load.
 compiled_programs = tempfile.TemporaryDirectory(prefix="neuralop_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", compiled_programs.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
