@@ -158,7 +158,7 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, str, int]:
     return entry["configuration"], entry["options"], entry["seed"]
 
 
-def _trained(command: str) -> tuple[str, str]:
+def _trained(command: Any) -> tuple[str, str]:
     """The configuration file of a `train` command, and its options but for seed and directory."""
     if not isinstance(command, str):
         raise TypeError(f"the command is {command!r}, wanted text")

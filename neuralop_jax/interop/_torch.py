@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox as eqx
-
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.interop._classic_fno import port_classic_fno
@@ -14,8 +12,9 @@ from neuralop_jax.interop._lsm import port_lsm
 from neuralop_jax.interop._mgno import port_mgno
 from neuralop_jax.interop._multionet import port_multionet
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
+from neuralop_jax.interop._ported import AbstractPorted
 
-FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
+FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], AbstractPorted]] = {
     "neuraloperator_fno": port_neuraloperator_fno,
     "classic_fno": port_classic_fno,
     "deeponet": port_deeponet,
@@ -46,8 +45,9 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     | `"factformer"` | the models of BaratiLab/FactFormer and their blocks | see the result | `BaratiFactFormer` |
     | `"mgno"` | the classes of `models.py` of MgNO, by `cls` | `(B, C, X, Y)` → `(B, C, X, Y)` | `HeMgNO` |
 
-    The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
-    callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.
+    The two may differ, mostly where the original assigns a weight to another wavenumber than the one it was trained on: the
+    ported callable returns the original's numbers on every grid, `.model` is right by wavenumber. `ported.difference` says in
+    one sentence where, and is empty if nowhere.
 
     **Arguments:**
 

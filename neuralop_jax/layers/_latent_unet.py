@@ -20,8 +20,8 @@ _MOST_SCALES = 12
 class LatentUNet(eqx.Module):
     r"""The U-shaped network of a latent spectral model: a field of `width` channels to another one on the same grid.
 
-    It goes down by max pooling through the widths $d, 2d, 4d, \dots$ (the last two are equal) and up by linear interpolation; what
-    it passes from one side to the other goes through a `NeuralSpectralBlock`.
+    It goes down by max pooling through the widths $d, 2d, 4d, \dots$ (the last two are equal) and up by linear interpolation;
+    what it passes from one side to the other goes through a `NeuralSpectralBlock`.
 
     **Arguments:**
 
@@ -130,7 +130,7 @@ def patch_and_padding(
         points = tuple(n >> scale for n in padded)
         if any(n < size or n % size for n, size in zip(points, sizes, strict=True)):
             raise ModelInputError(
-                f"{model}: patches of {sizes} points do not divide the {points} points of scale {scale} of {num_scales} on a grid "
-                f"of {tuple(shape)} with padding {given}. Leave patch and padding out to have them computed."
+                f"{model}: patches of {sizes} points do not divide the {points} points of scale {scale} of {num_scales} on a "
+                f"grid of {tuple(shape)} with padding {given}. Leave patch and padding out to have them computed."
             )
     return sizes, tuple(n - m for n, m in zip(padded, shape, strict=True))

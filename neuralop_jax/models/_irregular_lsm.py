@@ -133,7 +133,7 @@ class IrregularLSM(AbstractOperator):
             raise ConfigError(f"n_modes {tuple(n_modes)} must not be above latent_shape {tuple(latent_shape)}. Lower n_modes.")
         if n_modes[1] == latent_shape[1]:
             raise ConfigError(
-                f"the last of n_modes {tuple(n_modes)} must be below that of latent_shape {tuple(latent_shape)}: a sum over points "
+                f"the last of n_modes {tuple(n_modes)} must be below that of latent_shape {tuple(latent_shape)}: a sum at points "
                 "would count the highest wavenumber of the grid twice. Lower n_modes."
             )
         if patch is not None:
