@@ -53,7 +53,8 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
 
     - `family`: a family of the table.
     - `config`: the keyword arguments of the original's constructor, of JSON types (an activation by its name, `"gelu"`);
-      what is absent takes the original's default.
+      what is absent takes the original's default. What an original is told elsewhere is an option, too: `train_mode` of an LSM,
+      `extent` of a FactFormer, `num_points` of an LSM on scattered points (see the results).
     - `state_dict`: names to arrays, whatever `numpy.asarray` reads: numpy arrays, or PyTorch tensors in CPU memory.
 
     **Returns:** the callable, in float64 if the state dict is and JAX has `jax_enable_x64` set, else in float32.
