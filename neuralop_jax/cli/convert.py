@@ -15,6 +15,7 @@ def convert(
 
     FILE is .safetensors, .npz, or a .pt of torch.save, of which the numbers are read and nothing is run; PyTorch is not needed.
     Every name and shape is compared with the configuration before anything is written.
+    One line says where the operator is another function than the original, if anywhere.
 
     Args:
         file: The state dict.
@@ -25,7 +26,7 @@ def convert(
         prefix: Take only the names that begin so, without it, such as module.
     """
     from neuralop_jax import checkpoint, models
-    from neuralop_jax.interop import FAMILIES, from_torch, read_architecture, read_weights
+    from neuralop_jax.interop import FAMILIES, HeMgNO, from_torch, read_architecture, read_weights
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise CheckpointError(f"{output} exists and is not overwritten. Choose another path, or move it away.")
@@ -33,9 +34,15 @@ def convert(
     family = family or known.get("family", "")
     if not family:
         raise ConfigError(f"whose code made {file} is not known. Say it with --family: {', '.join(FAMILIES)}.")
-    model = from_torch(family, known["config"], read_weights(file, prefix=prefix)).model
+    ported = from_torch(family, known["config"], read_weights(file, prefix=prefix))
+    model = ported.model
     if not isinstance(model, models.AbstractOperator):
         raise ConfigError(f"{family}: {file} holds a {type(model).__name__}, a part of an operator. Use from_torch in Python.")
+    if isinstance(ported, HeMgNO) and ported.scale is not None:
+        raise ConfigError(f"{family}: {ported.difference}, which no operator here does. Use from_torch in Python.")
     checkpoint.save_model(output, model)
-    say(f"{type(model).__name__}, {models.count_parameters(model):,} parameters, written to {output}.")
+    network = model.model if isinstance(model, models.Normalized) else model
+    say(f"{type(network).__name__}, {models.count_parameters(model):,} parameters, written to {output}.")
+    if ported.difference:
+        say(f"It is not the original everywhere: {ported.difference}.")
     say(f'Use it: neuralop_jax.checkpoint.load("{output}")')

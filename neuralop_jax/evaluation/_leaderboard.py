@@ -13,7 +13,9 @@ from neuralop_jax.errors import DataError, RunDirError
 Record = dict[str, Any]
 """One finished run: what was trained, how, where, and the mean errors of every held-out split. JSON types."""
 
-_MARKED = re.compile(r"(<!-- results of (\S+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+_MARK = re.compile(r"<!-- (?:results of (\S+)|end of results) -->")
+_NEEDED = ("configuration", "options", "model", "seed", "parameters", "steps", "seconds", "splits", "versions", "commit")
+_NEEDED += ("device", "cores", "date")
 _SAID = {"--seed", "--out"}
 
 
@@ -48,21 +50,29 @@ def record(run: str | Path) -> Record:
             "cores": known["cores"],
             "date": known["started"][:10],
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunDirError(
             f"{run} is no finished run of train: {type(error).__name__} {error}. Let it finish with --resume, or train it again."
         ) from error
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """The records in a file of results; none if there is no file."""
+    """The records in a file of results; none if there is no file.
+
+    **Raises:** `DataError` if it cannot be read, or holds anything but a list of records.
+    """
     path = Path(path)
     if not path.exists():
         return []
     try:
-        records = json.loads(path.read_text())
+        records = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(records, list):
+            raise TypeError(f"it holds a {type(records).__name__}, wanted a list")
+        for number, entry in enumerate(records):
+            if not isinstance(entry, dict) or not entry.keys() >= set(_NEEDED) or not isinstance(entry["splits"], dict):
+                raise TypeError(f"entry {number} is no record of a run")
         return sorted(records, key=_identity)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is no file of results: {error}. Restore it from version control.") from error
 
 
@@ -114,22 +124,44 @@ def rewrite(page: str | Path) -> bool:
     """Puts the tables of their files of results between the marks of a page; whether the page changed.
 
     A mark is `<!-- results of FILE -->`, with the path of the file from the page, and ends with `<!-- end of results -->`.
+
+    **Raises:** `DataError` if a mark has no end, or an end no mark: what stands between them would be lost.
     """
     page = Path(page)
     text = page.read_text(encoding="utf-8")
-    fill = lambda found: f"{found[1]}{table(read_records(page.parent / found[2]))}{found[3]}"
-    new = _MARKED.sub(fill, text)
+    pieces, kept, start = [], 0, None
+    for mark in _MARK.finditer(text):
+        if (start is None) != (mark[1] is not None):
+            raise _unpaired(page, text, start or mark)
+        if start is not None:
+            pieces += [text[kept : start.end()], "\n", table(read_records(page.parent / start[1]))]
+            kept = mark.start()
+        start = mark if start is None else None
+    if start is not None:
+        raise _unpaired(page, text, start)
+    new = "".join([*pieces, text[kept:]])
     if new != text:
         page.write_text(new, encoding="utf-8")
     return new != text
+
+
+def _unpaired(page: Path, text: str, mark: re.Match[str]) -> DataError:
+    lacks = "no end" if mark[1] else "no beginning"
+    line = text.count("\n", 0, mark.start()) + 1
+    return DataError(
+        f"{page}, line {line}: the mark {mark[0]} has {lacks}. Write <!-- results of FILE --> before each table and "
+        "<!-- end of results --> behind it."
+    )
 
 
 def _identity(entry: Mapping[str, Any]) -> tuple[str, str, int]:
     return entry["configuration"], entry["options"], entry["seed"]
 
 
-def _trained(command: str) -> tuple[str, str]:
+def _trained(command: Any) -> tuple[str, str]:
     """The configuration file of a `train` command, and its options but for seed and directory."""
+    if not isinstance(command, str):
+        raise TypeError(f"the command is {command!r}, wanted text")
     words = shlex.split(command)
     start = next((i for i, word in enumerate(words) if word.endswith(".toml")), None)
     if start is None:

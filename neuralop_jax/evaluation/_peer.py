@@ -93,7 +93,7 @@ class ModelPeer(PeerProcess):
     """
 
     script = "_peer_models.py"
-    packages = "torch and neuraloperator"
+    packages = "torch, neuraloperator and deepxde"
 
     def __init__(self, python: str, *, threads: int, device: str = "cpu", compile: bool = False, originals: str = ""):
         super().__init__(python, threads=threads, device=device, compile=compile, originals=originals)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, read_config, read_state, split_complex
 from neuralop_jax.models import ClassicFNO
 
@@ -18,7 +19,7 @@ _REQUIRED = ("in_dim", "out_dim", "d_model", "num_basis", "padding")
 _DEPTH, _HIDDEN = 4, 128
 
 
-class LiFNO(eqx.Module):
+class LiFNO(AbstractPorted):
     """The first FNO-2D of Li et al., from `(B, X, Y, in_dim)` to `(B, X, Y, out_dim)`.
 
     With $m$ modes and $N$ points on the first axis (padding counted), $m \\le N < 2m$, the two blocks of weights overlap and
@@ -32,6 +33,14 @@ class LiFNO(eqx.Module):
     model: ClassicFNO
     num_modes: int = eqx.field(static=True)
     padding: tuple[int, int] = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: on grids on which its two blocks of weights overlap."""
+        return (
+            f"where x has fewer than {2 * self.num_modes} points, {self.padding[0]} of padding counted, the original gives "
+            "wavenumbers from zero up the weights of negative ones"
+        )
 
     @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "batch x y out"]:

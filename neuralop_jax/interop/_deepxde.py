@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.interop._deepxde_activation import read_rules
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, read_config, read_state
 from neuralop_jax.models import DeepONet, PODDeepONet
 
@@ -28,7 +29,7 @@ _STRATEGIES = (None, "independent", "split_both", "split_branch", "split_trunk")
 _WITHOUT_EFFECT = {"kernel_initializer": "Glorot normal", "regularization": None, "dropout_rate": 0}
 
 
-class DeepXDENet(eqx.Module):
+class DeepXDENet(AbstractPorted):
     """DeepXDE's `DeepONet`, `DeepONetCartesianProd` or `PODDeepONet` for inference.
 
     An adaptive activation, `"LAAF-10 tanh"`, is part of the weights before it here. The modes of `PODDeepONet` are not in its
@@ -39,6 +40,11 @@ class DeepXDENet(eqx.Module):
 
     model: DeepONet | PODDeepONet
     original: str = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Nowhere."""
+        return ""
 
     @eqx.filter_jit
     def __call__(

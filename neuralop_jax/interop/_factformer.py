@@ -1,6 +1,7 @@
 """The FactFormers of BaratiLab/FactFormer: four models in time and space, and their attention blocks alone."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.interop._factformer_places import Place, attention_places, model_places
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, read_config, read_state
 from neuralop_jax.layers import FactorizedAttention
 from neuralop_jax.models import FactFormer
@@ -23,12 +25,15 @@ _IN_TIME = ("in_time_window", "max_latent_steps")
 _UNREAD: dict[str, Any] = dict.fromkeys(("pos_in_dim", "pos_out_dim", "positional_embedding", "reducer", "out_time_window"))
 """Options that the originals read and never use: their encoding is always rotary, with random Fourier features."""
 
+_DARCY, _TURBULENCE, _SMOKE = 1.0, 2 * math.pi, 8.0
+"""Lengths of the boxes on which the originals' scripts place the points."""
+
 Batch = Float[Array, "batch *layout"]
 Result = Float[Array, "batch *out_layout"]
 Positions = Float[Array, "..."]
 
 
-class BaratiAttention(eqx.Module):
+class BaratiAttention(AbstractPorted):
     """A `FABlock2D` or `FABlock3D` of BaratiLab/FactFormer, from `(B, *S, dim)` to `(B, *S, dim_out)`.
 
     It is called with a batch `x` and the coordinates of its axes, as vectors or columns; `model` holds the layer.
@@ -38,6 +43,11 @@ class BaratiAttention(eqx.Module):
     """
 
     model: FactorizedAttention
+
+    @property
+    def difference(self) -> str:
+        """Nowhere."""
+        return ""
 
     @eqx.filter_jit
     def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
@@ -52,7 +62,7 @@ class BaratiAttention(eqx.Module):
         return jnp.moveaxis(self.model(jnp.moveaxis(x, -1, 0), axes), 0, -1)
 
 
-class BaratiFactFormer(eqx.Module):
+class BaratiFactFormer(AbstractPorted):
     """A model of BaratiLab/FactFormer, called with a batch `x` and the coordinates of its axes, as vectors or columns.
 
     | original | `x` | result |
@@ -62,14 +72,26 @@ class BaratiFactFormer(eqx.Module):
     | `FactFormer3D` of `turb_ns3d_fact_lm.py`, `threed_smokesim_fact_lm.py` | `(B, C, T, X, Y, Z)` | `(B, T', X, Y, Z, C')` |
 
     `model` takes its own coordinates, from 0 to its `extent`; the originals are given theirs, in the smoke model also those of
-    the padded points. Grids on which an original fails are refused: another resolution than the configured one for Darcy flow,
-    odd numbers of points for smoke. `model` takes any.
+    the padded points. `extent` is an option of the configuration here; without it, it is that of the original's script: 1 for
+    Darcy flow, $2\\pi$ for turbulence, 8 for smoke. Grids on which an original fails are refused: another resolution than the
+    configured one for Darcy flow, odd numbers of points for smoke. `model` takes any.
 
     **Source:** as in `BaratiAttention`.
     """
 
     model: FactFormer
     resolution: int | None = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: on points that do not fill the `extent` evenly."""
+        model = self.model
+        lengths = model.extent if isinstance(model.extent, tuple) else (model.extent,) * model.num_dims
+        boxes = " x ".join(f"[0, {length:.5g}]" for length in lengths)
+        said = f".model spreads the points of each axis evenly over {boxes}, ends included, the original takes them as given"
+        if model.padding:
+            said += "; those of the padding keep the spacing of the others, L/(N - 1), in the original's script L/N"
+        return said
 
     @eqx.filter_jit
     def __call__(self, x: Batch, pos_x: Positions, pos_y: Positions, pos_z: Positions | None = None) -> Result:
@@ -145,18 +167,22 @@ def _block(full: Mapping[str, Any], num_dims: int) -> tuple[FactorizedAttention,
 def _read_model(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of one of the four models, told apart by the keys that only some of them read."""
     if "in_time_window" not in config:
-        return read_config(_FAMILY, config, _UNREAD, (*_MODEL, "resolution"))
+        return read_config(_FAMILY, config, {**_UNREAD, "extent": _DARCY}, (*_MODEL, "resolution"))
     ratio = "latent_mutliplier" if "latent_mutliplier" in config else "latent_multiplier"  # spelled so in one original
     required = (*_MODEL, *_IN_TIME, ratio)
+    extent = _TURBULENCE
     if "padding" in config:
-        required = (*required, "padding")
-    full = read_config(_FAMILY, config, {**_UNREAD, "latent_steps": 1}, required)
+        required, extent = (*required, "padding"), _SMOKE
+    full = read_config(_FAMILY, config, {**_UNREAD, "latent_steps": 1, "extent": extent}, required)
     full["latent_multiplier"] = full.pop("latent_mutliplier", full.get("latent_multiplier"))
     return full
 
 
 def _options(full: Mapping[str, Any], num_dims: int) -> dict[str, Any]:
     """The arguments of `FactFormer`."""
+    lengths = full["extent"] if isinstance(full["extent"], list | tuple) else [full["extent"]]
+    if not all(isinstance(length, int | float) and not isinstance(length, bool) for length in lengths):
+        raise ConfigError(f"{_FAMILY}: extent must be one length, or one per axis, got {full['extent']!r}.")
     options = {
         "num_dims": num_dims,
         "width": full["dim"],
@@ -164,6 +190,7 @@ def _options(full: Mapping[str, Any], num_dims: int) -> dict[str, Any]:
         "heads": full["heads"],
         "head_width": full["dim_head"],
         "kernel_multiplier": full["kernel_multiplier"],
+        "extent": full["extent"],
     }
     if "in_time_window" not in full:
         return options | {"in_channels": full["in_dim"], "out_channels": full["out_dim"], "branch": True, "in_frames": 0}

@@ -14,6 +14,7 @@ from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.interop._lsm_irregular import port_irregular_lsm
 from neuralop_jax.interop._lsm_state import Places, affine, latent_network, read_latent_state
+from neuralop_jax.interop._ported import AbstractPorted, batch_statistics
 from neuralop_jax.interop._state import fill, read_config
 from neuralop_jax.models import LSM
 
@@ -39,6 +40,7 @@ _IRREGULAR: dict[str, Any] = _RELEASED | {
     "s2": 96,
     "code": True,
     "iphi_width": 32,
+    "num_points": None,
 }
 _LIBRARY: dict[str, Any] = {
     "model": "LSM",
@@ -65,7 +67,7 @@ _LIBRARY: dict[str, Any] = {
 _ACTIVATIONS = {"gelu": "gelu", "tanh": "tanh", "relu": "relu", "softplus": "softplus", "ELU": "elu", "silu": "silu"}
 
 
-class ThumlLSM(eqx.Module):
+class ThumlLSM(AbstractPorted):
     """The LSM of the paper's repository, from `(B, X, Y, in_dim)` to `(B, X, Y, out_dim)`, or with three axes.
 
     With `train_mode` batch norm takes the statistics of the batch, as the original does in `train()`. Where the original cannot
@@ -76,6 +78,11 @@ class ThumlLSM(eqx.Module):
 
     model: LSM
     train_mode: bool = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: in training."""
+        return batch_statistics(self.train_mode)
 
     @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "batch *out_layout"]:
@@ -89,7 +96,7 @@ class ThumlLSM(eqx.Module):
         return _from_native(_evaluate(self.model, _to_native(x), self.train_mode))
 
 
-class NeuralSolverLSM(eqx.Module):
+class NeuralSolverLSM(AbstractPorted):
     """The LSM of the later library on a structured grid, from points `(B, N, space_dim)` and values `(B, N, fun_dim)`.
 
     The points are input channels; with `unified_pos` their distances to the points of a coarse grid take their place.
@@ -102,6 +109,14 @@ class NeuralSolverLSM(eqx.Module):
     num_points: int = eqx.field(static=True)
     reference: int = eqx.field(static=True)
     train_mode: bool = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: in its first channels, and in training."""
+        anchors = self.reference ** len(self.shape)
+        channels = f"the first {anchors} channels of .model are distances to points, which the original computes with unified_pos"
+        said = [channels if anchors > 1 else "", batch_statistics(self.train_mode and self.model.norm == "batch")]
+        return "; ".join(filter(None, said))
 
     @eqx.filter_jit
     def __call__(
@@ -129,11 +144,12 @@ class NeuralSolverLSM(eqx.Module):
         return jnp.moveaxis(v.reshape(*v.shape[:2], points), 0, -1)
 
 
-def port_lsm(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> eqx.Module:
+def port_lsm(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> AbstractPorted:
     """The network that the original's `Model(args)` with this state dict is; `n_hidden` marks the later library.
 
     The deformation network of the irregular variant is a module of its own in the original: its entries are those of
-    `IPHI(iphi_width)`, behind `iphi.`; `code` says whether it is called with one.
+    `IPHI(iphi_width)`, behind `iphi.`; `code` says whether it is called with one. `num_points`, which the original does not
+    have, is the number of points of its training data: for it sums become the means of `IrregularLSM`.
     """
     if "n_hidden" in config:
         return _port_library(read_config(_FAMILY, config, _LIBRARY, ()), state_dict)

@@ -1,5 +1,6 @@
 """The latent spectral model for point clouds of the paper's repository, with its deformation network."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from neuralop_jax.errors import ModelInputError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.interop._lsm_state import affine, latent_network, read_latent_state
+from neuralop_jax.interop._ported import AbstractPorted, batch_statistics
 from neuralop_jax.interop._state import fill, join_parts, split_complex
 from neuralop_jax.kernels import modes_to_points
 from neuralop_jax.models import IrregularLSM
@@ -20,18 +22,29 @@ _IPHI, _CODE = "iphi.", 42
 _SIDES: dict[str, Callable[[Any], Any]] = {"in": lambda m: m.to_grid.weight, "out": lambda m: m.to_points.weight}
 
 
-class ThumlIrregularLSM(eqx.Module):
+class ThumlIrregularLSM(AbstractPorted):
     """`LSM_Irregular_Geo` of the paper's repository, from values `(B, N, in_dim)` at points `(B, N, 2)` to `(B, M, out_dim)`.
 
     Called like the original: without `x_in` the values are the points, without `x_out` the output is wanted there. Two things
-    differ from `.model`: sums over points are divided by the number of points of the latent grid instead of their own, and
-    $\\overline{\\hat u_k}$ is evaluated at the wavenumber $-k - e_1$ instead of $-k$.
+    differ from `.model`: sums over points are not divided by their number, for which `.model` has that of the training data,
+    `num_points` of the configuration, in its weights; and $\\overline{\\hat u_k}$ is evaluated at the wavenumber $-k - e_1$
+    instead of $-k$.
 
     **Source:** Wu et al. 2023, arXiv:2301.12664, `models/LSM_Irregular_Geo.py` of thuml/Latent-Spectral-Models.
     """
 
     model: IrregularLSM
+    num_points: int | None = eqx.field(static=True)
     train_mode: bool = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: its sums over points, its synthesis, and in training."""
+        points, known = math.prod(self.model.latent_shape), self.num_points
+        number = f"{points} points, for lack of the option num_points" if known is None else f"{known} points"
+        said = [f"sums over points are means in .model, equal to the original's for {number}"]
+        said += ["the original evaluates the conjugate of each coefficient one wavenumber off", batch_statistics(self.train_mode)]
+        return "; ".join(filter(None, said))
 
     @eqx.filter_jit
     def __call__(
@@ -58,7 +71,7 @@ class ThumlIrregularLSM(eqx.Module):
         first = lambda a: jnp.moveaxis(a, -1, 0)  # noqa: E731
         outputs = first(points if x_out is None else x_out)
         moved, shape = model.deformed(first(points), code), model.latent_shape
-        v = model.lifting(first(x)) * (x.shape[1] / (shape[0] * shape[1]))
+        v = model.lifting(first(x)) * (x.shape[1] / (self.num_points or math.prod(shape)))
         v = model.latent(model.to_grid(v, moved, shape), training=self.train_mode)
         v = _published_values(model.to_points.coefficients(v), model.deformed(outputs, code))
         return jnp.moveaxis(model.projection(v + model.point_coordinates(outputs)), 0, -1)
@@ -77,8 +90,11 @@ def port_irregular_lsm(
 ) -> ThumlIrregularLSM:
     """The network that `Model(args)` with this state dict is; entries that begin with `iphi.` are its deformation's.
 
-    **Raises:** `CheckpointError` for other entries than those of the original.
+    **Raises:** `CheckpointError` for other entries than those of the original; `ConfigError` if `num_points` is no such number.
     """
+    number, latent = full["num_points"], full["s1"] * full["s2"]
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+        raise ConfigError(f"{_FAMILY}: num_points must be the number of points of the training data, got {number!r}.")
     deformed = any(str(name).startswith(_IPHI) for name in state_dict)
     code = _CODE if deformed and full["code"] else 0
     unread = f"{_IPHI}{'fc_no_code' if code else 'fc_code'}."
@@ -118,7 +134,8 @@ def port_irregular_lsm(
     for side, leaf in _SIDES.items():
         name = f"fftproject_{side}.weights"
         positive, negative = (arrays.pop(f"{name}{i}") for i in (1, 2))
-        scale = size.prod() if side == "out" else 1  # the original's transform of the grid is not divided by its points
+        # The original sums: over the points of the grid, and over those of the input, divided by the number of the former.
+        scale = latent if side == "out" else 1 if number is None else number / latent
         weight = scale * np.concatenate([negative, positive], 2).transpose(2, 3, 0, 1)
         for part, values in zip(("real", "imaginary"), split_complex(weight), strict=True):
             arrays[f"{name}.{part}"] = values
@@ -126,4 +143,4 @@ def port_irregular_lsm(
         del where[f"{name}1"], where[f"{name}2"]
     # There the coordinates of the grid reach 1, here the last point is one step before it.
     arrays["convproject_in.weight"] = arrays["convproject_in.weight"] * (size / (size - 1)).reshape(1, 2, 1, 1)
-    return ThumlIrregularLSM(fill(model, where, arrays), bool(full["train_mode"]))
+    return ThumlIrregularLSM(fill(model, where, arrays), number, bool(full["train_mode"]))

@@ -6,8 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from neuralop_jax.interop._state import read_state
-from neuralop_jax.layers import BatchNorm, DoubleConvolution, NeuralSpectralBlock, Pointwise
-from neuralop_jax.models._lsm import LatentUNet
+from neuralop_jax.layers import BatchNorm, DoubleConvolution, LatentUNet, NeuralSpectralBlock, Pointwise
 
 Leaf = Callable[[Any], Any]
 Places = dict[str, tuple[tuple[int, ...], Leaf]]

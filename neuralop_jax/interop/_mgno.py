@@ -12,31 +12,39 @@ from jaxtyping import Array, Float
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.interop._mgno_config import read_original
 from neuralop_jax.interop._mgno_state import read_places
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, read_state
 from neuralop_jax.layers._multigrid_conv import level_shapes
-from neuralop_jax.models import MgNO
+from neuralop_jax.models import MgNO, Normalized
+from neuralop_jax.normalizers import GaussianNormalizer, IdentityNormalizer
 
 _FAMILY = "mgno"
 
 
-class HeMgNO(eqx.Module):
+class HeMgNO(AbstractPorted):
     """One of the classes of MgNO's `models.py`, from `(B, C, X, Y)` to `(B, C, X, Y)`.
 
     The originals can run on some grids only: prolongation kernels of four points want an even size on every level but the last,
     kernels of three an odd one, and layer normalization is written for 64 by 64 or 101 by 101 points. This callable refuses
     other grids; `model` takes any grid, unless its norms have weights.
 
-    `model` returns what the original does before its normalizer decodes it. A Helmholtz model that has one also drops all axes of
-    size one from its output, as the original does.
+    A normalizer that decodes the output by one mean and one deviation is in `model`, which is then `Normalized`. Of one with a
+    mean and a deviation for each point, which is of one grid, they are `shift` and `scale`, and `model` returns what comes before
+    it. A Helmholtz model with either also drops all axes of size one from its output, as the original does.
 
     **Source:** He, Liu, Xu 2023, arXiv:2310.19809, `models.py` of github.com/xlliu2017/MgNO.
     """
 
-    model: MgNO
+    model: MgNO | Normalized
     shift: Float[Array, "..."] | None
     scale: Float[Array, "..."] | None
     grid: tuple[int, ...] | None = eqx.field(static=True)
     squeezed: bool = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: without a normalizer that decodes point by point."""
+        return "" if self.scale is None else "the original decodes the output of .model by a mean and a deviation for each point"
 
     @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch *layout"]) -> Float[Array, "..."]:
@@ -48,15 +56,15 @@ class HeMgNO(eqx.Module):
             raise ModelInputError(f"{_FAMILY}: x has shape {x.shape}, wanted (batch, {self.model.in_channels}, x, y).")
         self._check_grid(x.shape[2:])
         y = self.model.batched(x)
+        y = jnp.squeeze(y) if self.squeezed else y
         if self.shift is None or self.scale is None:
             return y
-        y = jnp.squeeze(y) if self.squeezed else y
         rank = max(y.ndim, self.shift.ndim)
         y, shift, scale = (a.reshape((1,) * (rank - a.ndim) + a.shape) for a in (y, self.shift, self.scale))
         return y * jax.lax.stop_gradient(scale) + jax.lax.stop_gradient(shift)
 
     def _check_grid(self, shape: tuple[int, ...]) -> None:
-        model = self.model
+        model: Any = self.model.model if isinstance(self.model, Normalized) else self.model
         if self.grid is not None and shape != self.grid:
             raise ModelInputError(f"{_FAMILY}: the original's norm is written for the grid {self.grid}, got {shape}; use .model.")
         shapes = level_shapes(shape, len(model.smoothing), model.restriction_padding)
@@ -90,4 +98,7 @@ def port_mgno(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> HeMgN
     for name in places.transposed:
         arrays[name] = arrays[name].swapaxes(0, 1)
     filled = fill(model, {name: places.leaves[name] for name in arrays}, arrays)
-    return HeMgNO(filled, shift, scale, original.grid, original.squeezed)
+    if shift is not None and scale is not None and shift.size == scale.size == 1:
+        decode = GaussianNormalizer(shift.reshape(1), scale.reshape(1), eps=0.0)
+        filled, shift, scale = Normalized(filled, IdentityNormalizer(), decode), None, None
+    return HeMgNO(filled, shift, scale, original.grid, original.squeezed and said is not None)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, read_config, read_state
 from neuralop_jax.models import MultiONet
 
@@ -34,7 +35,7 @@ _ACTIVATIONS = {
 }
 
 
-class DGenNOMultiONet(eqx.Module):
+class DGenNOMultiONet(AbstractPorted):
     """`MultiONetBatch`, `MultiONetCartesianProd`, or the `_X` form of either, for several inputs and outputs.
 
     **Source:** `Networks/MultiONets.py` of github.com/yaohua32/DGenNO.
@@ -42,6 +43,11 @@ class DGenNOMultiONet(eqx.Module):
 
     model: MultiONet
     original: str = eqx.field(static=True)
+
+    @property
+    def difference(self) -> str:
+        """Nowhere."""
+        return ""
 
     @eqx.filter_jit
     def __call__(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, join_parts, read_config, read_state, split_complex
 from neuralop_jax.layers import AbstractSpectralWeight, SpectralConv
 from neuralop_jax.models import FNO
@@ -47,7 +48,7 @@ _DEFAULTS: dict[str, Any] = {
 `implementation` have none, nor has `channel_mlp_dropout` at inference."""
 
 
-class NeuralOperatorFNO(eqx.Module):
+class NeuralOperatorFNO(AbstractPorted):
     r"""neuraloperator 2.0.0's `FNO` for inference, from `(B, in_channels, *S)` to `(B, out_channels, *S)`.
 
     It returns the numbers of the original also where that deviates from its own rule, the wavenumbers
@@ -65,6 +66,18 @@ class NeuralOperatorFNO(eqx.Module):
     """
 
     model: FNO
+
+    @property
+    def difference(self) -> str:
+        """Where `model` is another function than the original: by wavenumbers, on axes but the last."""
+        conv = self.model.blocks[0].conv
+        full = list(zip(conv.n_modes[:-1], conv.stored_modes[:-1], strict=True))
+        if not full:
+            return ""
+        said = "where an axis but the last has an odd number of points (with padding) the original's results are a wavenumber low"
+        if any(kept % 2 == 1 and stored % 2 == 0 for kept, stored in full):
+            said += "; on every grid it applies each weight a wavenumber too high, since n_modes is odd and max_n_modes even"
+        return said
 
     @eqx.filter_jit
     def __call__(self, x: Float[Array, "batch channels *space"]) -> Float[Array, "batch out *space"]:

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox as eqx
-
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.interop._classic_fno import port_classic_fno
@@ -14,8 +12,9 @@ from neuralop_jax.interop._lsm import port_lsm
 from neuralop_jax.interop._mgno import port_mgno
 from neuralop_jax.interop._multionet import port_multionet
 from neuralop_jax.interop._neuraloperator import port_neuraloperator_fno
+from neuralop_jax.interop._ported import AbstractPorted
 
-FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], eqx.Module]] = {
+FAMILIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], AbstractPorted]] = {
     "neuraloperator_fno": port_neuraloperator_fno,
     "classic_fno": port_classic_fno,
     "deeponet": port_deeponet,
@@ -46,14 +45,16 @@ def from_torch(family: str, config: Mapping[str, Any], state_dict: Mapping[str, 
     | `"factformer"` | the models of BaratiLab/FactFormer and their blocks | see the result | `BaratiFactFormer` |
     | `"mgno"` | the classes of `models.py` of MgNO, by `cls` | `(B, C, X, Y)` → `(B, C, X, Y)` | `HeMgNO` |
 
-    The two may differ where the original assigns a weight to another wavenumber than the one it was trained on: the ported
-    callable returns the original's numbers on every grid, `.model` is right by wavenumber. Where, is said at each result's class.
+    The two may differ, mostly where the original assigns a weight to another wavenumber than the one it was trained on: the
+    ported callable returns the original's numbers on every grid, `.model` is right by wavenumber. `ported.difference` says in
+    one sentence where, and is empty if nowhere.
 
     **Arguments:**
 
     - `family`: a family of the table.
     - `config`: the keyword arguments of the original's constructor, of JSON types (an activation by its name, `"gelu"`);
-      what is absent takes the original's default.
+      what is absent takes the original's default. What an original is told elsewhere is an option, too: `train_mode` of an LSM,
+      `extent` of a FactFormer, `num_points` of an LSM on scattered points (see the results).
     - `state_dict`: names to arrays, whatever `numpy.asarray` reads: numpy arrays, or PyTorch tensors in CPU memory.
 
     **Returns:** the callable, in float64 if the state dict is and JAX has `jax_enable_x64` set, else in float32.

@@ -10,7 +10,7 @@ import safetensors
 
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax.data import read_torch
-from neuralop_jax.data.formats._numpy import read_npz
+from neuralop_jax.data.formats import read_npz
 from neuralop_jax.errors import CheckpointError, ConfigError, DataError
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth")

@@ -51,7 +51,8 @@ def modes_to_points(
     r"""$u(x_n) = \operatorname{Re} \sum_k s_k\, \hat u_k\, e^{2\pi i k \cdot x_n}$: the real function of these coefficients.
 
     $s_k = 2$ for wavenumbers above 0 on the halved last axis, which stand for their negatives too, and 1 for 0. On the points of
-    a uniform grid that is `inverse_transform`.
+    a uniform grid that is `inverse_transform`, with one exception: where the last axis has an even number $N$ of points and the
+    coefficients go up to $k = N/2$, this wavenumber and its negative are the same on the grid, which counts it once.
 
     **Arguments:** as the result and the points of `points_to_modes`.
     """

@@ -17,6 +17,7 @@ from neuralop_jax.layers._embedding import (
 from neuralop_jax.layers._field_norm import FieldNorm as FieldNorm
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeatures
+from neuralop_jax.layers._latent_unet import LatentUNet as LatentUNet, patch_and_padding as patch_and_padding
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._multigrid_conv import MultigridConv as MultigridConv
 from neuralop_jax.layers._neural_spectral_block import (

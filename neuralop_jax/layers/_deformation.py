@@ -27,7 +27,7 @@ class Deformation(eqx.Module):
     - `num_parameters`: length of $p$; 0 if all samples share the deformation.
     - `key`: initial weights.
 
-    **Raises:** `ConfigError` for another width.
+    **Raises:** `ConfigError` for another width, or a negative number of parameters.
 
     **Source:** Li et al. 2023, arXiv:2207.05209, appendix, and its published code.
 
@@ -51,6 +51,8 @@ class Deformation(eqx.Module):
     def __init__(self, width: int = 32, *, num_parameters: int = 0, key: PRNGKey):
         if width < 4 or width % 4:
             raise ConfigError(f"the width of a deformation must be a multiple of 4, got {width}.")
+        if num_parameters < 0:
+            raise ConfigError(f"num_parameters of a deformation must not be negative, got {num_parameters}.")
         first, second, third = jax.random.split(key, 3)
         self.features = Pointwise(4, width, key=first)
         self.mix = Pointwise(num_parameters or 3 * width, width if num_parameters else 4 * width, key=second)

@@ -10,9 +10,18 @@ from jaxtyping import Array, Float, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers import ChannelMLP, Deformation, GridToPoints, PointsToGrid, Pointwise, gelu, grid_points
+from neuralop_jax.layers import (
+    ChannelMLP,
+    Deformation,
+    GridToPoints,
+    LatentUNet,
+    PointsToGrid,
+    Pointwise,
+    gelu,
+    grid_points,
+    patch_and_padding,
+)
 from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters
-from neuralop_jax.models._lsm import LatentUNet, patch_and_padding
 from neuralop_jax.models._options import check_per_axis, check_sizes
 
 
@@ -35,7 +44,8 @@ class IrregularLSM(AbstractOperator):
     - `in_channels`, `out_channels`: channels of input and output function.
     - `num_dims`: 2, the space axes.
     - `width`: $d$, a multiple of `num_heads`. *Good values:* 32.
-    - `n_modes`: wavenumbers per axis of both sums, as in `SpectralConv`; no more than the latent grid has points.
+    - `n_modes`: wavenumbers per axis of both sums, as in `SpectralConv`; on the first axis no more than the latent grid has
+      points, on the last one fewer.
     - `latent_shape`: points per axis of the latent grid. *Good values:* a multiple of $2^{S-1}$.
     - `num_scales`, `num_tokens`, `num_basis`, `num_heads`, `frequencies`, `patch`, `norm`: as in `LSM`.
     - `projection_channels`: hidden channels of $Q$, whose activation is GELU.
@@ -110,12 +120,22 @@ class IrregularLSM(AbstractOperator):
         key: PRNGKey,
     ):
         check_sizes(in_channels=in_channels, out_channels=out_channels, projection_channels=projection_channels)
+        check_sizes(width=width, num_scales=num_scales, num_tokens=num_tokens, num_basis=num_basis, num_heads=num_heads)
+        if deformation_width:
+            check_sizes(deformation_width=deformation_width)
+        if num_parameters:
+            check_sizes(num_parameters=num_parameters)
         if num_dims != 2:
             raise ConfigError(f"num_dims must be 2: the deformation is one of the plane, got {num_dims}. Use LSM on grids.")
         check_per_axis("latent_shape", tuple(latent_shape), 2, least=2, most=2**15, whole=True)
         check_per_axis("n_modes", tuple(n_modes), 2, least=1, most=2**15, whole=True)
         if any(m > n for m, n in zip(n_modes, latent_shape, strict=True)):
             raise ConfigError(f"n_modes {tuple(n_modes)} must not be above latent_shape {tuple(latent_shape)}. Lower n_modes.")
+        if n_modes[1] == latent_shape[1]:
+            raise ConfigError(
+                f"the last of n_modes {tuple(n_modes)} must be below that of latent_shape {tuple(latent_shape)}: a sum at points "
+                "would count the highest wavenumber of the grid twice. Lower n_modes."
+            )
         if patch is not None:
             check_per_axis("patch", patch, 2, least=1, most=2**15, whole=True)
         if num_parameters and not deformation_width:
@@ -184,7 +204,7 @@ class IrregularLSM(AbstractOperator):
         grid = jnp.asarray(grid_points(self.latent_shape, endpoint=False), v.dtype).reshape(2, *self.latent_shape)
         affine = self.grid_coordinates(grid)
         v = gelu(v + (affine if v.ndim == 3 else jnp.expand_dims(affine, 1)))
-        patch, padding = patch_and_padding(self.latent_shape, self.num_scales, self.patch)
+        patch, padding = patch_and_padding(self.latent_shape, self.num_scales, self.patch, model="IrregularLSM")
         v = jnp.pad(v, ((0, 0),) * (v.ndim - 2) + tuple((0, w) for w in padding))
         return self.network(v, patch, training=training)[(..., *(slice(n) for n in self.latent_shape))]
 

@@ -91,6 +91,45 @@ def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
     (run / "results.json").unlink()
     with pytest.raises(RunDirError, match="is no finished run"):
         record(run)
-    (tmp_path / "results.json").write_text("{")
+    parts = (("splits", ["test"]), ("splits", {"test": 0.1}), ("command", None), ("versions", "0.1.0"))
+    for number, (name, part) in enumerate(parts):
+        bad = finished(tmp_path / f"bad{number}", "c/fno.toml", 0, 0.25)
+        (bad / "results.json").write_text(json.dumps(json.loads((bad / "results.json").read_text()) | {name: part}))
+        with pytest.raises(RunDirError, match="is no finished run") as caught:
+            record(bad)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", '"none"', "[1]", "[{}]", "null", '[{"configuration": "c", "options": "", "seed": 0}]']
+)
+def test_what_is_no_file_of_results_is_refused_and_kept(tmp_path, monkeypatch, capsys, text):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "results.json"
+    file.write_text(text)
     with pytest.raises(DataError, match="is no file of results"):
-        read_records(tmp_path / "results.json")
+        read_records(file)
+    assert main(["leaderboard", str(finished(tmp_path / "run", "c/fno.toml", 0, 0.25, data="results.h5"))]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "a\n<!-- results of a.json -->\nprose\n<!-- results of b.json -->\n<!-- end of results -->\n",
+            "line 2: .* a.json .* no end",
+        ),
+        (
+            "<!-- results of a.json -->\n<!-- end of results -->\n<!-- results of b.json -->\nprose\n",
+            "line 3: .* b.json .* no end",
+        ),
+        ("prose\n<!-- end of results -->\n", "line 2: .* no beginning"),
+    ],
+)
+def test_a_mark_without_its_other_half_deletes_nothing(tmp_path, text, said):
+    page = tmp_path / "README.md"
+    page.write_text(text)
+    with pytest.raises(DataError, match=said):
+        rewrite(page)
+    assert page.read_text() == text

@@ -1,12 +1,15 @@
 import pathlib
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuralop_jax.errors import CheckpointError, ModelInputError
+from neuralop_jax.errors import CheckpointError, ConfigError, ModelInputError
 from neuralop_jax.interop import from_torch
-from neuralop_jax.models import count_parameters
+from neuralop_jax.layers import Buffer
+from neuralop_jax.models import IrregularLSM, count_parameters
 
 OUTPUTS = pathlib.Path(__file__).with_name("lsm_irregular_outputs.npz")
 """Outputs of the original in double precision for the weights of `state` and the inputs of `CALLS`."""
@@ -67,9 +70,9 @@ CALLS = {
 }
 
 
-def ported(call, mode="eval"):
+def ported(call, mode="eval", **changes):
     entries = {name: value for name, value in state().items() if call != "plain" or not name.startswith("iphi.")}
-    return from_torch("lsm", CONFIG | {"code": call == "code", "train_mode": mode == "train"}, entries)
+    return from_torch("lsm", CONFIG | {"code": call == "code", "train_mode": mode == "train"} | changes, entries)
 
 
 @pytest.mark.parametrize("call, mode", [("code", "eval"), ("nocode", "eval"), ("nocode", "train"), ("plain", "eval")])
@@ -80,6 +83,28 @@ def test_the_numbers_of_the_original(call, mode):
     np.testing.assert_allclose(ported(call, mode)(**CALLS[call]()), wanted, atol=1e-6 * wanted.std())
 
 
+def test_with_the_number_of_points_the_operator_has_the_sums_of_the_original():
+    """Without wavenumbers above 0 on the last axis at the output, for which the original evaluates shifted conjugates."""
+    call, network = CALLS["code"](), ported("code", num_points=40)
+    with np.load(OUTPUTS, allow_pickle=False) as outputs:
+        wanted = outputs["code_eval"]
+    np.testing.assert_allclose(network(**call), wanted, atol=1e-6 * wanted.std())
+    assert "equal to the original's for 40 points" in network.difference and "one wavenumber off" in network.difference
+    column = lambda part: part.at[:, 1:].set(0)
+    network = eqx.tree_at(lambda m: m.model.to_points.weight, network, replace_fn=lambda pair: tuple(map(column, pair)))
+    v = network.model.batched(jnp.moveaxis(call["x"], 2, 1), x=call["x"], p=call["code"])
+    y = np.moveaxis(network(**call), 2, 1)
+    np.testing.assert_allclose(v, y, atol=1e-10 * np.abs(y).max())
+
+
+def test_without_the_number_of_points_the_operator_says_which_number_it_is_for():
+    assert "equal to the original's for 1536 points, for lack of the option num_points" in ported("plain").difference
+    assert "statistics of the batch" in ported("plain", "train").difference
+    for number in (0, 2.5, True, "40"):
+        with pytest.raises(ConfigError, match="num_points must be the number of points"):
+            ported("plain", num_points=number)
+
+
 def test_the_counts_of_the_original():
     """The network 5,402,785 with complex numbers counted once; the deformation 63,746 with the layers for both calls."""
     shapes = names_and_shapes(32, 12, 4, (12, 12), 32)
@@ -87,6 +112,14 @@ def test_the_counts_of_the_original():
     trained = lambda name: "running" not in name
     assert size(lambda name: trained(name) and not name.startswith("iphi.")) == 5_402_785
     assert size(lambda name: name.startswith("iphi.")) == 63_746
+    options = {"in_channels": 2, "out_channels": 1, "n_modes": (24, 22), "norm": "batch"}
+    complex_ = size(lambda name: "fftproject" in name)
+    for code, unread in ((0, "fc_code"), (42, "fc_no_code")):
+        model = eqx.filter_eval_shape(IrregularLSM, **options, num_parameters=code, key=jax.random.key(0))
+        is_buffer = lambda leaf: isinstance(leaf, Buffer)
+        trained_leaves = [leaf for leaf in jax.tree.leaves(model, is_leaf=is_buffer) if not is_buffer(leaf)]
+        count = sum(leaf.size for leaf in trained_leaves if hasattr(leaf, "size"))
+        assert count - complex_ == 5_402_785 + 63_746 - size(lambda name, unread=unread: unread in name)
 
 
 def test_the_operator_has_what_is_read():

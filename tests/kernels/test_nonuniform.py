@@ -34,6 +34,18 @@ def test_on_a_uniform_grid_they_are_the_transforms(dims, getkey):
     np.testing.assert_allclose(modes_to_points(c, own), v, atol=1e-13)
 
 
+def test_the_highest_wavenumber_of_an_even_grid_counts_twice_at_points():
+    """It is the only one: the first of two axes keeps all its wavenumbers, and agrees."""
+    x, alternating = grid((8,)), (-1.0) ** jnp.arange(8)
+    c = forward_transform(alternating[None], (5,))
+    np.testing.assert_allclose(inverse_transform(c, (8,), real=True)[0], alternating, atol=1e-14)
+    np.testing.assert_allclose(modes_to_points(c, x)[0], 2 * alternating, atol=1e-14)
+    u = jax.random.normal(jax.random.key(0), (1, 8, 8))
+    c = forward_transform(u, (8, 4))
+    v = inverse_transform(c, (8, 8), real=True).reshape(1, -1)
+    np.testing.assert_allclose(modes_to_points(c, grid((8, 8))), v, atol=1e-13)
+
+
 def test_sums_over_scattered_points_by_their_definition(getkey):
     u, x, kept = jax.random.normal(getkey(), (2, 3, 11)), jax.random.uniform(getkey(), (2, 3, 11), minval=-2, maxval=2), (4, 3)
     k = np.stack(np.meshgrid(wavenumbers(4), wavenumbers(3, half=True), indexing="ij")).reshape(2, -1)

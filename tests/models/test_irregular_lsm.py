@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers import Deformation
-from neuralop_jax.models import IrregularLSM, calibrate, count_parameters
+from neuralop_jax.layers import Deformation, patch_and_padding
+from neuralop_jax.models import IrregularLSM, build as build_named, calibrate, count_parameters
 
 OPTIONS = {"width": 8, "n_modes": (6, 4), "latent_shape": (8, 8), "num_scales": 2, "num_tokens": 2, "num_basis": 3}
 KEY = jax.random.key(0)
@@ -86,14 +86,36 @@ def test_batch_norms_are_calibrated_on_points(getkey):
     [
         ({"num_dims": 3}, "num_dims must be 2"),
         ({"n_modes": (10, 4)}, "must not be above latent_shape"),
+        ({"n_modes": (8, 8)}, r"last of n_modes \(8, 8\) must be below that of latent_shape \(8, 8\)"),
         ({"deformation_width": 6}, "multiple of 4"),
+        ({"deformation_width": -4}, "deformation_width must be an integer of at least 1, got -4"),
+        ({"num_parameters": -1}, "num_parameters must be an integer of at least 1, got -1"),
+        ({"num_heads": 0}, "num_heads must be an integer of at least 1, got 0"),
+        ({"num_heads": 3}, "num_heads must divide the width 8"),
+        ({"num_tokens": 0}, "num_tokens must be"),
+        ({"num_basis": -1}, "num_basis must be"),
+        ({"num_scales": 0}, "num_scales must be"),
+        ({"num_scales": 13}, "num_scales must be at most 12"),
+        ({"width": 0}, "width must be"),
+        ({"projection_channels": 0}, "projection_channels must be"),
+        ({"norm": "layer"}, "norm must be one of"),
+        ({"frequencies": "all"}, "frequencies must be one of"),
+        ({"latent_shape": (1, 8)}, "latent_shape must be"),
+        ({"n_modes": (6, 0)}, "n_modes must be"),
         ({"deformation_width": 0, "num_parameters": 2}, "read by the deformation only"),
         ({"patch": (1, 2, 3)}, "patch must be one whole number"),
     ],
 )
 def test_options_that_do_not_fit(options, words):
-    with pytest.raises(ConfigError, match=words):
-        build(**options)
+    spec = {"kind": "irregular_lsm", "in_channels": 1, "out_channels": 2, **OPTIONS, "deformation_width": 4, **options}
+    with pytest.raises(ConfigError, match=words) as caught:
+        build_named(spec, key=KEY)
+    assert "\n" not in str(caught.value)
+
+
+def test_patches_that_do_not_fit_are_those_of_the_model_named():
+    with pytest.raises(ModelInputError, match=r"^IrregularLSM: patches of \(9, 9\) points do not divide"):
+        patch_and_padding((8, 8), 2, 9, 0, model="IrregularLSM")
 
 
 def test_input_that_does_not_fit(getkey):

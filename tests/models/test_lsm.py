@@ -6,11 +6,10 @@ import optax
 import pytest
 
 from neuralop_jax.errors import ConfigError, DataError, ModelInputError
-from neuralop_jax.layers import BatchNorm, Buffer, patchify
+from neuralop_jax.layers import BatchNorm, Buffer, patch_and_padding, patchify
 from neuralop_jax.losses import relative_l2
 from neuralop_jax.metrics import relative_l2 as measured_l2
 from neuralop_jax.models import LSM, Normalized, build, calibrate, count_parameters, has_batch_norm, spec_of
-from neuralop_jax.models._lsm import patch_and_padding
 from neuralop_jax.normalizers import GaussianNormalizer
 
 KEY = jax.random.key(0)
@@ -194,6 +193,7 @@ def test_few_samples_are_learned_by_heart():
     "options, words",
     [
         ({"norm": "layer"}, "norm must be one of"),
+        ({"num_heads": 0}, "num_heads must be an integer of at least 1"),
         ({"num_heads": 3}, "num_heads must divide the width 4"),
         ({"num_dims": 4}, "num_dims must be 1 to 3"),
         ({"num_scales": 40}, "num_scales must be at most 12"),
@@ -208,7 +208,9 @@ def test_what_a_network_cannot_be(options, words):
 
 
 def test_given_patches_that_do_not_fit_are_refused():
-    with pytest.raises(ModelInputError, match=r"patches of \(3, 3\) points do not divide the \(4, 4\) points of scale 1 of 2"):
+    with pytest.raises(
+        ModelInputError, match=r"^LSM: patches of \(3, 3\) points do not divide the \(4, 4\) points of scale 1 of 2"
+    ):
         small(patch=3, padding=0)(jnp.ones((1, 9, 9)))
     assert patch_and_padding((9, 9), 2, patch=3) == ((3, 3), (3, 3))
     assert count_parameters(small()) == count_parameters(small(patch=3))
