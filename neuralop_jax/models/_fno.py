@@ -1,6 +1,5 @@
 """The Fourier neural operator, in the form that has proved best."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,6 +17,7 @@ from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.layers._spectral_weight import FACTORIZATIONS, AbstractSpectralWeight, spectral_weight
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._rebuild import rebuilt
 
 
 class FNO(AbstractGridOperator):
@@ -75,12 +75,13 @@ class FNO(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import FNO
 
         model = FNO(in_channels=1, out_channels=1, num_dims=2, n_modes=8, width=16, key=jax.random.key(0))
-        assert model(jnp.ones((1, 32, 32))).shape == (1, 32, 32)
-        assert jax.vmap(model)(jnp.ones((5, 1, 48, 20))).shape == (5, 1, 48, 20)
+        compiled = eqx.filter_jit(model)
+        assert compiled(jnp.ones((1, 32, 32))).shape == (1, 32, 32)
+        assert jax.vmap(compiled)(jnp.ones((5, 1, 48, 20))).shape == (5, 1, 48, 20)
         ```
     """
 
@@ -260,10 +261,7 @@ class FNO(AbstractGridOperator):
         n_modes, stored = modes_per_axis("n_modes", n_modes, self.num_dims), self.max_n_modes or self.n_modes
         if any(m > s for m, s in zip(n_modes, stored, strict=True)):
             raise ConfigError(f"n_modes {n_modes} exceeds the stored {stored}. Build the model with larger max_n_modes.")
-        names = [name for name in inspect.signature(FNO.__init__).parameters if name not in ("self", "key")]
-        options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes, "max_n_modes": stored}
-        skeleton = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
-        return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
+        return rebuilt(self, n_modes=n_modes, max_n_modes=stored)
 
 
 def _check_factorization(model: FNO) -> None:

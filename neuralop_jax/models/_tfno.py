@@ -16,12 +16,12 @@ dense FNO.
 !!! example
 
     ```python
-    import jax, jax.numpy as jnp
+    import equinox as eqx, jax, jax.numpy as jnp
     from neuralop_jax.models import FNO, TFNO, count_parameters
 
     options = {"in_channels": 1, "out_channels": 1, "n_modes": (12, 12), "width": 64}
     model = TFNO(**options, key=jax.random.key(0))
     assert isinstance(model, FNO) and count_parameters(model) == 362_017
-    assert model(jnp.ones((1, 16, 16))).shape == (1, 16, 16)
+    assert eqx.filter_jit(model)(jnp.ones((1, 16, 16))).shape == (1, 16, 16)
     ```
 """
