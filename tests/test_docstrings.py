@@ -14,9 +14,9 @@ FENCED = re.compile(r"^( *)```python\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 
 def examples(code: str) -> list[str]:
-    """The Python blocks in the docstrings of `code`, of names that are assigned as well."""
-    strings = [n.value for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant)]
-    texts = [inspect.cleandoc(s.value) for s in sorted(strings, key=lambda s: s.lineno) if isinstance(s.value, str)]
+    """The Python blocks in the strings of `code`: docstrings of modules, classes and functions, and those after assigned names."""
+    strings = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    texts = [inspect.cleandoc(s.value) for s in sorted(strings, key=lambda s: s.lineno)]
     return [textwrap.dedent(block) for text in texts for _, block in FENCED.findall(text)]
 
 
