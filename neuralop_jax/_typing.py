@@ -20,6 +20,9 @@ RealField = Float[Array, "channels *space"]
 Points = Float[Array, "points dimensions"]
 """Coordinates of scattered points."""
 
+QueryPoints = Float[Array, "queries dimensions"]
+"""Coordinates of the points where an output is wanted, as many as one likes."""
+
 Params = Float[Array, " parameters"]
 """A vector of scalar parameters of one sample (viscosity, time, ...)."""
 

@@ -53,32 +53,31 @@ class KolmogorovForcing(eqx.Module):
 class NavierStokes(AbstractEvolution):
     r"""$\partial_t w + u\cdot\nabla w = \nu \Delta w - \mu w + f$ with $u = (\partial_y, -\partial_x)\psi$, $-\Delta\psi = w$.
 
-        The advection term is computed from two products of velocities,
-        $u\cdot\nabla w = (\partial_{xx} - \partial_{yy})(u_1 u_2) + \partial_{xy}(u_2^2 - u_1^2)$, that is, with four transforms
-        where velocity times gradient takes five. De-aliased, both forms are equal.
+    The advection term is computed from two products of velocities,
+    $u\cdot\nabla w = (\partial_{xx} - \partial_{yy})(u_1 u_2) + \partial_{xy}(u_2^2 - u_1^2)$, that is, with four transforms
+    where velocity times gradient takes five. De-aliased, both forms are equal.
 
-        **Arguments:**
+    **Arguments:**
 
-        - `viscosity`: $\nu$, in length² per time.
-        - `drag`: the linear friction $\mu$, per time.
-        - `forcing`: a function of the grid that gives $f$, such as `DiagonalForcing` or `KolmogorovForcing`; none if `None`.
+    - `viscosity`: $\nu$, in length² per time.
+    - `drag`: the linear friction $\mu$, per time.
+    - `forcing`: a function of the grid that gives $f$, such as `DiagonalForcing` or `KolmogorovForcing`; none if `None`.
 
-        **Source:** the two products are those of Basdevant 1983, J. Comput. Phys. 50, 209-214.
+    **Source:** the two products are those of Basdevant 1983, J. Comput. Phys. 50, 209-214.
 
-        !!! example
+    !!! example
 
-            ```python
-            import jax
-            from neuralop_jax.equations import NavierStokes
-            from neuralop_jax.errors import SolverError
-    from neuralop_jax.grids import Grid
+        ```python
+        import jax
+        from neuralop_jax.equations import NavierStokes
+        from neuralop_jax.grids import Grid
 
-            grid = Grid((32, 32), boundary=("periodic", "periodic"))
-            equation = NavierStokes(viscosity=1e-3)
-            vortices = NavierStokes.taylor_green(grid, amplitude=1.0)
-            slope = equation.rhs(vortices, grid)  # decays at the rate 8 pi^2 nu
-            assert abs(slope + 8 * jax.numpy.pi**2 * 1e-3 * vortices).max() < 1e-4
-            ```
+        grid = Grid((32, 32), boundary=("periodic", "periodic"))
+        equation = NavierStokes(viscosity=1e-3)
+        vortices = NavierStokes.taylor_green(grid, amplitude=1.0)
+        slope = equation.rhs(vortices, grid)  # decays at the rate 8 pi^2 nu
+        assert abs(slope + 8 * jax.numpy.pi**2 * 1e-3 * vortices).max() < 1e-4
+        ```
     """
 
     viscosity: float | Array

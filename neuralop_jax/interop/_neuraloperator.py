@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.interop._neuraloperator_ranks import columns, low_rank_options, narrow, stored_columns, wide_shapes
 from neuralop_jax.interop._ported import AbstractPorted
 from neuralop_jax.interop._state import fill, join_parts, read_config, read_state, split_complex
 from neuralop_jax.layers import AbstractSpectralWeight, SpectralConv
@@ -138,12 +139,16 @@ def _full_axis(points: int, n_modes: int, stored: int) -> tuple[np.ndarray, np.n
 
 
 def port_neuraloperator_fno(config: Mapping[str, Any], state_dict: Mapping[str, Any]) -> NeuralOperatorFNO:
-    """The network that neuraloperator's `FNO(**config)` with this state dict is."""
+    """The network that neuraloperator's `FNO(**config)` with this state dict is.
+
+    Ratios above 1 and Tucker ranks beyond the sizes of the tensor, which `FNO` refuses and the original has, are read as well:
+    such a factor goes into the core, which changes nothing but round-off.
+    """
     full = read_config(_FAMILY, config, _DEFAULTS, _REQUIRED)
     _refuse_unsupported(full)
     model = eqx.filter_eval_shape(FNO, **_options(full), key=jax.random.key(0))
     places = _places(full, model)
-    shapes = {name: shape for name, (shape, _) in places.items()}
+    shapes = {name: shape for name, (shape, _) in places.items()} | wide_shapes(full)
     spectral = [name for name in shapes if ".weight." in name]
     state_dict = join_parts(state_dict, spectral) if _is_split(full) else state_dict
     arrays: dict[str, Any] = {**read_state(_FAMILY, state_dict, shapes, spectral=spectral, ignored=("_metadata",))}
@@ -151,6 +156,8 @@ def port_neuraloperator_fno(config: Mapping[str, Any], state_dict: Mapping[str, 
     for name in spectral:
         if name.endswith(".tensor"):  # (in, out, *modes), or (channels, *modes) if separable
             arrays[name] = arrays[name].transpose(*range(channels, arrays[name].ndim), *range(channels))
+    narrow(full, arrays)
+    for name in spectral:
         arrays[name] = split_complex(arrays[name])
     return NeuralOperatorFNO(fill(model, {name: where for name, (_, where) in places.items()}, arrays))
 
@@ -185,7 +192,7 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
     one_of(f"{_FAMILY}: stabilizer", config["stabilizer"], (None, "tanh"), ConfigError)
     for name in ("fno_skip", "channel_mlp_skip"):
         one_of(f"{_FAMILY}: {name}", _lower(config[name]), tuple(_BYPASSES), ConfigError)
-    kept, stored = _columns(config["n_modes"]), _stored(config)
+    kept, stored = columns(config["n_modes"]), stored_columns(config)
     if len(stored) != dims or any(k > s for k, s in zip(kept, stored, strict=True)):
         raise ConfigError(
             f"{_FAMILY}: max_n_modes {config['max_n_modes']} does not hold n_modes {config['n_modes']}, which need "
@@ -202,7 +209,7 @@ _BYPASSES = {"linear": "linear", "identity": "identity", "soft-gating": "soft_ga
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of this library's FNO that build the same network."""
-    stored, padding = _stored(config), config["domain_padding"]
+    stored, padding = stored_columns(config), config["domain_padding"]
     fractions = padding if isinstance(padding, list) else [padding or 0.0] * len(config["n_modes"])
     return {
         "in_channels": config["in_channels"],
@@ -224,29 +231,11 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "preactivation": config["preactivation"],
         "stabilizer": config["stabilizer"],
         "separable": config["separable"],
-        **_low_rank(config),
+        **low_rank_options(config),
         "repeat_activation": not config["use_channel_mlp"],
         "padding": tuple(map(float, fractions)) if sum(fractions) > 0 else None,
         "coordinates": config["positional_embedding"] == "grid",
     }
-
-
-def _low_rank(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of low-rank weights, none for dense ones."""
-    factorization, rank, fixed = _factorization(config), config["rank"], config["fixed_rank_modes"]
-    if factorization is None:
-        return {}
-    options: dict[str, Any] = {"factorization": factorization, "implementation": config["implementation"]}
-    options["rank"] = 1.0 if rank == "same" else tuple(rank) if isinstance(rank, list) else rank
-    if factorization == "tucker":
-        options["fixed_rank_modes"] = () if not fixed else (0,) if fixed is True else tuple(fixed)
-    return options
-
-
-def _factorization(config: Mapping[str, Any]) -> str | None:
-    """`"cp"`, `"tucker"` or `"tt"`, none for dense weights."""
-    name = (config["factorization"] or "dense").lower().removeprefix("complex")
-    return None if name == "dense" else name
 
 
 def _is_split(config: Mapping[str, Any]) -> bool:
@@ -280,7 +269,7 @@ def _block_places(config: Mapping[str, Any], index: int, weight: Any, width: int
         places |= _factor_places(f"{conv}.weight", weight, lambda m: block(m).conv.weight)
     else:
         channels = (width,) if config["separable"] else (width, width)
-        places[f"{conv}.weight.tensor"] = (*channels, *_stored(config)), lambda m: block(m).conv.weight
+        places[f"{conv}.weight.tensor"] = (*channels, *stored_columns(config)), lambda m: block(m).conv.weight
     places |= _skip(f"fno_blocks.fno_skips.{index}", config["fno_skip"], width, dims, lambda m: block(m).bypass)
     if config["use_channel_mlp"]:
         hidden = round(width * config["channel_mlp_expansion"])
@@ -321,19 +310,6 @@ def _skip(name: str, kind: str | None, width: int, dims: int, where: Callable[[F
     if _lower(kind) == "soft-gating":
         return {f"{name}.weight": ((1, width, *(1,) * dims), lambda m: where(m).scale)}
     return {}
-
-
-def _columns(n_modes: Sequence[int]) -> tuple[int, ...]:
-    """The size of the weight per axis: the last one is halved, since the real transform is."""
-    return (*n_modes[:-1], n_modes[-1] // 2 + 1)
-
-
-def _stored(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The size of the stored weight per axis: `max_n_modes` as it is, by default `n_modes` with the last one halved."""
-    largest = config["max_n_modes"]
-    if largest is None:
-        return _columns(config["n_modes"])
-    return (largest,) if isinstance(largest, int) else tuple(largest)
 
 
 def _positive(number: Any) -> bool:

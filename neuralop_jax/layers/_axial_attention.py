@@ -47,14 +47,12 @@ class FactorizedAttention(eqx.Module):
     !!! example
 
         ```python
-        import jax
-        import jax.numpy as jnp
-
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.layers import FactorizedAttention
 
         layer = FactorizedAttention(2, 8, 8, heads=2, head_width=4, key=jax.random.key(0))
         axes = jnp.linspace(0, 1, 16), jnp.linspace(0, 1, 20)
-        assert layer(jnp.ones((8, 16, 20)), axes).shape == (8, 16, 20)
+        assert eqx.filter_jit(layer)(jnp.ones((8, 16, 20)), axes).shape == (8, 16, 20)
         ```
     """
 

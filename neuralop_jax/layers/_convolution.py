@@ -33,8 +33,8 @@ class Convolution(eqx.Module):
     !!! example
 
         ```python
-        import jax
-                from neuralop_jax.layers import Convolution
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import Convolution
 
         layer = Convolution(2, 1, 4, kernel_size=3, stride=2, boundary="periodic", key=jax.random.key(0))
         assert layer(jnp.ones((1, 16, 16))).shape == (4, 8, 8)

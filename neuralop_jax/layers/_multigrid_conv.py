@@ -66,12 +66,11 @@ class MultigridConv(eqx.Module):
     !!! example
 
         ```python
-        import jax
-        import jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.layers import MultigridConv
 
         layer = MultigridConv(2, 1, 4, smoothing=((1, 0), (1, 1), (2, 0)), key=jax.random.key(0))
-        assert layer(jnp.ones((1, 13, 16))).shape == (4, 13, 16)
+        assert eqx.filter_jit(layer)(jnp.ones((1, 13, 16))).shape == (4, 13, 16)
         ```
     """
 

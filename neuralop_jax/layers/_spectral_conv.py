@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Inexact
 
+from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import contract_dense, contract_separable, forward_transform, inverse_transform, kept_modes
@@ -14,6 +15,7 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers._pointwise import over_space
 from neuralop_jax.layers._spectral_weight import AbstractSpectralWeight, Rank, spectral_weight
 
+IMPLEMENTATIONS = ("factorized", "reconstructed")
 _SHARED = "a spectral convolution with shared=True has no weight of its own. Call it with weight=...."
 
 
@@ -38,7 +40,8 @@ class SpectralConv(eqx.Module):
     - `key`: draws $R$ as complex normal with variance $2/(c_\text{in} + c_\text{out})$, half in each part, and $b$ with the
       same variance.
 
-    **Raises:** `ConfigError` if `max_n_modes` is smaller than `n_modes`, or a separable convolution changes the channels.
+    **Raises:** `ConfigError` if `max_n_modes` is smaller than `n_modes`, a separable convolution changes the channels, or for a
+    rank or implementation that cannot be.
 
     **Source:** Li et al. 2021, arXiv:2010.08895, eq. 4-5; wavenumber rule and initialization of neuraloperator 2.0.
     """
@@ -73,6 +76,7 @@ class SpectralConv(eqx.Module):
         transform: Transform = "auto",
         key: PRNGKey,
     ):
+        one_of("implementation", implementation, IMPLEMENTATIONS, ConfigError)
         stored = tuple(n_modes if max_n_modes is None else max_n_modes)
         if any(m > s for m, s in zip(n_modes, stored, strict=True)):
             raise ConfigError(f"max_n_modes {stored} is smaller than n_modes {tuple(n_modes)}. Raise max_n_modes.")

@@ -27,7 +27,7 @@ from neuralop_jax.kernels import (
 from neuralop_jax.kernels._low_rank import Pair, product
 
 Rank = int | float | Sequence[int]
-"""A ratio of the dense tensor's numbers (float), one rank for all modes (int), or every rank."""
+"""A ratio of the dense tensor's numbers (float, at most 1), one rank for all modes (int), or every rank."""
 
 
 class AbstractSpectralWeight(eqx.Module):
@@ -89,7 +89,7 @@ class CPWeight(AbstractSpectralWeight):
     **Arguments:** for this and the other two
 
     - `shape`: of the tensor.
-    - `rank`: a float is the ratio of the dense tensor's numbers to hold; integers are ranks.
+    - `rank`: a float is the ratio of the dense tensor's numbers to hold, at most 1; integers are ranks.
     - `deviation`: standard deviation of the tensor's entries at the start.
     - `separable`: whether there is one mode of channels instead of two.
     - `key`: draws the factors.
@@ -130,7 +130,8 @@ class CPWeight(AbstractSpectralWeight):
 class TuckerWeight(AbstractSpectralWeight):
     r"""$W = G \times_1 U_1 \cdots \times_N U_N$: `core` $G$ of the ranks and `factors` $U_k$ `(size, rank)`.
 
-    **Arguments:** as `CPWeight`, and `fixed_rank_modes`: modes that keep their full size as rank.
+    **Arguments:** as `CPWeight`, and `fixed_rank_modes`: modes that keep their full size as rank. No rank may exceed the size of
+    its mode: a factor of more columns than rows goes into the core, which then holds no more than before.
     """
 
     core: Pair
@@ -158,6 +159,11 @@ class TuckerWeight(AbstractSpectralWeight):
         else:
             given = _given_ranks("tucker", rank, len(shape))
             ranks = tuple(size if i in fixed_rank_modes else r for i, (size, r) in enumerate(zip(shape, given, strict=True)))
+            if any(r > size for r, size in zip(ranks, shape, strict=True)):
+                raise ConfigError(
+                    f"rank {rank} of tucker makes ranks {ranks}, which exceed the sizes {tuple(shape)} of the tensor. "
+                    "Lower rank, or give one per mode."
+                )
         spread = (deviation / math.sqrt(math.prod(ranks))) ** (1 / (len(shape) + 1))
         self.core, *factors = _normal([ranks, *zip(shape, ranks, strict=True)], spread, key)
         self.factors, self.separable = tuple(factors), separable
@@ -245,11 +251,11 @@ def spectral_weight(
 ) -> AbstractSpectralWeight:
     """The low-rank weight of that form: `CPWeight`, `TuckerWeight` or `TTWeight`.
 
-    **Raises:** `ConfigError` for another form, a rank that fits none, or fixed ranks in a form that has none.
+    **Raises:** `ConfigError` for another form, a ratio above 1, ranks that do not fit, or fixed ranks in a form that has none.
     """
     one_of("factorization", factorization, (None, *FACTORIZATIONS), ConfigError)
-    if isinstance(rank, float) and not 0 < rank < math.inf:
-        raise ConfigError(f"rank must be a positive ratio, or one or more integers, got {rank}.")
+    if isinstance(rank, float) and not 0 < rank <= 1:
+        raise ConfigError(f"rank must be a ratio above 0 and at most 1, or one or more integers, got {rank}.")
     if factorization == "tucker":
         return TuckerWeight(shape, rank, fixed_rank_modes=fixed_rank_modes, deviation=deviation, separable=separable, key=key)
     if fixed_rank_modes:
@@ -262,7 +268,7 @@ def _given_ranks(name: str, rank: int | Sequence[int], number: int) -> tuple[int
     ranks = (rank,) * number if isinstance(rank, int) else tuple(rank)
     if len(ranks) != number or not all(isinstance(r, int) and not isinstance(r, bool) and r >= 1 for r in ranks):
         several = f", or {number} of them" if number > 1 else ""
-        raise ConfigError(f"rank of {name} must be a positive ratio, one positive integer{several}, got {rank!r}.")
+        raise ConfigError(f"rank of {name} must be a ratio up to 1, one positive integer{several}, got {rank!r}.")
     return ranks
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import Untrained
 from neuralop_jax.normalizers import AbstractNormalizer
@@ -35,7 +35,7 @@ class AbstractOperator(eqx.Module):
         u: Field,
         *,
         x: Points | None = None,
-        y: Points | None = None,
+        y: QueryPoints | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
     ) -> OutputField:

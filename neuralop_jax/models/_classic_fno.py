@@ -38,11 +38,11 @@ class ClassicFNO(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import ClassicFNO
 
         model = ClassicFNO(in_channels=1, out_channels=1, n_modes=(24, 22), padding=9, key=jax.random.key(0))
-        assert model(jnp.ones((1, 29, 29))).shape == (1, 29, 29)
+        assert eqx.filter_jit(model)(jnp.ones((1, 29, 29))).shape == (1, 29, 29)
         ```
     """
 

@@ -1,6 +1,5 @@
 """A trained FNO with dense spectral weights as one with low-rank weights."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,18 +13,20 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import AbstractSpectralWeight
 from neuralop_jax.layers._spectral_weight import FACTORIZATIONS
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._normalized import Normalized
+from neuralop_jax.models._rebuild import Operator, skeleton
 from neuralop_jax.models._truncate import cp_als, hosvd, tt_svd
 
 
 def decompose(
-    model: FNO,
+    model: Operator,
     rank: int | float | Sequence[int],
     *,
     factorization: str = "tucker",
     fixed_rank_modes: Sequence[int] = (),
     joint: bool = False,
     sweeps: int = 0,
-) -> tuple[FNO, tuple[float, ...]]:
+) -> tuple[Operator, tuple[float, ...]]:
     r"""A trained dense FNO with its spectral weights replaced by low-rank approximations, $\lVert W - \hat W\rVert$ small.
 
     Computed on the host in double precision; everything but the spectral weights is kept as it is. A few epochs of training
@@ -33,15 +34,16 @@ def decompose(
 
     **Arguments:**
 
-    - `model`: an `FNO` with `factorization=None`. Of a `Normalized` one, decompose the `.model` inside.
-    - `rank`, `factorization`, `fixed_rank_modes`, `joint`: as in `FNO`. Ranks must not exceed the sizes of the tensor.
+    - `model`: an `FNO` with `factorization=None`, or a `Normalized` one, which is decomposed inside.
+    - `rank`, `factorization`, `fixed_rank_modes`, `joint`: as in `FNO`. What a tensor train has of rank beyond that of the weight
+      is filled with zeros; CP may need more terms than any size of the tensor.
     - `sweeps`: improvements by alternating least squares after the first approximation, of Tucker (HOOI) and CP; 0 takes none
       for Tucker, whose truncated singular value decompositions are nearly best, and up to 500 for CP.
 
     **Returns:** the model, and the relative error $\lVert W - \hat W\rVert / \lVert W\rVert$ of the weight of every block,
     or of the one joint weight.
 
-    **Raises:** `ConfigError` if the model has no dense weights, or for ranks that the weights cannot have.
+    **Raises:** `ConfigError` for another model, one without dense weights, or options that cannot be.
 
     **Source:** De Lathauwer et al. 2000, doi:10.1137/S0895479896305696 (HOSVD) and doi:10.1137/S0895479898346995 (HOOI);
     Oseledets 2011, doi:10.1137/090752286 (TT-SVD); Kolda and Bader 2009, doi:10.1137/07070111X (CP).
@@ -58,14 +60,19 @@ def decompose(
         ```
     """
     one_of("factorization", factorization, FACTORIZATIONS, ConfigError)
+    if sweeps < 0:
+        raise ConfigError(f"sweeps must be 0 or more, got {sweeps}.")
+    if isinstance(model, Normalized):
+        options = {"factorization": factorization, "fixed_rank_modes": fixed_rank_modes, "joint": joint, "sweeps": sweeps}
+        inner, errors = decompose(model.model, rank, **options)
+        return eqx.tree_at(lambda m: m.model, model, inner), errors
+    if not isinstance(model, FNO):
+        raise ConfigError(f"decompose takes an FNO, or a Normalized one, got {type(model).__name__}.")
     if model.factorization is not None:
         raise ConfigError(f"decompose needs dense spectral weights, the model has factorization={model.factorization!r}.")
-    names = [name for name in inspect.signature(FNO.__init__).parameters if name not in ("self", "key")]
-    options = {name: getattr(model, name) for name in names}
-    options |= {"factorization": factorization, "rank": rank, "fixed_rank_modes": fixed_rank_modes, "joint": joint}
-    result = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
+    result = skeleton(model, factorization=factorization, rank=rank, fixed_rank_modes=fixed_rank_modes, joint=joint)
     dense = [_tensor(block.conv.dense_weight(), model.num_dims) for block in model.blocks]
-    wanted = [result.joint_weight] if joint else [block.conv.weight for block in result.blocks]
+    wanted: list[Any] = [result.joint_weight] if joint else [block.conv.weight for block in result.blocks]
     pairs = [_approximate(w, t, sweeps) for w, t in zip(wanted, [np.stack(dense)] if joint else dense, strict=True)]
     weights, errors = zip(*pairs, strict=True)
     dtype = model.blocks[0].conv.dense_weight()[0].dtype
@@ -96,7 +103,6 @@ def _approximate(weight: AbstractSpectralWeight, tensor: np.ndarray, sweeps: int
     shapes = [real.shape for real, _ in weight.factors]
     norm = float(np.linalg.norm(tensor)) or 1.0
     if hasattr(weight, "core"):
-        _check_ranks([shape[1] for shape in shapes], tensor.shape)
         core, factors, approximation = hosvd(tensor, [shape[1] for shape in shapes], sweeps)
         new = eqx.tree_at(lambda w: (w.core, w.factors), weight, (_pair(core), tuple(map(_pair, factors))))
     elif hasattr(weight, "scales"):
@@ -106,11 +112,6 @@ def _approximate(weight: AbstractSpectralWeight, tensor: np.ndarray, sweeps: int
         cores, approximation = tt_svd(tensor, [shape[2] for shape in shapes[:-1]])
         new = eqx.tree_at(lambda w: w.factors, weight, tuple(map(_pair, cores)))
     return new, float(np.linalg.norm(tensor - approximation)) / norm
-
-
-def _check_ranks(ranks: Sequence[int], shape: Sequence[int]) -> None:
-    if any(r > i for r, i in zip(ranks, shape, strict=True)):
-        raise ConfigError(f"ranks {tuple(ranks)} exceed the sizes {tuple(shape)} of the tensor. Lower rank.")
 
 
 def _pair(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

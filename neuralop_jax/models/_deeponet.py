@@ -66,12 +66,13 @@ class DeepONet(AbstractSensorOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import DeepONet
 
         model = DeepONet(in_channels=1, out_channels=1, sensors=(16, 16), width=32, key=jax.random.key(0))
-        assert model(jnp.ones((1, 16, 16))).shape == (1, 16, 16)
-        assert model(jnp.ones((1, 16, 16)), y=jnp.ones((5, 2))).shape == (1, 5)
+        compiled = eqx.filter_jit(model)
+        assert compiled(jnp.ones((1, 16, 16))).shape == (1, 16, 16)
+        assert compiled(jnp.ones((1, 16, 16)), y=jnp.ones((5, 2))).shape == (1, 5)
         assert model.batched(jnp.ones((3, 1, 16, 16)), y=jnp.ones((3, 7, 2))).shape == (3, 1, 7)
         ```
     """

@@ -1,6 +1,5 @@
 """The FactFormer: attention on grids, factorized into one kernel matrix per axis."""
 
-import inspect
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -18,6 +17,7 @@ from neuralop_jax.layers._latent_marching import FrameLifting
 from neuralop_jax.models._factformer_heads import MarchingHead, SteadyHead
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_counts, check_per_axis, check_sizes
+from neuralop_jax.models._rebuild import rebuilt
 
 
 class FactFormer(AbstractGridOperator):
@@ -60,14 +60,12 @@ class FactFormer(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax
-        import jax.numpy as jnp
-
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import FactFormer
 
         options = {"in_channels": 3, "out_channels": 2, "width": 16, "depth": 1, "heads": 2, "head_width": 8}
         model = FactFormer(**options, latent_steps=2, key=jax.random.key(0))  # three frames in, two out
-        assert model(jnp.ones((3, 16, 16))).shape == (2, 16, 16)
+        assert eqx.filter_jit(model)(jnp.ones((3, 16, 16))).shape == (2, 16, 16)
         ```
     """
 
@@ -246,11 +244,7 @@ class FactFormer(AbstractGridOperator):
         if not 1 <= latent_steps <= stored:
             raise ConfigError(f"latent_steps must be from 1 to the stored {stored}, got {latent_steps}. Raise max_latent_steps.")
         channels = self.out_channels // self.latent_steps * latent_steps
-        names = [name for name in inspect.signature(FactFormer.__init__).parameters if name not in ("self", "key")]
-        options = {name: getattr(self, name) for name in names}
-        options |= {"latent_steps": latent_steps, "max_latent_steps": stored, "out_channels": channels}
-        skeleton = eqx.filter_eval_shape(FactFormer, **options, key=jax.random.key(0))
-        return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
+        return rebuilt(self, latent_steps=latent_steps, max_latent_steps=stored, out_channels=channels)
 
     def _lengths(self) -> tuple[float, ...]:
         return self.extent if isinstance(self.extent, tuple) else (self.extent,) * self.num_dims

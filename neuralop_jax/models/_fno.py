@@ -1,6 +1,5 @@
 """The Fourier neural operator, in the form that has proved best."""
 
-import inspect
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,9 +14,11 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
+from neuralop_jax.layers._spectral_conv import IMPLEMENTATIONS
 from neuralop_jax.layers._spectral_weight import FACTORIZATIONS, AbstractSpectralWeight, spectral_weight
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._rebuild import rebuilt
 
 
 class FNO(AbstractGridOperator):
@@ -54,8 +55,9 @@ class FNO(AbstractGridOperator):
     - `complex_data`: complex fields; all signs on all axes, complex affine maps, activation on both parts.
     - `factorization`: `None`, or `"cp"`, `"tucker"`, `"tt"`: the spectral weights, tensors (channels read, channels written,
       modes), are held in factors (see `CPWeight`, `TuckerWeight`, `TTWeight`). `TFNO` is this with Tucker and a rank of 0.1.
-    - `rank`: a float is the share of the dense weight's numbers that the factors hold, about; an integer is the rank of every
-      mode; several are all ranks, for a tensor train with the 1 at both ends. *Good values:* 0.01 to 0.3.
+    - `rank`: a float up to 1 is the share of the dense weight's numbers that the factors hold, about; an integer is the rank of
+      every mode; several are all ranks, for a tensor train with the 1 at both ends. Tucker's ranks are at most the sizes of the
+      tensor. *Good values:* 0.01 to 0.3.
     - `fixed_rank_modes`: modes of the tensor, from 0, that Tucker keeps at full rank.
     - `implementation`: `"factorized"` multiplies by the factors, `"reconstructed"` builds the weight first; the numbers agree to
       round-off. The second can be faster for large batches.
@@ -75,12 +77,13 @@ class FNO(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import FNO
 
         model = FNO(in_channels=1, out_channels=1, num_dims=2, n_modes=8, width=16, key=jax.random.key(0))
-        assert model(jnp.ones((1, 32, 32))).shape == (1, 32, 32)
-        assert jax.vmap(model)(jnp.ones((5, 1, 48, 20))).shape == (5, 1, 48, 20)
+        compiled = eqx.filter_jit(model)
+        assert compiled(jnp.ones((1, 32, 32))).shape == (1, 32, 32)
+        assert jax.vmap(compiled)(jnp.ones((5, 1, 48, 20))).shape == (5, 1, 48, 20)
         ```
     """
 
@@ -260,16 +263,13 @@ class FNO(AbstractGridOperator):
         n_modes, stored = modes_per_axis("n_modes", n_modes, self.num_dims), self.max_n_modes or self.n_modes
         if any(m > s for m, s in zip(n_modes, stored, strict=True)):
             raise ConfigError(f"n_modes {n_modes} exceeds the stored {stored}. Build the model with larger max_n_modes.")
-        names = [name for name in inspect.signature(FNO.__init__).parameters if name not in ("self", "key")]
-        options = {**{name: getattr(self, name) for name in names}, "n_modes": n_modes, "max_n_modes": stored}
-        skeleton = eqx.filter_eval_shape(FNO, **options, key=jax.random.key(0))
-        return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
+        return rebuilt(self, n_modes=n_modes, max_n_modes=stored)
 
 
 def _check_factorization(model: FNO) -> None:
     """Raises `ConfigError` for options of low-rank weights that do not fit together."""
     one_of("factorization", model.factorization, (None, *FACTORIZATIONS), ConfigError)
-    one_of("implementation", model.implementation, ("factorized", "reconstructed"), ConfigError)
+    one_of("implementation", model.implementation, IMPLEMENTATIONS, ConfigError)
     if not 0 <= model.tensor_dropout < 1:
         raise ConfigError(f"tensor_dropout must be at least 0 and below 1, got {model.tensor_dropout}.")
     if model.factorization is None and (model.joint or model.tensor_dropout or model.fixed_rank_modes or model.rank != 1):

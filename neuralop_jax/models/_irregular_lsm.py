@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import (
     ChannelMLP,
@@ -62,14 +62,15 @@ class IrregularLSM(AbstractOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import IrregularLSM
 
         options = {"width": 8, "n_modes": (8, 8), "latent_shape": (16, 16), "num_scales": 3, "deformation_width": 8}
         model = IrregularLSM(in_channels=1, out_channels=1, num_dims=2, **options, key=jax.random.key(0))
         x, y = jax.random.uniform(jax.random.key(1), (2, 50, 2))
-        assert model(jnp.ones((1, 50)), x=x).shape == (1, 50)
-        assert model(jnp.ones((1, 50)), x=x, y=y[:7]).shape == (1, 7)
+        compiled = eqx.filter_jit(model)
+        assert compiled(jnp.ones((1, 50)), x=x).shape == (1, 50)
+        assert compiled(jnp.ones((1, 50)), x=x, y=y[:7]).shape == (1, 7)
         ```
     """
 
@@ -213,7 +214,7 @@ class IrregularLSM(AbstractOperator):
         u: Field,
         *,
         x: Points | None = None,
-        y: Points | None = None,
+        y: QueryPoints | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
     ) -> OutputField:

@@ -52,11 +52,11 @@ class LSM(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import LSM
 
         model = LSM(in_channels=1, out_channels=1, num_dims=2, width=8, num_scales=4, key=jax.random.key(0))
-        assert model(jnp.ones((1, 17, 16))).shape == (1, 17, 16)
+        assert eqx.filter_jit(model)(jnp.ones((1, 17, 16))).shape == (1, 17, 16)
         ```
     """
 

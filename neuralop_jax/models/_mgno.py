@@ -1,6 +1,5 @@
 """The multigrid neural operator."""
 
-import inspect
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -15,6 +14,7 @@ from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._multigrid_conv import level_shapes
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_sizes, sizes_of
+from neuralop_jax.models._rebuild import rebuilt, skeleton
 
 _CYCLE_OPTIONS = (
     "smoothing",
@@ -71,12 +71,12 @@ class MgNO(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import MgNO
 
         steps = ((1, 0), (1, 0), (2, 0))
         model = MgNO(in_channels=1, out_channels=1, num_dims=2, width=8, depth=2, smoothing=steps, key=jax.random.key(0))
-        assert model(jnp.ones((1, 33, 32))).shape == (1, 33, 32)
+        assert eqx.filter_jit(model)(jnp.ones((1, 33, 32))).shape == (1, 33, 32)
         ```
     """
 
@@ -204,15 +204,13 @@ class MgNO(AbstractGridOperator):
         """
         if self.sharing != "all_levels":
             raise ConfigError(f"with_smoothing needs sharing='all_levels', the model has {self.sharing!r}. Build another model.")
-        names = [name for name in inspect.signature(MgNO.__init__).parameters if name not in ("self", "key")]
-        options = {**{name: getattr(self, name) for name in names}, "smoothing": smoothing}
-        skeleton = eqx.filter_eval_shape(MgNO, **options, key=jax.random.key(0))
-        paths = [[jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(m)] for m in (self, skeleton)]
+        wanted = skeleton(self, smoothing=smoothing)
+        paths = [[jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(m)] for m in (self, wanted)]
         if paths[0] != paths[1]:
             raise ConfigError(
                 f"smoothing {smoothing!r} needs other kernels than {self.smoothing!r}. Keep coarser levels and steps with A."
             )
-        return jax.tree.unflatten(jax.tree.structure(skeleton), jax.tree.leaves(self))
+        return rebuilt(self, smoothing=smoothing)
 
     def _check_grid(self, shape: tuple[int, ...]) -> None:
         least = 2 if self.boundary == "reflect" else 1

@@ -58,12 +58,12 @@ class MultigridPatches(AbstractGridOperator):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.models import MultigridPatches
 
         inner = {"kind": "fno", "n_modes": [8, 8], "width": 8, "depth": 2}
         model = MultigridPatches(in_channels=1, out_channels=1, operator=inner, levels=1, padding=0.125, key=jax.random.key(0))
-        assert model.inner.in_channels == 2 and model(jnp.ones((1, 32, 16))).shape == (1, 32, 16)
+        assert model.inner.in_channels == 2 and eqx.filter_jit(model)(jnp.ones((1, 32, 16))).shape == (1, 32, 16)
         ```
     """
 

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -40,7 +40,7 @@ class Normalized(AbstractOperator):
         u: Field,
         *,
         x: Points | None = None,
-        y: Points | None = None,
+        y: QueryPoints | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
     ) -> OutputField:

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, Key
 
-from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey
+from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters, refuse_unused
 
 
@@ -42,7 +42,7 @@ class AbstractGridOperator(AbstractOperator):
         u: Field,
         *,
         x: Points | None = None,
-        y: Points | None = None,
+        y: QueryPoints | None = None,
         p: Params | None = None,
         key: PRNGKey | None = None,
     ) -> OutputField:

@@ -47,8 +47,8 @@ def tt_svd(tensor: np.ndarray, ranks: Sequence[int]) -> tuple[list[np.ndarray], 
 def cp_als(tensor: np.ndarray, rank: int, sweeps: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Weights of the terms, factors `(size, rank)`, and the tensor that they make, by alternating least squares.
 
-    The tensor is first compressed by an HOSVD to at most `rank` per mode, which loses nothing that `rank` terms could hold. The
-    first start are its leading singular vectors, the others are random; the best end is taken.
+    The starts alternate on the core of an HOSVD with at most `rank` per mode, which is small: the first from its leading singular
+    vectors, the others at random. What the HOSVD cuts off counts, too, so the best end then alternates on the whole tensor.
     """
     core, frames, _ = hosvd(tensor, [min(rank, size) for size in tensor.shape])
     random, best = np.random.default_rng(0), None
@@ -61,6 +61,8 @@ def cp_als(tensor: np.ndarray, rank: int, sweeps: int) -> tuple[np.ndarray, list
             break
     assert best is not None
     factors = [frame @ factor for frame, factor in zip(frames, best[0], strict=True)]
+    if core.shape != tensor.shape:  # a core of that size is the tensor in another frame, where the alternation is the same
+        factors, _ = _alternate(tensor, factors, sweeps)
     norms = [np.maximum(np.linalg.norm(f, axis=0), np.finfo(float).tiny) for f in factors]
     scales = np.prod(norms, axis=0)
     # Equal shares for all modes, and weights of one, as at the start of training.
@@ -68,7 +70,8 @@ def cp_als(tensor: np.ndarray, rank: int, sweeps: int) -> tuple[np.ndarray, list
     return np.ones(rank, complex), factors, _terms(factors).reshape(tensor.shape)
 
 
-def _alternate(tensor: np.ndarray, factors: list[np.ndarray], sweeps: int) -> tuple[list[np.ndarray], float]:
+def _alternate(tensor: np.ndarray, factors: Sequence[np.ndarray], sweeps: int) -> tuple[list[np.ndarray], float]:
+    factors = list(factors)
     norm, before = float(np.linalg.norm(tensor)) or 1.0, np.inf
     for _ in range(sweeps):
         for mode in range(tensor.ndim):

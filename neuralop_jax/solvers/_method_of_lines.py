@@ -28,39 +28,37 @@ def method_of_lines(
 ) -> Solution:
     r"""Solves $\dot u = $ `equation.rhs(u, grid)` with error control, and returns the solution at `times`.
 
-        For equations whose stiffness does not matter, references of known accuracy, and steps chosen by the solver. Stiff linear
-        parts, as in the equation of Kuramoto and Sivashinsky, are the business of `ETDRK`.
+    For equations whose stiffness does not matter, references of known accuracy, and steps chosen by the solver. Stiff linear
+    parts, as in the equation of Kuramoto and Sivashinsky, are the business of `ETDRK`.
 
-        **Arguments:**
+    **Arguments:**
 
-        - `equation`: an evolution equation.
-        - `u0`: the start at `times[0]`, `(channels, *space)`.
-        - `times`: increasing; the first is the time of `u0`.
-        - `grid`: its grid.
-        - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Dopri8()` for references.
-        - `rtol`, `atol`: tolerances of the local error.
-        - `max_steps`: steps after which to give up.
-        - `throw`: raise on failure.
+    - `equation`: an evolution equation.
+    - `u0`: the start at `times[0]`, `(channels, *space)`.
+    - `times`: increasing; the first is the time of `u0`.
+    - `grid`: its grid.
+    - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Dopri8()` for references.
+    - `rtol`, `atol`: tolerances of the local error.
+    - `max_steps`: steps after which to give up.
+    - `throw`: raise on failure.
 
-        **Returns:** a `Solution` with `values` of shape `(frames, channels, *space)`.
+    **Returns:** a `Solution` with `values` of shape `(frames, channels, *space)`.
 
-        **Raises:** `SolverError` if `u0` does not fit, `times` are fewer than two, and, if `throw`, for failure.
+    **Raises:** `SolverError` if `u0` does not fit, `times` are fewer than two, and, if `throw`, for failure.
 
-        !!! example
+    !!! example
 
-            ```python
-            import jax.numpy as jnp
-    import numpy as np
-    from jax.core import Tracer
-            from neuralop_jax.equations import Burgers
-            from neuralop_jax.grids import Grid
-            from neuralop_jax.solvers import method_of_lines
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.equations import Burgers
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.solvers import method_of_lines
 
-            grid = Grid((64,), ((0.0, 2 * jnp.pi),), ("periodic",))
-            u0 = jnp.sin(jnp.asarray(grid.coordinates()[0]))[None]
-            solution = method_of_lines(Burgers(viscosity=0.1), u0, jnp.linspace(0.0, 1.0, 5), grid)
-            assert solution.values.shape == (5, 1, 64)
-            ```
+        grid = Grid((64,), ((0.0, 2 * jnp.pi),), ("periodic",))
+        u0 = jnp.sin(jnp.asarray(grid.coordinates()[0]))[None]
+        solution = method_of_lines(Burgers(viscosity=0.1), u0, jnp.linspace(0.0, 1.0, 5), grid)
+        assert solution.values.shape == (5, 1, 64)
+        ```
     """
     equation.check(u0, grid)
     if len(times) < 2:

@@ -6,6 +6,8 @@ import pytest
 
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.interop import from_torch
+from neuralop_jax.kernels import tucker_rank
+from neuralop_jax.models import build, spec_of
 
 from .golden_cases import golden
 
@@ -93,6 +95,32 @@ def test_options_without_effect_are_accepted(options):
     case = golden("neuraloperator_fno/fno2d_odd_grid")
     ported = from_torch(case.family, case.config | options, case.state)
     np.testing.assert_allclose(ported(x=jnp.asarray(case.x)), case.y, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [5, [4, 5, 4, 6], 10.0])
+def test_tucker_ranks_beyond_the_sizes_are_read(rank):
+    """The original allows them; the same weight in full makes the same outputs, and the model can be built from its specification."""
+    dense = {"n_modes": [4, 4], "in_channels": 1, "out_channels": 1, "hidden_channels": 4, "n_layers": 1}
+    config = dense | {"factorization": "tucker", "rank": rank}
+    ranks = tucker_rank((4, 4, 4, 3), rank) if isinstance(rank, float) else (5,) * 4 if isinstance(rank, int) else rank
+    random = np.random.default_rng(0)
+    draw = lambda *shape: random.standard_normal(shape) + 1j * random.standard_normal(shape)
+    core, factors = draw(*ranks), [draw(size, r) for size, r in zip((4, 4, 4, 3), ranks, strict=True)]
+    name = "fno_blocks.convs.0"
+    low = {f"{name}.weight.core": core} | {f"{name}.weight.factors.factor_{k}": f for k, f in enumerate(factors)}
+    full = {f"{name}.weight.tensor": np.einsum("abcd,ia,ob,kc,ld->iokl", core, *factors)}
+    shapes = {"lifting.fcs.0": (8, 3), "lifting.fcs.1": (4, 8), "projection.fcs.0": (8, 4), "projection.fcs.1": (1, 8)}
+    shapes |= {"fno_blocks.channel_mlp.0.fcs.0": (2, 4), "fno_blocks.channel_mlp.0.fcs.1": (4, 2)}
+    rest = {f"{key}.weight": random.standard_normal((*shape, 1)) for key, shape in shapes.items()}
+    rest |= {f"{key}.bias": random.standard_normal(shape[0]) for key, shape in shapes.items()}
+    rest |= {f"{name}.bias": np.zeros((4, 1, 1)), "fno_blocks.fno_skips.0.conv.weight": random.standard_normal((4, 4, 1))}
+    rest["fno_blocks.channel_mlp_skips.0.weight"] = random.standard_normal((1, 4, 1, 1))
+    ported = from_torch("neuraloperator_fno", config, rest | low)
+    x = jax.random.normal(jax.random.key(0), (2, 1, 8, 8), jnp.float64)
+    wanted = from_torch("neuraloperator_fno", dense, rest | full)(x=x)
+    np.testing.assert_allclose(ported(x=x), wanted, rtol=1e-9, atol=1e-9 * float(jnp.abs(wanted).max()))
+    same = build(spec_of(ported.model), key=jax.random.key(0))
+    assert jax.tree.structure(same) == jax.tree.structure(ported.model)
 
 
 def test_input_of_another_layout_is_refused():

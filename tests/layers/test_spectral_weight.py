@@ -85,9 +85,11 @@ def test_fewer_modes_are_the_center_of_the_reconstruction(form):
     "form, rank, fixed, words",
     [
         ("cpp", 0.1, (), "factorization must be one of .*'cp'"),
-        ("cp", 0.0, (), "rank must be a positive ratio"),
-        ("cp", float("inf"), (), "rank must be a positive ratio"),
-        ("cp", (2, 2), (), "rank of cp must be a positive ratio, one positive integer, got"),
+        ("cp", 0.0, (), "rank must be a ratio above 0 and at most 1"),
+        ("cp", float("inf"), (), "rank must be a ratio above 0 and at most 1"),
+        ("tt", 1.5, (), "rank must be a ratio above 0 and at most 1"),
+        ("tucker", (4, 4, 4), (), "exceed the sizes"),
+        ("cp", (2, 2), (), "rank of cp must be a ratio up to 1, one positive integer, got"),
         ("tucker", (2, 2), (), "rank of tucker must be .* or 3 of them"),
         ("tucker", 0, (), "rank of tucker must be"),
         ("tt", (2, 2, 2, 2), (), "must begin and end with 1"),
@@ -98,6 +100,11 @@ def test_fewer_modes_are_the_center_of_the_reconstruction(form):
 def test_ranks_that_cannot_be(form, rank, fixed, words):
     with pytest.raises(ConfigError, match=words):
         spectral_weight(form, (4, 4, 3), rank, fixed_rank_modes=fixed, deviation=1.0, key=KEY)
+
+
+def test_another_implementation_is_refused():
+    with pytest.raises(ConfigError, match="implementation must be one of 'factorized', 'reconstructed', got 'dense'"):
+        SpectralConv(4, 4, (4,), factorization="cp", rank=0.5, implementation="dense", key=KEY)
 
 
 def test_a_shared_weight_must_be_given():

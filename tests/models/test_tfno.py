@@ -105,7 +105,8 @@ def _equations(jaxpr):
 @pytest.mark.parametrize("joint", [False, True])
 def test_dropout_draws_only_with_a_key(joint):
     """Acceptance 7: off in use, the same for the same key, different blocks of their own."""
-    model = TFNO(rank=5, tensor_dropout=0.5, joint=joint, n_modes=(4, 4), **TINY, key=KEY)
+    ranks = (2, 5, 5, 4, 3) if joint else (5, 5, 4, 3)
+    model = TFNO(rank=ranks, tensor_dropout=0.5, joint=joint, n_modes=(4, 4), **TINY, key=KEY)
     whole = build({**spec_of(model), "tensor_dropout": 0.0}, key=KEY)
     u = jax.random.normal(KEY, (1, 3, 8, 8))
     run = eqx.filter_jit(lambda m, u, key: m.evaluate(u, key=key))
@@ -118,6 +119,8 @@ def test_dropout_draws_only_with_a_key(joint):
 @pytest.mark.parametrize(
     "options, words",
     [
+        ({"rank": 10.0}, "rank must be a ratio above 0 and at most 1, or one or more integers, got 10.0"),
+        ({"rank": 5}, r"exceed the sizes \(6, 6, 4, 3\)"),
         ({"factorization": "Tucker"}, "factorization must be one of .* Did you mean 'tucker'"),
         ({"implementation": "dense"}, "implementation must be one of"),
         ({"tensor_dropout": 1.0}, "tensor_dropout must be at least 0 and below 1, got 1.0"),
