@@ -15,7 +15,6 @@ BOUNDARY_RULES = ("zeros", "reflect", "replicate", "periodic")
 
 _PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "periodic": "wrap"}
 _SPACE = "DHWX"
-_GATHERED_BYTES = 2**23
 
 
 def convolve(
@@ -74,19 +73,25 @@ def _by_convolution(u: Array, weight: Array, stride: int) -> Array:
 
 
 def _by_products(u: Array, weight: Array, stride: int) -> Array:
-    """All points that a kernel reads, one under the other, times the kernel; where they are many, one shift after the other."""
-    kernel = weight.shape[2:]
-    space = tuple((n - k) // stride + 1 for n, k in zip(u.shape[2:], kernel, strict=True))
+    """What the kernel reads along the last axis, one under the other, times the kernel; over the other axes products are summed.
 
-    def shifted(offsets: tuple[int, ...]) -> Array:
-        window = (slice(k, k + stride * (n - 1) + 1, stride) for k, n in zip(offsets, space, strict=True))
-        return u[(slice(None), slice(None), *window)].reshape(len(u), -1)
+    That writes least to memory, unless there are few channels to read: then what it reads along all axes. Where a stride would
+    leave out most rows of the products, the sum is one over products of what is left.
+    """
+    out, in_, *kernel = weight.shape
+    rows = math.prod(kernel[:-1])
+    summed = len(kernel) - 1 if kernel[-1] * in_ + rows * out < rows * kernel[-1] * in_ else 0
+    space = [(n - k) // stride + 1 for n, k in zip(u.shape[2:], kernel, strict=True)]
+    window = lambda k, n: slice(k, k + stride * (n - 1) + 1, stride)  # noqa: E731
+    offsets = lambda axes: itertools.product(*map(range, axes))  # noqa: E731
 
-    offsets = list(itertools.product(*map(range, kernel)))
-    matrices = jnp.moveaxis(weight.reshape(*weight.shape[:2], -1), 2, 0)
-    if u.dtype.itemsize * len(u) * len(offsets) * u.shape[1] * math.prod(space) <= _GATHERED_BYTES:
-        rows = jnp.concatenate([shifted(o) for o in offsets])
-        v = jnp.moveaxis(matrices, 0, 1).reshape(len(weight), -1) @ rows
-    else:
-        v = sum(matrix @ shifted(o) for matrix, o in zip(matrices, offsets, strict=True))
-    return jnp.reshape(v, (len(weight), u.shape[1], *space))
+    read = [(..., *map(window, o, space[summed:])) for o in offsets(kernel[summed:])]
+    columns = jnp.concatenate([u[place] for place in read])
+    matrices = jnp.moveaxis(weight.reshape(out, in_, -1, len(read)), (2, 3), (0, 2)).reshape(-1, out, len(columns))
+    places = [(slice(None), slice(None), *map(window, o, space[:summed])) for o in offsets(kernel[:summed])]
+    if stride == 1:
+        product = matrices.reshape(-1, len(columns)) @ columns.reshape(len(columns), -1)
+        parts = product.reshape(len(matrices), out, *columns.shape[1:])
+        return jnp.asarray(sum(part[place] for part, place in zip(parts, places, strict=True)))
+    parts = (matrix @ columns[place].reshape(len(columns), -1) for matrix, place in zip(matrices, places, strict=True))
+    return jnp.reshape(sum(parts), (out, u.shape[1], *space))

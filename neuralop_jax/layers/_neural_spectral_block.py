@@ -59,12 +59,16 @@ def trigonometric_step(
     - `frequencies`: `"released"` has $\omega_k = \pi k/N$ with $k = 0 \dots N-1$ for both; `"integer"` has $k = 1 \dots N$ for
       the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
     """
-    waves = np.arange(len(cosines)) * (np.pi / len(sines) if frequencies == "released" else 1.0)
-    beside = lambda table: jnp.expand_dims(table, tuple(range(t.ndim - 1)))
-    angles = t[..., None, :] * beside(jnp.asarray(waves, t.dtype)[:, None])
+    slowest = np.pi / len(sines) if frequencies == "released" else 1.0
+    cosine, sine = jnp.cos(slowest * t), jnp.sin(slowest * t)
     skipped = len(cosines) - len(sines)  # there is no sine of frequency zero among the integer ones
-    odd = jnp.sum(beside(sines) * jnp.sin(angles[..., skipped:, :]), -2)
-    return t + odd + jnp.sum(beside(cosines) * jnp.cos(angles), -2)
+    beside = lambda row: jnp.expand_dims(row, tuple(range(t.ndim - 1)))  # noqa: E731
+    real = imaginary = jnp.zeros_like(t)
+    # Horner's rule in $e^{i\omega_1 t}$: two transcendental functions of a token instead of two for every frequency
+    for k in reversed(range(1, len(cosines))):
+        real, imaginary = real + beside(cosines[k]), imaginary - beside(sines[k - skipped])
+        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
+    return t + beside(cosines[0]) + real
 
 
 class NeuralSpectralBlock(eqx.Module):

@@ -57,10 +57,11 @@ def test_what_does_not_fit_is_refused():
 
 
 @pytest.mark.parametrize(("shape", "kernel", "stride"), [((9,), (3,), 1), ((9, 8), (3, 2), 2), ((5, 6, 7), (3, 3, 3), 1)])
-@pytest.mark.parametrize("most", [0, 2**23])
-def test_products_of_matrices_are_the_convolution_of_xla(shape, kernel, stride, most, monkeypatch):
-    monkeypatch.setattr(_convolve, "_GATHERED_BYTES", most)
-    weight = jax.random.normal(jax.random.key(0), (3, 2, *kernel))
-    u = jax.random.normal(jax.random.key(1), (2, 4, *shape))
+@pytest.mark.parametrize("channels", [(1, 3), (4, 2)])
+def test_products_of_matrices_are_the_convolution_of_xla(shape, kernel, stride, channels):
+    """What all axes read is gathered where there is one channel, what the last one reads where there are more."""
+    before, after = channels
+    weight = jax.random.normal(jax.random.key(0), (after, before, *kernel))
+    u = jax.random.normal(jax.random.key(1), (before, 4, *shape))
     ours, theirs = (f(u, weight, stride) for f in (_convolve._by_products, _convolve._by_convolution))
     np.testing.assert_allclose(ours, theirs, atol=1e-12)
