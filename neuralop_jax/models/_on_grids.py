@@ -59,7 +59,11 @@ class AbstractGridOperator(AbstractOperator):
         p: Float[Array, "batch parameters"] | None = None,
         key: Key[Array, " batch"] | None = None,
     ) -> OutputFields:
-        """The output functions of at least one sample: the same as `jax.vmap` of the operator, but faster."""
+        """The output functions of at least one sample: the same as `jax.vmap` of the operator, but faster.
+
+        Only a batch norm in training tells them apart: here its statistics are those of all samples, under `jax.vmap` each has its
+        own.
+        """
         self.check(u, x, y, p, batched=True)
         key = None if key is None else key[0]
         return jnp.moveaxis(self.evaluate(jnp.moveaxis(u, 0, 1), p, key=key), 1, 0)
