@@ -19,14 +19,17 @@ def leaderboard(runs: Positional[tuple[Path, ...]] = ()) -> None:
     Args:
         runs: Run directories; none only writes the tables.
     """
-    from neuralop_jax.evaluation import merge, read_records, record, rewrite
+    from neuralop_jax.evaluation import merge, read_records, record, rewrite, write_whole
 
+    pages = [page for page in (Path("README.md"), *sorted(Path("datasets").glob("*/README.md"))) if page.is_file()]
+    for page in pages:  # before anything is written
+        rewrite(page, only_check=True)
     found = {run: (Path(read_config(run).data.path).parent / "results.json", record(run)) for run in runs}
     for run, (file, entry) in found.items():
         if not file.parent.is_dir():
             raise RunDirError(f"{run}: the folder {file.parent} of its data is not here. Run this where the training ran.")
-        file.write_text(json.dumps(merge(read_records(file), [entry]), indent=1) + "\n", encoding="utf-8")
+        write_whole(file, json.dumps(merge(read_records(file), [entry]), indent=1) + "\n")
         say(f"{run} is in {file}.")
-    for page in (Path("README.md"), *sorted(Path("datasets").glob("*/README.md"))):
-        if page.is_file() and rewrite(page):
+    for page in pages:
+        if rewrite(page):
             say(f"{page} has new tables.")

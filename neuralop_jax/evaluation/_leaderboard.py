@@ -1,6 +1,7 @@
 """Tables of results, made from the files of finished runs and written between two marks of a Markdown page."""
 
 import json
+import os
 import re
 import shlex
 import statistics
@@ -25,6 +26,10 @@ def record(run: str | Path) -> Record:
     **Raises:** `RunDirError` if the run is not finished, or its files cannot be read.
     """
     run = Path(run)
+    if not (run / "DONE").exists():
+        raise RunDirError(
+            f"{run} is no finished run of train: it has no file DONE. Let it finish with --resume, or train it again."
+        )
     try:
         results, known, config = (json.loads((run / f"{name}.json").read_text()) for name in ("results", "env", "config"))
         configuration, options = _trained(results["command"])
@@ -33,14 +38,14 @@ def record(run: str | Path) -> Record:
             "options": options,
             "model": config["model"]["kind"],
             "seed": results["seed"],
-            "parameters": results["parameters"],
-            "steps": results["steps"],
+            "parameters": int(results["parameters"]),
+            "steps": int(results["steps"]),
             "seconds": round(results["train_seconds"], 1),
             "splits": {
                 name: {
                     "grid": split["grid"],
                     "count": split["count"],
-                    **{key: split[key] for key in ("relative_l2", "relative_h1")},
+                    **{key: float(split[key]) for key in ("relative_l2", "relative_h1")},
                 }
                 for name, split in results["splits"].items()
             },
@@ -52,7 +57,7 @@ def record(run: str | Path) -> Record:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunDirError(
-            f"{run} is no finished run of train: {type(error).__name__} {error}. Let it finish with --resume, or train it again."
+            f"{run}: results.json, env.json or config.json is not what train wrote ({type(error).__name__} {error}). Train again."
         ) from error
 
 
@@ -71,6 +76,8 @@ def read_records(path: str | Path) -> list[Record]:
         for number, entry in enumerate(records):
             if not isinstance(entry, dict) or not entry.keys() >= set(_NEEDED) or not isinstance(entry["splits"], dict):
                 raise TypeError(f"entry {number} is no record of a run")
+            if not all(isinstance(error, float) for error in _errors([entry], *entry["splits"])):
+                raise TypeError(f"entry {number} has errors that are no numbers")
         return sorted(records, key=_identity)
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is no file of results: {error}. Restore it from version control.") from error
@@ -120,10 +127,11 @@ def table(records: Sequence[Record]) -> str:
     return f"{body}\n\n{_circumstances(records)}\n"
 
 
-def rewrite(page: str | Path) -> bool:
+def rewrite(page: str | Path, *, only_check: bool = False) -> bool:
     """Puts the tables of their files of results between the marks of a page; whether the page changed.
 
     A mark is `<!-- results of FILE -->`, with the path of the file from the page, and ends with `<!-- end of results -->`.
+    With `only_check` nothing is written: whether the page would change.
 
     **Raises:** `DataError` if a mark has no end, or an end no mark: what stands between them would be lost.
     """
@@ -140,9 +148,19 @@ def rewrite(page: str | Path) -> bool:
     if start is not None:
         raise _unpaired(page, text, start)
     new = "".join([*pieces, text[kept:]])
-    if new != text:
-        page.write_text(new, encoding="utf-8")
+    if new != text and not only_check:
+        write_whole(page, new)
     return new != text
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file in one piece: whoever is interrupted leaves the old one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _unpaired(page: Path, text: str, mark: re.Match[str]) -> DataError:
@@ -176,8 +194,8 @@ def _trained(command: Any) -> tuple[str, str]:
     return words[start], shlex.join(options)
 
 
-def _errors(runs: Iterable[Record], split: str) -> list[float]:
-    return [entry["splits"][split]["relative_l2"] for entry in runs if split in entry["splits"]]
+def _errors(runs: Iterable[Record], *splits: str) -> list[float]:
+    return [entry["splits"][split]["relative_l2"] for entry in runs for split in splits if split in entry["splits"]]
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -46,7 +46,8 @@ def read_state(
     - `spectral`: the entries that may be complex.
     - `ignored`: entries that may be there and say nothing.
 
-    **Raises:** `CheckpointError` naming the entries that are missing, not expected, or of another shape than `shapes` says.
+    **Raises:** `CheckpointError` naming the entries that are missing, not expected, not finite, or of another shape than `shapes`
+    says.
     """
     names = set(state_dict) - set(ignored)
     problems = []
@@ -57,6 +58,8 @@ def read_state(
     arrays = {name: _array(family, name, state_dict[name]) for name in shapes if name in names}
     if not_real := [name for name, array in arrays.items() if array.dtype.kind == "c" and name not in spectral]:
         problems.append(f"complex instead of real {_listed(not_real)}")
+    if infinite := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        problems.append(f"NaN or infinite {_listed(infinite)}")
     wrong = [f"{name} {arrays[name].shape}, wanted {shapes[name]}" for name in arrays if arrays[name].shape != shapes[name]]
     if wrong:
         problems.append(f"wrong shape {_listed(wrong, '; ')}")

@@ -265,7 +265,7 @@ def spectral_weight(
 
 def _given_ranks(name: str, rank: int | Sequence[int], number: int) -> tuple[int, ...]:
     """`number` ranks from one or all of them; `ConfigError` for anything else."""
-    ranks = (rank,) * number if isinstance(rank, int) else tuple(rank)
+    ranks = tuple(rank) if isinstance(rank, Sequence) else (rank,) * number
     if len(ranks) != number or not all(isinstance(r, int) and not isinstance(r, bool) and r >= 1 for r in ranks):
         several = f", or {number} of them" if number > 1 else ""
         raise ConfigError(f"rank of {name} must be a ratio up to 1, one positive integer{several}, got {rank!r}.")

@@ -81,7 +81,8 @@ class AbstractOperator(eqx.Module):
 def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
     """Raises `ModelInputError` unless `u` is `(in_channels, *space)` with `num_dims` space axes, with `batched` one axis more."""
     name, channels, axis = type(model).__name__ + (".batched" if batched else ""), model.in_channels, int(batched)
-    rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space axes"
+    plural = "axis" if num_dims == 1 else "axes"
+    rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space {plural}"
     if not hasattr(u, "shape"):
         raise ModelInputError(f"{name} expects an array {wanted}, got {type(u).__name__}. Use jnp.asarray(u).")
     shape, kind = tuple(u.shape), "complex" if complex_data else "real"

@@ -246,18 +246,24 @@ class IrregularLSM(AbstractOperator):
 
     def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
         """Raises `ModelInputError` unless points, parameters and values fit each other."""
+        name, number = type(self).__name__, len(u) if batched else None
+        if x is None and getattr(u, "ndim", 0) == 2 + batched:
+            raise ModelInputError(f"{name} got values at points, u {tuple(u.shape)}, without the points. Give them as x=....")
         check_input(self, u, 2 if x is None else 1, batched=batched)
-        number = len(u) if batched else None
         for label, points, wanted in (("points x", x, u.shape[-1]), ("points y", y, None)):
             if points is None:
                 continue
-            shape, count = tuple(points.shape), "points" if wanted is None else str(wanted)
-            fits = shape[-1:] == (2,) and (len(shape) == 2 or (batched and len(shape) == 3 and shape[0] == number))
+            shape, count = tuple(getattr(points, "shape", ())), "points" if wanted is None else str(wanted)
+            fits = (
+                hasattr(points, "shape")
+                and 0 not in shape
+                and shape[-1:] == (2,)
+                and (len(shape) == 2 or (batched and len(shape) == 3 and shape[0] == number))
+            )
             if not fits or (wanted is not None and shape[-2] != wanted):
                 each = f" or ({number}, {count}, 2)" if batched else ""
-                raise ModelInputError(
-                    f"{type(self).__name__} expects {label} ({count}, 2){each} for u {tuple(u.shape)}, got {shape}."
-                )
+                found = f"shape {shape}" if hasattr(points, "shape") else f"{type(points).__name__}, no array"
+                raise ModelInputError(f"{name} expects {label} ({count}, 2){each} for u {tuple(u.shape)}, got {found}.")
         if self.num_parameters:
             check_parameters(self, p, self.num_parameters, (len(u),) if batched else ())
         elif p is not None:

@@ -61,8 +61,8 @@ class AbstractGridOperator(AbstractOperator):
     ) -> OutputFields:
         """The output functions of at least one sample: the same as `jax.vmap` of the operator, but faster.
 
-        Only a batch norm in training tells them apart: here its statistics are those of all samples, under `jax.vmap` each has its
-        own.
+        Only a batch norm in training tells them apart: here its statistics are those of all samples, under `jax.vmap` each
+        sample has its own.
         """
         self.check(u, x, y, p, batched=True)
         key = None if key is None else key[0]

@@ -104,7 +104,10 @@ class AbstractSensorOperator(AbstractOperator):
             self._check_queries(y, len(u) if batched else None)
 
     def _check_queries(self, y: Any, batch: int | None) -> None:
-        name, shape = type(self).__name__, tuple(y.shape)
+        name, shape = type(self).__name__, tuple(getattr(y, "shape", ()))
+        if not hasattr(y, "shape") or 0 in shape:
+            found = f"shape {shape}" if hasattr(y, "shape") else f"{type(y).__name__}, no array"
+            raise ModelInputError(f"{name} expects query points y (points, {self.num_dims}), at least one, got {found}.")
         if not self.queries and self.num_dims != len(self.output_shape):
             if shape == (wanted := (self.output_shape[0], self.num_dims)):
                 return

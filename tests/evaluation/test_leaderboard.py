@@ -34,6 +34,7 @@ def finished(place, command, seed, error, kind="fno", data="set/set.h5"):
     config = {"data": {"path": data, "input": ["u"], "target": ["v"]}, "model": {"kind": kind}}
     for name, tree in (("results", results), ("env", known | {"started": "2026-11-21T10:00:00"}), ("config", config)):
         (place / f"{name}.json").write_text(json.dumps(tree))
+    (place / "DONE").touch()
     return place
 
 
@@ -88,14 +89,15 @@ def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
     assert "the folder nowhere of its data is not here" in capsys.readouterr().err
     with pytest.raises(RunDirError, match="names no configuration file"):
         record(finished(tmp_path / "python", "", 0, 0.25))
-    (run / "results.json").unlink()
+    (run / "DONE").unlink()
     with pytest.raises(RunDirError, match="is no finished run"):
         record(run)
-    parts = (("splits", ["test"]), ("splits", {"test": 0.1}), ("command", None), ("versions", "0.1.0"))
+    wrong = {"test": {"grid": [8], "count": 3, "relative_l2": "x", "relative_h1": 0.1}}
+    parts = (("splits", ["test"]), ("splits", {"test": 0.1}), ("splits", wrong), ("command", None), ("versions", "0.1.0"))
     for number, (name, part) in enumerate(parts):
         bad = finished(tmp_path / f"bad{number}", "c/fno.toml", 0, 0.25)
         (bad / "results.json").write_text(json.dumps(json.loads((bad / "results.json").read_text()) | {name: part}))
-        with pytest.raises(RunDirError, match="is no finished run") as caught:
+        with pytest.raises(RunDirError, match="is not what train wrote") as caught:
             record(bad)
         assert "\n" not in str(caught.value)
 
@@ -133,3 +135,13 @@ def test_a_mark_without_its_other_half_deletes_nothing(tmp_path, text, said):
     with pytest.raises(DataError, match=said):
         rewrite(page)
     assert page.read_text() == text
+
+
+def test_a_page_that_cannot_be_written_keeps_the_results_out(tmp_path, monkeypatch, capsys):
+    """All or nothing: the run enters the file of results only if every page can have its table."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "README.md").write_text("<!-- results of set/results.json -->\n")
+    assert main(["leaderboard", str(finished(tmp_path / "run", "c/fno.toml", 0, 0.25))]) == 2
+    assert "has no end" in capsys.readouterr().err
+    assert not (tmp_path / "set" / "results.json").exists()

@@ -111,3 +111,5 @@ def test_entries_that_hold_no_numbers_are_refused():
     assert "lifting.fcs.0.bias holds <U1" in said
     said = refusal(CheckpointError, case.family, case.config, case.state | {"lifting.fcs.0.bias": np.full(8, 1j)})
     assert "lifting.fcs.0.bias" in said and "real" in said
+    said = refusal(CheckpointError, case.family, case.config, case.state | {"lifting.fcs.0.bias": np.full(8, np.nan)})
+    assert "NaN or infinite lifting.fcs.0.bias" in said

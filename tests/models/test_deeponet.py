@@ -197,11 +197,17 @@ def test_options_that_cannot_be_are_refused(options, said):
         small(**options)
 
 
+def test_points_in_a_list_are_refused():
+    with pytest.raises(ModelInputError, match="at least one, got list, no array"):
+        small().check(jnp.ones((2, 5, 4)), None, [[0.5, 0.5]], None, batched=False)
+
+
 @pytest.mark.parametrize(
     ("u", "others", "said"),
     [
         (jnp.ones((2, 10, 8)), {}, "reads its input at the 5 x 4 sensors it was built for, got 10 x 8 points. Subsample"),
         (jnp.ones((5, 4)), {}, "with 2 space axes"),
+        (jnp.ones((2, 5, 4)), {"y": jnp.ones((0, 2))}, r"at least one, got shape \(0, 2\)"),
         (jnp.ones((2, 5, 4)), {"y": jnp.ones((3, 1))}, r"expects query points y \(points, 2\), got shape \(3, 1\)"),
         (jnp.ones((2, 5, 4)), {"p": jnp.ones(3)}, "no layer that reads parameters p"),
         (jnp.ones((2, 5, 4)), {"x": jnp.ones((20, 2))}, "no layer that reads points x"),

@@ -121,12 +121,15 @@ def test_patches_that_do_not_fit_are_those_of_the_model_named():
 def test_input_that_does_not_fit(getkey):
     model, (u, x) = build(), cloud(getkey)
     for kwargs, words in [
-        ({"x": x[:, :7]}, r"points x \(20, 2\) or \(3, 20, 2\) for u \(3, 1, 20\), got \(3, 7, 2\)"),
+        ({"x": x[:, :7]}, r"points x \(20, 2\) or \(3, 20, 2\) for u \(3, 1, 20\), got shape \(3, 7, 2\)"),
         ({"x": x, "y": x[..., :1]}, r"points y \(points, 2\)"),
         ({"x": x, "p": jnp.ones((3, 1))}, "reads none"),
-        ({}, "2 space axes"),
+        ({}, "without the points"),
+        ({"x": x, "y": x[:, :0]}, r"points y \(points, 2\)"),
     ]:
         with pytest.raises(ModelInputError, match=words):
             model.batched(u, **kwargs)
     with pytest.raises(ModelInputError, match="reads parameters p"):
         build(num_parameters=2).batched(u, x=x)
+    with pytest.raises(ModelInputError, match="got list, no array"):
+        model.check(u, [[0.0, 1.0]], None, None, batched=True)
