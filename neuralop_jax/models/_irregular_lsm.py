@@ -253,7 +253,8 @@ class IrregularLSM(AbstractOperator):
         for label, points, wanted in (("points x", x, u.shape[-1]), ("points y", y, None)):
             if points is None:
                 continue
-            shape, count = tuple(getattr(points, "shape", ())), "points" if wanted is None else str(wanted)
+            shape: tuple[int, ...] = tuple(getattr(points, "shape", ()))
+            count = "points" if wanted is None else str(wanted)
             fits = (
                 hasattr(points, "shape")
                 and 0 not in shape
