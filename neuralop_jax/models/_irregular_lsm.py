@@ -253,7 +253,7 @@ class IrregularLSM(AbstractOperator):
         for label, points, wanted in (("points x", x, u.shape[-1]), ("points y", y, None)):
             if points is None:
                 continue
-            shape: tuple[int, ...] = tuple(getattr(points, "shape", ()))
+            shape = tuple(int(n) for n in getattr(points, "shape", ()))
             count = "points" if wanted is None else str(wanted)
             fits = (
                 hasattr(points, "shape")
