@@ -146,7 +146,7 @@ class Peer:
         data = {
             name: _positions(torch, shape) if name.startswith("pos") else torch.randn(*shape) for name, shape in inputs.items()
         }
-        self.network = network.eval()
+        self.network = network.train(False)
         with torch.no_grad():
             output = call(**data)
         state = {k: v.numpy() for k, v in network.state_dict().items() if k != "_metadata"}
@@ -164,7 +164,7 @@ class Peer:
         return {"parameters": sum(p.numel() * (2 if p.is_complex() else 1) for p in trained)}
 
     def forward(self) -> None:
-        self.network.eval()
+        self.network.train(False)
         with self.torch.inference_mode():
             self.call(**self.data)
 

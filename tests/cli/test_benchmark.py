@@ -95,7 +95,7 @@ def test_command_prints_the_table_and_writes_the_rows(tmp_path, monkeypatch, cap
         (["fno", "--repeats", "0"], "--repeats must be at least 1, got 0."),
         (["fno", "--json", "missing_folder/rows.json"], "the folder missing_folder does not exist"),
         (["fno", "--peer-python", "missing_python"], "cannot run 'missing_python'"),
-        (["fno", "--peer-python", sys.executable], "install torch and neuraloperator there"),
+        (["fno", "--peer-python", sys.executable], "install torch, neuraloperator and deepxde there"),
         (["fno", "--peer-pyton", "x"], "Did you mean '--peer-python'?"),
     ],
 )
