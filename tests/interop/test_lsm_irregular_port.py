@@ -11,52 +11,25 @@ from neuralop_jax.interop import from_torch
 from neuralop_jax.layers import Buffer
 from neuralop_jax.models import IrregularLSM, count_parameters
 
+from .lsm_cases import named, network, state
+
 OUTPUTS = pathlib.Path(__file__).with_name("lsm_irregular_outputs.npz")
-"""Outputs of the original in double precision for the weights of `state` and the inputs of `CALLS`."""
+"""Outputs of the original in double precision for the weights of `STATE` and the inputs of `CALLS`."""
 CONFIG = {"model": "LSM_Irregular_Geo", "in_dim": 2, "out_dim": 1, "d_model": 8, "num_token": 3, "num_basis": 5}
 CONFIG |= {"patch_size": "3,2", "modes1": 4, "modes2": 3, "s1": 48, "s2": 32, "iphi_width": 8}
 
 
 def names_and_shapes(width=8, basis=5, tokens=3, modes=(4, 3), deformation=8):
-    """The entries of the original's state dicts, written out here once more."""
-    widths = [width * 2 ** min(i, 3) for i in range(5)]
-    shapes = {"fc0": (width, 2), "fc1": (128, width), "fc2": (1, 128), "outc.conv": (width, width, 1, 1)}
-    shapes |= {"convproject_in": (width, 2, 1, 1), "convproject_out": (width, 2, 1)}
-    for i, size in enumerate(widths, start=1):
-        shapes |= {f"process{i}.encoder_attn": (2 * size, size, 1, 1), f"process{i}.decoder_attn": (size, size, 1, 1)}
+    shapes = {"fc0": (width, 2), "convproject_in": (width, 2, 1, 1), "convproject_out": (width, 2, 1)}
     four = 4 * deformation
     sizes = {"fc0": 4, "fc_code": 42, "fc_no_code": 3 * deformation, "fc1": four, "fc2": four, "fc3": four, "fc4": four}
     outs = {"fc0": deformation, "fc_code": deformation, "fc4": 2}
     shapes |= {f"iphi.{name}": (outs.get(name, four), size) for name, size in sizes.items()}
-    found = {f"{name}.weight": shape for name, shape in shapes.items()} | {f"{name}.bias": s[:1] for name, s in shapes.items()}
-    steps = [("inc", width, width, width)]
-    steps += [(f"down{i}.maxpool_conv.1", widths[i - 1], widths[i], widths[i]) for i in range(1, 5)]
-    steps += [(f"up{i}.conv", 2 * widths[4 - i], widths[4 - i], widths[max(3 - i, 0)]) for i in range(1, 5)]
-    for name, before, between, after in steps:
-        for place, (inside, outside) in {0: (before, between), 3: (between, after)}.items():
-            found[f"{name}.double_conv.{place}.weight"] = (outside, inside, 3, 3)
-            for entry in ("weight", "bias", "running_mean", "running_var"):
-                found[f"{name}.double_conv.{place + 1}.{entry}"] = (outside,)
-    for i, size in enumerate(widths, start=1):
-        found |= {f"process{i}.weights": (size, 2 * basis), f"process{i}.latent": (8, tokens, size // 8)}
     sides = [f"fftproject_{side}.weights{i}" for side in ("in", "out") for i in (1, 2)]
-    return found | {name: (width, width, *modes) for name in sides}
+    return network(2, width, basis, tokens) | named(shapes) | {name: (width, width, *modes) for name in sides}
 
 
-def weight(name, shape, index):
-    points = np.arange(np.prod(shape))
-    wave = np.cos(1.7 * points + index).reshape(shape)
-    if "fftproject" in name:
-        return (wave + 1j * np.sin(2.9 * points + index).reshape(shape)) / 8
-    if name.endswith("running_var"):
-        return 1 + 0.5 * wave
-    if len(shape) == 1:
-        return 1 + 0.3 * wave if name.endswith("weight") else 0.2 * wave
-    return wave if name.endswith(("weights", "latent")) else wave * (3 / np.prod(shape[1:])) ** 0.5
-
-
-def state():
-    return {name: weight(name, shape, i) for i, (name, shape) in enumerate(sorted(names_and_shapes().items()))}
+STATE = state(names_and_shapes())
 
 
 def wave(phase, *shape):
@@ -71,7 +44,7 @@ CALLS = {
 
 
 def ported(call, mode="eval", **changes):
-    entries = {name: value for name, value in state().items() if call != "plain" or not name.startswith("iphi.")}
+    entries = {name: value for name, value in STATE.items() if call != "plain" or not name.startswith("iphi.")}
     return from_torch("lsm", CONFIG | {"code": call == "code", "train_mode": mode == "train"} | changes, entries)
 
 
@@ -85,15 +58,15 @@ def test_the_numbers_of_the_original(call, mode):
 
 def test_with_the_number_of_points_the_operator_has_the_sums_of_the_original():
     """Without wavenumbers above 0 on the last axis at the output, for which the original evaluates shifted conjugates."""
-    call, network = CALLS["code"](), ported("code", num_points=40)
+    call, original = CALLS["code"](), ported("code", num_points=40)
     with np.load(OUTPUTS, allow_pickle=False) as outputs:
         wanted = outputs["code_eval"]
-    np.testing.assert_allclose(network(**call), wanted, atol=1e-6 * wanted.std())
-    assert "equal to the original's for 40 points" in network.difference and "one wavenumber off" in network.difference
+    np.testing.assert_allclose(original(**call), wanted, atol=1e-6 * wanted.std())
+    assert "equal to the original's for 40 points" in original.difference and "one wavenumber off" in original.difference
     column = lambda part: part.at[:, 1:].set(0)
-    network = eqx.tree_at(lambda m: m.model.to_points.weight, network, replace_fn=lambda pair: tuple(map(column, pair)))
-    v = network.model.batched(jnp.moveaxis(call["x"], 2, 1), x=call["x"], p=call["code"])
-    y = np.moveaxis(network(**call), 2, 1)
+    original = eqx.tree_at(lambda m: m.model.to_points.weight, original, replace_fn=lambda pair: tuple(map(column, pair)))
+    v = original.model.batched(jnp.moveaxis(call["x"], 2, 1), x=call["x"], p=call["code"])
+    y = np.moveaxis(original(**call), 2, 1)
     np.testing.assert_allclose(v, y, atol=1e-10 * np.abs(y).max())
 
 
@@ -131,7 +104,7 @@ def test_the_operator_has_what_is_read():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(CheckpointError, match=r"missing iphi\.fc2\.bias"):
-        from_torch("lsm", CONFIG, {name: value for name, value in state().items() if name != "iphi.fc2.bias"})
+        from_torch("lsm", CONFIG, {name: value for name, value in STATE.items() if name != "iphi.fc2.bias"})
     with pytest.raises(ModelInputError, match="do not fit"):
         ported("nocode")(x=wave(0, 2, 40, 2), x_in=wave(0, 2, 39, 2))
     with pytest.raises(ModelInputError, match="reads 42 parameters"):

@@ -13,6 +13,7 @@ from neuralop_jax.layers import Buffer
 from neuralop_jax.models import LSM, count_parameters
 
 from .golden_cases import golden
+from .lsm_cases import named, network, state
 
 OUTPUTS = pathlib.Path(__file__).with_name("lsm_outputs.npz")
 """Every so many values of the outputs of the original for the weights of `released`, which a formula gives."""
@@ -24,39 +25,12 @@ PATCHES = {
 }
 
 
-def names_and_shapes(dims, width=8, channels=2):
-    """The entries of the original's state dict, written out here once more."""
-    widths = [width * 2 ** min(i, 3) for i in range(5)]
-    shapes = {"outc.conv": (width, width, *(1,) * dims), "fc0": (width, channels + dims), "fc1": (128, width), "fc2": (1, 128)}
-    found = {f"{name}.weight": shape for name, shape in shapes.items()} | {f"{name}.bias": s[:1] for name, s in shapes.items()}
-    steps = [("inc", width, width, width)]
-    steps += [(f"down{i}.maxpool_conv.1", widths[i - 1], widths[i], widths[i]) for i in range(1, 5)]
-    steps += [(f"up{i}.conv", 2 * widths[4 - i], widths[4 - i], widths[max(3 - i, 0)]) for i in range(1, 5)]
-    for name, before, between, after in steps:
-        for place, (inside, outside) in {0: (before, between), 3: (between, after)}.items():
-            found[f"{name}.double_conv.{place}.weight"] = (outside, inside, *(3,) * dims)
-            for entry in ("weight", "bias", "running_mean", "running_var"):
-                found[f"{name}.double_conv.{place + 1}.{entry}"] = (outside,)
-    for i, size in enumerate(widths, start=1):
-        ones = (1,) * dims
-        found |= {f"process{i}.weights": (size, 10), f"process{i}.latent": (8, 3, size // 8)}
-        found |= {f"process{i}.encoder_attn.weight": (2 * size, size, *ones), f"process{i}.encoder_attn.bias": (2 * size,)}
-        found |= {f"process{i}.decoder_attn.weight": (size, size, *ones), f"process{i}.decoder_attn.bias": (size,)}
-    return found
-
-
-def weight(name, shape, index):
-    wave = np.cos(1.7 * np.arange(np.prod(shape)) + index).reshape(shape)
-    if name.endswith("running_var"):
-        return 1 + 0.5 * wave
-    if len(shape) == 1:
-        return 1 + 0.3 * wave if name.endswith("weight") else 0.2 * wave
-    return wave if name.endswith(("weights", "latent")) else wave * (3 / np.prod(shape[1:])) ** 0.5
+def names_and_shapes(dims):
+    return network(dims) | named({"fc0": (8, 2 + dims)})
 
 
 def released(dims, **config):
-    state = {name: weight(name, shape, i) for i, (name, shape) in enumerate(sorted(names_and_shapes(dims).items()))}
-    return from_torch("lsm", CONFIG | PATCHES[dims] | config, state)
+    return from_torch("lsm", CONFIG | PATCHES[dims] | config, state(names_and_shapes(dims)))
 
 
 @pytest.mark.parametrize("dims, mode", [(2, "eval"), (2, "train"), (3, "eval")])
