@@ -156,7 +156,10 @@ class ExperimentConfig:
                 f"optimizer.warmup_steps must be 0 for schedule 'one_cycle', which has its own, got {rate.warmup_steps}."
             )
         if rate.warmup_steps >= training.steps:
-            raise ConfigError(f"optimizer.warmup_steps must be below training.steps ({training.steps}), got {rate.warmup_steps}.")
+            raise ConfigError(
+                f"optimizer.warmup_steps must be below training.steps ({training.steps}), got {rate.warmup_steps}. "
+                f"Use --optimizer.warmup-steps {training.steps // 10}."
+            )
         if training.micro_batch > self.data.batch_size:
             raise ConfigError(
                 f"training.micro_batch must be at most data.batch_size ({self.data.batch_size}), got {training.micro_batch}."

@@ -48,7 +48,8 @@ def plan_levels(smoothing: Sequence[Sequence[int]], coarse_rhs: str, coarse_init
     **Raises:** `ConfigError` if `smoothing` is not one pair of step numbers per level that leads to a solution.
     """
     whole = lambda n: isinstance(n, int) and not isinstance(n, bool) and n >= 0  # noqa: E731
-    if not smoothing or not all(len(pair) == 2 and all(map(whole, pair)) for pair in smoothing):
+    pairs = smoothing if isinstance(smoothing, Sequence) else ()
+    if not pairs or not all(isinstance(pair, Sequence) and len(pair) == 2 and all(map(whole, pair)) for pair in pairs):
         raise ConfigError(f"smoothing must be one pair of step numbers (before, after) per level, got {smoothing!r}.")
     if smoothing[-1][1]:
         raise ConfigError(f"smoothing {smoothing!r} ends with steps after a coarser level that is not there. End it with (n, 0).")

@@ -22,7 +22,7 @@ from neuralop_jax.layers import (
     patch_and_padding,
 )
 from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters
-from neuralop_jax.models._options import check_per_axis, check_sizes
+from neuralop_jax.models._options import check_per_axis, check_sizes, sizes_of
 
 
 class IrregularLSM(AbstractOperator):
@@ -128,13 +128,14 @@ class IrregularLSM(AbstractOperator):
             check_sizes(num_parameters=num_parameters)
         if num_dims != 2:
             raise ConfigError(f"num_dims must be 2: the deformation is one of the plane, got {num_dims}. Use LSM on grids.")
-        check_per_axis("latent_shape", tuple(latent_shape), 2, least=2, most=2**15, whole=True)
-        check_per_axis("n_modes", tuple(n_modes), 2, least=1, most=2**15, whole=True)
+        n_modes, latent_shape = sizes_of("n_modes", n_modes), sizes_of("latent_shape", latent_shape)
+        check_per_axis("latent_shape", latent_shape, 2, least=2, most=2**15, whole=True)
+        check_per_axis("n_modes", n_modes, 2, least=1, most=2**15, whole=True)
         if any(m > n for m, n in zip(n_modes, latent_shape, strict=True)):
-            raise ConfigError(f"n_modes {tuple(n_modes)} must not be above latent_shape {tuple(latent_shape)}. Lower n_modes.")
+            raise ConfigError(f"n_modes {n_modes} must not be above latent_shape {latent_shape}. Lower n_modes.")
         if n_modes[1] == latent_shape[1]:
             raise ConfigError(
-                f"the last of n_modes {tuple(n_modes)} must be below that of latent_shape {tuple(latent_shape)}: a sum at points "
+                f"the last of n_modes {n_modes} must be below that of latent_shape {latent_shape}: a sum at points "
                 "would count the highest wavenumber of the grid twice. Lower n_modes."
             )
         if patch is not None:
@@ -142,7 +143,7 @@ class IrregularLSM(AbstractOperator):
         if num_parameters and not deformation_width:
             raise ConfigError(f"num_parameters={num_parameters} are read by the deformation only. Give a deformation_width.")
         self.in_channels, self.out_channels, self.num_dims, self.width = in_channels, out_channels, num_dims, width
-        self.n_modes, self.latent_shape = tuple(n_modes), tuple(latent_shape)
+        self.n_modes, self.latent_shape = n_modes, latent_shape
         self.num_scales, self.num_tokens, self.num_basis, self.num_heads = num_scales, num_tokens, num_basis, num_heads
         self.patch = tuple(patch) if isinstance(patch, Sequence) else patch
         self.frequencies, self.norm, self.projection_channels = frequencies, norm, projection_channels

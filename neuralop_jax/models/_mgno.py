@@ -11,6 +11,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import FieldNorm, MultigridConv, Pointwise, activation, gelu
 from neuralop_jax.layers._activation import check_activation
+from neuralop_jax.layers._learned_level import plan_levels
 from neuralop_jax.layers._multigrid_conv import level_shapes
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_sizes, sizes_of
@@ -149,6 +150,7 @@ class MgNO(AbstractGridOperator):
         one_of("head", head, ("pointwise", "multigrid"), ConfigError)
         self.in_channels, self.out_channels, self.num_dims = in_channels, out_channels, num_dims
         self.width, self.depth, self.boundary, self.activation = width, depth, boundary, activation
+        plan_levels(smoothing, coarse_rhs, coarse_init)  # whether these are levels at all
         self.smoothing = tuple(tuple(pair) for pair in smoothing)
         self.bypass, self.coarse_rhs, self.coarse_init, self.sharing = bypass, coarse_rhs, coarse_init, sharing
         self.bias, self.bias_points, self.growing = bias, bias_points, growing

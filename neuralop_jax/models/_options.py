@@ -23,7 +23,9 @@ def check_counts(**counts: int) -> None:
 
 
 def sizes_of(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
-    """The sizes as a tuple; `ConfigError` unless each is an integer of at least 1."""
+    """The sizes as a tuple; `ConfigError` unless they are a sequence and each is an integer of at least 1."""
+    if not isinstance(sizes, Sequence):
+        raise ConfigError(f"{name} must be a list of sizes, got {sizes!r}. Write {[sizes]!r} for one.")
     for size in sizes:
         check_sizes(**{f"every entry of {name}": size})
     return tuple(sizes)
