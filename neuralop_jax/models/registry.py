@@ -136,7 +136,8 @@ def build(
 def spec_of(model: AbstractOperator) -> dict[str, Any]:
     """The specification from which `build` makes a model of the same structure: JSON types only.
 
-    **Raises:** `ConfigError` if the model's class is not registered.
+    **Raises:** `ConfigError` if the model's class is not registered, or was given an option of a type that `build` refuses, such as
+    1 for true.
     """
     if isinstance(model, Normalized):
         model = model.model
@@ -144,7 +145,9 @@ def spec_of(model: AbstractOperator) -> dict[str, Any]:
     if not kinds:
         raise ConfigError(f"{type(model).__name__} is not a registered model. Add it to neuralop_jax.models.REGISTRY.")
     kind = next((kind for kind in kinds if _departs(model, kind)), kinds[0])
-    return {"kind": kind, **{name: _lists(getattr(model, name)) for name in _arguments(kind)}}
+    arguments = {name: _lists(getattr(model, name)) for name in _arguments(kind)}
+    check_options(kind, arguments)  # what `build` would refuse must not be saved
+    return {"kind": kind, **arguments}
 
 
 def _class(constructor: type[AbstractOperator] | functools.partial[Any]) -> Any:
