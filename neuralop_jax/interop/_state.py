@@ -64,7 +64,8 @@ def read_state(
     if wrong:
         problems.append(f"wrong shape {_listed(wrong, '; ')}")
     if problems:
-        raise CheckpointError(f"{family}: the state dict does not fit the configuration: {'; '.join(problems)}.")
+        hint = _prefix_hint(names, shapes)
+        raise CheckpointError(f"{family}: the state dict does not fit the configuration: {'; '.join(problems)}.{hint}")
     double = any(array.dtype in (np.float64, np.complex128) for array in arrays.values())
     real = jax.dtypes.canonicalize_dtype(np.float64 if double else np.float32)
     complex_ = np.result_type(real, np.complex64)
@@ -95,6 +96,15 @@ def _array(family: str, name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "fc":
         raise CheckpointError(f"{family}: {name} holds {array.dtype}, wanted floating-point or complex numbers.")
     return array
+
+
+def _prefix_hint(names: Iterable[str], wanted: Iterable[str]) -> str:
+    """What to do if all `wanted` entries are there, but behind a common prefix."""
+    found, wanted = set(map(str, names)), list(wanted)
+    for prefix in sorted(name.removesuffix(wanted[0]) for name in found if name.endswith(wanted[0])):
+        if prefix and all(prefix + name in found for name in wanted):
+            return f" All that is missing is there behind {prefix!r}: give it as prefix (convert: --prefix {prefix})."
+    return ""
 
 
 def _listed(items: Sequence[str], separator: str = ", ") -> str:

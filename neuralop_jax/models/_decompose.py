@@ -43,7 +43,7 @@ def decompose(
     **Returns:** the model, and the relative error $\lVert W - \hat W\rVert / \lVert W\rVert$ of the weight of every block,
     or of the one joint weight.
 
-    **Raises:** `ConfigError` for another model, one without dense weights, or options that cannot be.
+    **Raises:** `ConfigError` for another model, one without dense weights or with NaN in them, or options that cannot be.
 
     **Source:** De Lathauwer et al. 2000, doi:10.1137/S0895479896305696 (HOSVD) and doi:10.1137/S0895479898346995 (HOOI);
     Oseledets 2011, doi:10.1137/090752286 (TT-SVD); Kolda and Bader 2009, doi:10.1137/07070111X (CP).
@@ -72,6 +72,8 @@ def decompose(
         raise ConfigError(f"decompose needs dense spectral weights, the model has factorization={model.factorization!r}.")
     result = skeleton(model, factorization=factorization, rank=rank, fixed_rank_modes=fixed_rank_modes, joint=joint)
     dense = [_tensor(block.conv.dense_weight(), model.num_dims) for block in model.blocks]
+    if not all(np.isfinite(tensor).all() for tensor in dense):
+        raise ConfigError("decompose needs finite spectral weights, the model has NaN or infinity. Take an earlier checkpoint.")
     wanted: list[Any] = [result.joint_weight] if joint else [block.conv.weight for block in result.blocks]
     pairs = [_approximate(w, t, sweeps) for w, t in zip(wanted, [np.stack(dense)] if joint else dense, strict=True)]
     weights, errors = zip(*pairs, strict=True)

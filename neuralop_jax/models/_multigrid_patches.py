@@ -91,7 +91,7 @@ class MultigridPatches(AbstractGridOperator):
         from neuralop_jax.models import registry  # which names this class
 
         check_sizes(in_channels=in_channels, out_channels=out_channels)
-        if isinstance(levels, bool) or not 0 <= levels <= _MOST_LEVELS:
+        if not isinstance(levels, int) or isinstance(levels, bool) or not 0 <= levels <= _MOST_LEVELS:
             raise ConfigError(f"levels must be an integer from 0 to {_MOST_LEVELS}, got {levels!r}.")
         views = (1 + levels) * in_channels
         inner = registry.build_inner(

@@ -31,7 +31,7 @@ def pod_modes(targets: np.ndarray, num_modes: int) -> tuple[np.ndarray, np.ndarr
     eigenvectors of the covariance times $\sqrt N$, in the order of their eigenvalues. The best coefficients are
     $c_k = \tfrac1N \sum_x (u - \bar u)\, \phi_k$.
 
-    **Raises:** `ConfigError` for more modes than samples or points.
+    **Raises:** `ConfigError` for more modes than samples or points, or for NaN or infinity in the fields.
 
     **Source:** Lu et al. 2022, arXiv:2111.05512, section 3.1. Differs: computed from the singular values of the centered
     samples, which is the same to rounding and needs no matrix of points by points; its Burgers script takes the modes of the
@@ -54,6 +54,12 @@ def pod_modes(targets: np.ndarray, num_modes: int) -> tuple[np.ndarray, np.ndarr
         raise ConfigError(
             f"num_modes={num_modes} modes cannot be had from {flat.shape[1]} training samples of {flat.shape[2]} points. Set "
             f"model.num_modes to at most {min(flat.shape[1:])}."
+        )
+    if not np.isfinite(flat).all():
+        bad = np.flatnonzero(~np.isfinite(flat).all(axis=(0, 2)))
+        raise ConfigError(
+            f"the modes need finite fields, {len(bad)} of {flat.shape[1]} have NaN or infinity, the first is sample {bad[0]}. "
+            "Leave them out."
         )
     mean = flat.mean(axis=1, keepdims=True)
     modes = np.linalg.svd(flat - mean, full_matrices=False)[2][:, :num_modes] * np.sqrt(flat.shape[2])

@@ -136,8 +136,8 @@ def build(
 def spec_of(model: AbstractOperator) -> dict[str, Any]:
     """The specification from which `build` makes a model of the same structure: JSON types only.
 
-    **Raises:** `ConfigError` if the model's class is not registered, or was given an option of a type that `build` refuses, such as
-    1 for true.
+    **Raises:** `ConfigError` if the model's class is not registered, or if it was given an option that `build` refuses, such as 1
+    for true.
     """
     if isinstance(model, Normalized):
         model = model.model
@@ -182,14 +182,15 @@ def _arguments(kind: str) -> dict[str, inspect.Parameter]:
 
 
 def _suggest(name: str, arguments: Mapping[str, inspect.Parameter], section: str) -> str:
-    hint = did_you_mean(f"{section}.{name}", [f"{section}.{a}" for a in arguments])
+    hint = did_you_mean(name, arguments)
     if not hint:
         return ""
-    found = arguments[hint.split("'")[1].removeprefix(f"{section}.")]
+    nearest = hint.split("'")[1]
+    found = arguments[nearest]
     default = "" if found.default is inspect.Parameter.empty else f", default {found.default!r}"
     kind = getattr(found.annotation, "__name__", None) if isinstance(found.annotation, type) else None
     detail = f" ({(kind or 'see its docstring')}{default})"
-    return f"{hint.removesuffix('?')}{detail}?"
+    return f" Did you mean '{section}.{nearest}'{detail}?"
 
 
 def _tuples(value: Any) -> Any:

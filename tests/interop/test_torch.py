@@ -113,3 +113,10 @@ def test_entries_that_hold_no_numbers_are_refused():
     assert "lifting.fcs.0.bias" in said and "real" in said
     said = refusal(CheckpointError, case.family, case.config, case.state | {"lifting.fcs.0.bias": np.full(8, np.nan)})
     assert "NaN or infinite lifting.fcs.0.bias" in said
+
+
+def test_a_common_prefix_of_all_names_is_pointed_out():
+    case = golden("neuraloperator_fno/fno2d_skips")
+    behind = {f"module.{name}": value for name, value in case.state.items()}
+    assert "behind 'module.': give it as prefix" in refusal(CheckpointError, case.family, case.config, behind)
+    assert "prefix" not in refusal(CheckpointError, case.family, case.config, dict(list(behind.items())[1:]))

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,3 +127,11 @@ def test_a_tensor_train_of_more_rank_than_the_weight_holds_zeros():
     assert max(errors) < 1e-10
     first, *_, last = other.blocks[0].conv.weight.factors
     assert first[0].shape == (1, 4, 6) and not jnp.any(first[0][..., 4:]) and not jnp.any(last[0][3:])
+
+
+def test_weights_that_are_not_finite_are_refused():
+    model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY)
+    real, imaginary = model.blocks[0].conv.dense_weight()
+    broken = eqx.tree_at(lambda m: jax.tree.leaves(m.blocks[0].conv.weight)[0], model, real.at[0, 0, 0].set(jnp.nan))
+    with pytest.raises(ConfigError, match="finite spectral weights, the model has NaN"):
+        decompose(broken, 0.5)

@@ -183,6 +183,7 @@ def test_arguments_that_the_model_cannot_use():
     "kind, options, words",
     [
         ("fno", {"widht": 64}, r"unknown option 'model.widht' for model 'fno'. Did you mean 'model.width' \(int, default 32\)\?"),
+        ("fno", {"heads": 4}, r"unknown option 'model.heads' for model 'fno'. Options: n_modes, "),
         ("fnoo", {}, "unknown model 'fnoo'.*Did you mean 'fno'"),
         ("os.system", {}, "not a registered model; configurations cannot import"),
     ],
@@ -190,6 +191,13 @@ def test_arguments_that_the_model_cannot_use():
 def test_wrong_specifications(kind, options, words):
     with pytest.raises(ConfigError, match=words):
         check_options(kind, options)
+
+
+def test_a_model_that_cannot_be_built_again_has_no_specification():
+    model = small()
+    object.__setattr__(model, "preactivation", 1)  # as a constructor takes it where types are not checked
+    with pytest.raises(ConfigError, match="model.preactivation must be"):
+        spec_of(model)
 
 
 @pytest.mark.parametrize(("spec", "found"), [({}, "nothing"), ({"kind": 3}, "3")])

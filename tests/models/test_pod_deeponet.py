@@ -131,3 +131,10 @@ def test_what_cannot_be_is_refused():
         small().fit_outputs([])
     with pytest.raises(ModelInputError, match=r"on their 6 x 5 points only; it got query points y \(4, 2\). Leave y out"):
         small()(jnp.ones((1, 6, 5)), y=jnp.ones((4, 2)))
+
+
+def test_fields_that_are_not_finite_are_refused():
+    fields = np.random.default_rng(0).normal(size=(5, 1, 8))
+    fields[3, 0, 2] = np.inf
+    with pytest.raises(ConfigError, match="1 of 5 have NaN or infinity, the first is sample 3"):
+        pod_modes(fields, 2)
