@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float, PyTree
 
+from neuralop_jax._result import DIVERGED, MAX_STEPS, NONFINITE, NOT_POSITIVE, RUNNING, SUCCESS
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.solvers._result import DIVERGED, MAX_STEPS, NONFINITE, NOT_POSITIVE, RUNNING, SUCCESS
 
 Options = dict[str, Any]
 Map = Callable[[PyTree], PyTree]

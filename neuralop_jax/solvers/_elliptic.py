@@ -9,12 +9,12 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
+from neuralop_jax._result import INCOMPATIBLE, NOT_POSITIVE, SUCCESS
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers._conjugate_gradient import FlexibleConjugateGradient
 from neuralop_jax.solvers._finite_volumes import conductances, darcy_stencil, interior, lifted
 from neuralop_jax.solvers._multigrid import Multigrid
-from neuralop_jax.solvers._result import INCOMPATIBLE, NOT_POSITIVE, SUCCESS
 from neuralop_jax.solvers._solution import LinearSolution
 
 Scalar = Float[Array, "1 *space"]

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex
 
+from neuralop_jax._result import NONFINITE, SUCCESS, UNSTABLE_STEP
 from neuralop_jax._typing import RealField
 from neuralop_jax.errors import SolverError
-from neuralop_jax.solvers._result import NONFINITE, SUCCESS, UNSTABLE_STEP
 from neuralop_jax.solvers._solution import Solution, check_finite
 from neuralop_jax.solvers._spectral_stepper import AbstractSpectralStepper
 

@@ -6,11 +6,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from neuralop_jax._result import MAX_STEPS, NONFINITE, SUCCESS
 from neuralop_jax._typing import RealField
 from neuralop_jax.equations import AbstractEvolution
 from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
-from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, SUCCESS
 from neuralop_jax.solvers._solution import Solution, check_finite
 
 

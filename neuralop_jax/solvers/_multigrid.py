@@ -9,6 +9,7 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
+from neuralop_jax._result import DIVERGED, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._galerkin import galerkin
 from neuralop_jax.kernels._grid_transfer import AxisNodes
@@ -16,7 +17,6 @@ from neuralop_jax.kernels._multigrid import cycle, full_multigrid
 from neuralop_jax.kernels._smoothers import AbstractSmoother, Chebyshev
 from neuralop_jax.kernels._stencil import Stencil
 from neuralop_jax.solvers._levels import CoarsestLevel, GridLevel, to_coarsen
-from neuralop_jax.solvers._result import DIVERGED, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
 from neuralop_jax.solvers._solution import LinearSolution
 
 

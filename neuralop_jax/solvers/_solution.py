@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from neuralop_jax._result import SUCCESS, believed
 from neuralop_jax._typing import Trajectory
 from neuralop_jax.errors import SolverError
-from neuralop_jax.solvers._result import SUCCESS, believed
 
 
 class Solution(eqx.Module):

@@ -7,6 +7,7 @@ import lineax as lx
 import numpy as np
 import pytest
 
+from neuralop_jax._result import MAX_STEPS, NONFINITE, NOT_POSITIVE, SUCCESS
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.kernels._grid_transfer import AxisNodes
@@ -15,7 +16,6 @@ from neuralop_jax.kernels._stencil import diffusion_stencil
 from neuralop_jax.solvers._conjugate_gradient import ConjugateGradient, FlexibleConjugateGradient
 from neuralop_jax.solvers._finite_volumes import darcy_stencil
 from neuralop_jax.solvers._multigrid import Multigrid
-from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, NOT_POSITIVE, SUCCESS
 
 POSITIVE = lx.positive_semidefinite_tag
 

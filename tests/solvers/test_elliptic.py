@@ -4,12 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neuralop_jax._result import NONFINITE, NOT_POSITIVE, SUCCESS
 from neuralop_jax.errors import ConfigError, SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers._elliptic import solve_darcy, solve_poisson
 from neuralop_jax.solvers._finite_volumes import darcy_stencil
 from neuralop_jax.solvers._multigrid import Multigrid
-from neuralop_jax.solvers._result import NONFINITE, NOT_POSITIVE, SUCCESS
 
 
 @pytest.fixture(autouse=True, scope="module")

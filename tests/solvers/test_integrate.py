@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neuralop_jax._result import MAX_STEPS, NONFINITE, UNSTABLE_STEP
 from neuralop_jax.equations import Burgers, NavierStokes
 from neuralop_jax.errors import SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.rollout import rollout
 from neuralop_jax.solvers import ETDRK, integrate, method_of_lines
-from neuralop_jax.solvers._result import MAX_STEPS, NONFINITE, UNSTABLE_STEP
 
 LINE = Grid((128,), ((0.0, 2 * np.pi),), ("periodic",))
 BURGERS = Burgers(viscosity=0.1)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neuralop_jax._result import DIVERGED, NONFINITE, SUCCESS
 from neuralop_jax.errors import ConfigError, SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.kernels._grid_transfer import AxisNodes
@@ -14,7 +15,6 @@ from neuralop_jax.kernels._smoothers import Chebyshev, GaussSeidel, Jacobi
 from neuralop_jax.kernels._stencil import diffusion_stencil
 from neuralop_jax.solvers._finite_volumes import darcy_stencil, rediscretized
 from neuralop_jax.solvers._multigrid import Multigrid
-from neuralop_jax.solvers._result import DIVERGED, NONFINITE, SUCCESS
 
 
 @pytest.fixture(autouse=True, scope="module")

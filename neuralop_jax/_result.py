@@ -17,6 +17,8 @@ DIVERGED: Final = 3
 NOT_POSITIVE: Final = 4
 INCOMPATIBLE: Final = 5
 UNSTABLE_STEP: Final = 6
+SINGULAR: Final = 7
+EXPANDING: Final = 8
 _MEANING = {
     MAX_STEPS: "The solver used up its steps. Allow more by max_steps, or a larger rtol",
     NONFINITE: "The computation met NaN or infinity. Check the input; where it is finite, take a shorter dt or a higher order",
@@ -24,6 +26,8 @@ _MEANING = {
     NOT_POSITIVE: "The operator is not positive definite. Permeabilities must be positive and finite, a reaction must not be "
     "negative (an indefinite Helmholtz operator needs another method), and without Dirichlet boundary it must not vanish",
     INCOMPATIBLE: "The source has a mean, and without Dirichlet boundary or reaction there is no solution. Subtract the mean",
+    SINGULAR: "The linear system is singular. Check that the solution is isolated, or regularize",
+    EXPANDING: "The fixed-point iteration diverged: the map is no contraction. Damp it, or take Anderson or Broyden steps",
     UNSTABLE_STEP: "The time step breaks the CFL condition, at the start or at a frame. Take a shorter dt, or a higher order",
 }
 
