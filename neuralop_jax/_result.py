@@ -32,6 +32,11 @@ _MEANING = {
 }
 
 
+def meaning(code: int) -> str:
+    """What a result code means and what to do about it, in one sentence."""
+    return f"{_MEANING[code]} (result {code})."
+
+
 def believed(value: Inexact[Array, "..."], result: Int[Array, "..."], *, found: str = "") -> Inexact[Array, "..."]:
     """`value`, if every result code is 0; otherwise `SolverError` for the first that is not, in compiled code a run-time error.
 
@@ -42,11 +47,11 @@ def believed(value: Inexact[Array, "..."], result: Int[Array, "..."], *, found: 
     - `found`: figures to add to the message.
     """
     if isinstance(result, Tracer):
-        for code, meaning in _MEANING.items():
-            value = eqx.error_if(value, result == code, f"{meaning} (result {code}).")
+        for code in _MEANING:
+            value = eqx.error_if(value, result == code, meaning(code))
         return value
     failed = [code for code in jnp.ravel(result).tolist() if code != SUCCESS]
     if failed:
         number = f" {len(failed)} of {result.size} samples failed." if result.size > 1 else ""
-        raise SolverError(f"{_MEANING[failed[0]]} (result {failed[0]}).{number}{found}")
+        raise SolverError(f"{meaning(failed[0])}{number}{found}")
     return value

@@ -1,0 +1,66 @@
+"""Linear systems inside derivatives: matrix-free, differentiable, judged by the true residual, never wrong in silence."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+
+from neuralop_jax._result import SINGULAR, meaning
+
+Map = Callable[[PyTree[Array]], PyTree[Array]]
+
+
+def solve_linear(
+    product: Map,
+    b: PyTree[Array],
+    solver: lx.AbstractLinearSolver | None = None,
+    *,
+    tags: object | frozenset[object] = frozenset(),
+    throw: bool = True,
+) -> PyTree[Array]:
+    r"""The solution of $Ax = b$, $A$ square and known by its products with vectors; NaN, or an error, where it is not believed.
+
+    It is believed if the solver says that it succeeded and it is finite, or if $\|b - Ax\|_2 \le \sqrt\varepsilon\,\|b\|_2$: a
+    tolerance below round-off is no failure. The derivatives are again linear solves, with $A$ or its transpose; unlike those of
+    `lineax.linear_solve` they follow `throw`, too, so that one sample of a batch may fail.
+
+    **Arguments:**
+
+    - `product`: $v \mapsto Av$, linear; what it captures is differentiated.
+    - `b`: the right-hand side, any tree of real arrays.
+    - `solver`: a Lineax solver, for right-hand sides of norm one; restarted GMRES to a hundred rounding errors if `None`.
+    - `tags`: Lineax tags of $A$.
+    - `throw`: raise a run-time error instead of returning NaN.
+    """
+    tags = tags if isinstance(tags, frozenset) else frozenset((tags,))
+    flat, unravel = ravel_pytree(b)  # one array: JAX transposes a solve only if all parts of b move
+    solver, structure = _default(flat) if solver is None else solver, jax.eval_shape(lambda: flat)
+
+    def solve(tags: frozenset[object], product: Map, b: Array) -> Array:
+        scale = jnp.linalg.norm(b)
+        scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
+        operator = lx.FunctionLinearOperator(product, structure, tags)
+        x, result, _ = solver.compute(solver.init(operator, {}), b / scale, {})
+        missed = jnp.linalg.norm(b / scale - product(x))
+        claimed = (result == lx.RESULTS.successful) & jnp.isfinite(missed)
+        believed = claimed | (missed <= jnp.sqrt(jnp.finfo(missed.dtype).eps))
+        x = jnp.where(believed, x * scale, jnp.nan)
+        return eqx.error_if(x, ~believed, meaning(SINGULAR)) if throw else x
+
+    transposed = lx.transpose_tags(tags)
+    x = jax.lax.custom_linear_solve(
+        lambda v: ravel_pytree(product(unravel(v)))[0],
+        flat,
+        lambda product, b: solve(tags, product, b),
+        lambda product, b: solve(transposed, product, b),
+    )
+    return unravel(x)
+
+
+def _default(b: Array) -> lx.GMRES:
+    tolerance = 100 * float(jnp.finfo(b.dtype).eps)
+    return lx.GMRES(rtol=tolerance, atol=tolerance, norm=lx.internal.two_norm)
