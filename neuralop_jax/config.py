@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from neuralop_jax import _config_loader
 from neuralop_jax._config_values import Bounds, NotEmpty, check_fields
+from neuralop_jax._frames import frames
 from neuralop_jax.errors import ConfigError
 
 _POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0.0), Bounds(at_least=0.0), Bounds(at_least=1.0)
@@ -24,9 +25,9 @@ class DataConfig:
     """Names of the fields that form the input function, stacked along the channel axis."""
     target: Annotated[tuple[str, ...], NotEmpty()]
     """Names of the fields to predict, stacked along the channel axis."""
-    input_time: Literal["all", "first", "last"] = "all"
-    """Frames of time-varying input fields: all (as channels, frame by frame), the first or the last."""
-    target_time: Literal["all", "first", "last"] = "all"
+    input_time: str = "all"
+    """Frames of time-varying input fields: all (as channels, frame by frame), first, last, or a range such as 0:10 or 2::2."""
+    target_time: str = "all"
     """Frames of time-varying target fields, likewise."""
     train_split: Annotated[str, NotEmpty()] = "train"
     """The split to train on; every other split is evaluated."""
@@ -45,6 +46,8 @@ class DataConfig:
 
     def __post_init__(self):
         check_fields(self, "data")
+        frames(self.input_time, name="data.input_time")
+        frames(self.target_time, name="data.target_time")
 
 
 @dataclasses.dataclass(frozen=True)

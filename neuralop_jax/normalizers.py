@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -38,6 +39,10 @@ class AbstractNormalizer(eqx.Module):
         """To physical units: $u s + m$ on one sample, `(channels, *space)`."""
         shift, scale = self._beside(u)
         return u * scale + shift
+
+    def repeated(self, count: int) -> "AbstractNormalizer":
+        """The normalizer of `count` fields like this one's, stacked along the channels."""
+        return jax.tree.map(lambda value: jnp.tile(value, count) if value.ndim else value, self)
 
     def to_json(self) -> dict[str, Any]:
         """The kind and the statistics in JSON types, from which `normalizer_from_json` makes an equal normalizer."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuralop_jax._frames import frames
 from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
 from neuralop_jax.errors import DataError
@@ -58,14 +59,14 @@ def write_fields(path: Path, values: np.ndarray, info: DatasetInfo, data: DataCo
     fields, arrays, start = [], {}, 0
     for name in data.target:
         field = info.field(name)
-        frames = len(train.times) if field.time_varying and data.target_time == "all" else 1
-        stop = start + frames * field.channels
-        axes = ([frames] if frames > 1 else []) + ([field.channels] if field.channels > 1 else [])
+        number = len(train.times[frames(data.target_time)]) if field.time_varying else 1
+        stop = start + number * field.channels
+        axes = ([number] if number > 1 else []) + ([field.channels] if field.channels > 1 else [])
         arrays[name] = values[:, start:stop].reshape(len(values), *axes, *grid.shape)
-        fields.append(FieldInfo(name, field.unit, f"predicted {field.description or name}", field.channels, frames > 1))
+        fields.append(FieldInfo(name, field.unit, f"predicted {field.description or name}", field.channels, number > 1))
         start = stop
     if path.suffix.lower() in HDF5_SUFFIXES:
-        times = train.times if any(field.time_varying for field in fields) else ()
+        times = train.times[frames(data.target_time)] if any(field.time_varying for field in fields) else ()
         splits = {"prediction": SplitInfo(len(values), grid, times, train.time_unit)}
         write_hdf5(
             path,

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
+from neuralop_jax._frames import frames
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.cli._run import read_config, read_results
 from neuralop_jax.config import DataConfig, ExperimentConfig
@@ -193,13 +194,12 @@ def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], 
     split = info.splits[data.train_split]
     labels = []
     for field in map(info.field, names):
-        frames = [""]
+        moments = [""]
         if field.time_varying:
-            kept = {"all": split.times, "first": split.times[:1], "last": split.times[-1:]}[time]
             unit = "" if split.time_unit == "1" else f" {split.time_unit}"
-            frames = [f", t = {value:.4g}{unit}" for value in kept]
+            moments = [f", t = {value:.4g}{unit}" for value in split.times[frames(time)]]
         components = [""] if field.channels == 1 else [f" {c}" for c in range(field.channels)]
-        labels += [viz.Label(f"{field.name}{component}{frame}", field.unit) for frame in frames for component in components]
+        labels += [viz.Label(f"{field.name}{component}{moment}", field.unit) for moment in moments for component in components]
     return tuple(labels)
 
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from neuralop_jax._checks import one_of
+from neuralop_jax._frames import frames
 from neuralop_jax.data._open import open_file, open_hdf5
 from neuralop_jax.data._pairing import Pairing, only, row_of
 from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_rows
@@ -42,7 +43,7 @@ class HDF5Dataset:
     - `input`: names of the fields that form the input function, stacked along the channel axis in this order.
     - `target`: names of the fields that form the output function, likewise.
     - `input_time`, `target_time`: which frames of time-varying fields to take: `"all"`, frame by frame along the channel axis,
-        or only the `"first"` or the `"last"`.
+        only the `"first"` or the `"last"`, or a range such as `"2::2"`.
     - `nonfinite`: `"error"` refuses a split that holds NaN or infinity; `"drop"` leaves the samples out that do.
 
     **Returns:** an object with `len(d)` and `d[i]`, a `Sample` of float32 arrays of shape `(channels, *space)`.
@@ -100,6 +101,15 @@ class HDF5Dataset:
     def grid(self) -> Grid:
         """The grid of this split."""
         return self._info.splits[self.split].grid
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """The times of the target's frames, counted from the last frame of the input; empty if one of both has no frames."""
+        known = self._info.splits[self.split].times
+        varies = lambda names: any(self._info.field(name).time_varying for name in names)
+        if not (varies(self.pairing.input) and varies(self.pairing.target)):
+            return ()
+        return tuple(t - known[frames(self.pairing.input_time)][-1] for t in known[frames(self.pairing.target_time)])
 
     @property
     def fingerprint(self) -> str:

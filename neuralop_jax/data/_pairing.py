@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from neuralop_jax._checks import one_of
+from neuralop_jax._frames import frames
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.errors import ConfigError
-
-FRAMES = {"all": slice(None), "first": slice(0, 1), "last": slice(-1, None)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Pairing:
     **Arguments:**
 
     - `input`, `target`: names of fields, or one name.
-    - `input_time`, `target_time`: the frames of time-varying fields, one of `FRAMES`.
+    - `input_time`, `target_time`: the frames of time-varying fields, `"all"`, `"first"`, `"last"` or a range `"2::2"`.
 
     **Raises:** `ConfigError` if no field is named, or the frames are unknown.
     """
@@ -33,8 +31,8 @@ class Pairing:
     target_time: str
 
     def __init__(self, input: str | Sequence[str], target: str | Sequence[str], input_time: str, target_time: str):
-        one_of("input_time", input_time, FRAMES, ConfigError)
-        one_of("target_time", target_time, FRAMES, ConfigError)
+        frames(input_time, name="input_time")
+        frames(target_time, name="target_time")
         set_ = lambda name, value: object.__setattr__(self, name, value)  # frozen
         set_("input", (input,) if isinstance(input, str) else tuple(input))
         set_("target", (target,) if isinstance(target, str) else tuple(target))
@@ -55,7 +53,7 @@ class Pairing:
             return np.concatenate([channels(fields[name], time_varying[name], time) for name in names], axis=1)
 
         def channels(values: np.ndarray, varying: bool, time: str) -> np.ndarray:
-            values = values[:, FRAMES[time]] if varying else values
+            values = values[:, frames(time)] if varying else values
             return values.reshape(len(values), math.prod(values.shape[1 : values.ndim - len(shape)]), *shape)
 
         return Sample({"u": stack(self.input, self.input_time)}, stack(self.target, self.target_time))

@@ -162,8 +162,9 @@ def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, .
 def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], str]:
     """The operator inside wrappers, the grid that it sees of a field on the grid `shape`, and the option with its modes."""
     model, option = getattr(model, "model", model), "model"
-    while hasattr(model, "window_shape"):
-        model, shape, option = model.inner, model.window_shape(shape), f"{option}.operator"
+    while hasattr(model, "inner"):
+        shape = model.window_shape(shape) if hasattr(model, "window_shape") else shape
+        model, option = model.inner, f"{option}.operator"
     return model, shape, f"{option}.n-modes"
 
 

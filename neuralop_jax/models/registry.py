@@ -10,6 +10,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._config_values import check_arguments
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.models._autoregressive import Autoregressive
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
 from neuralop_jax.models._deeponet import DeepONet
@@ -37,12 +38,13 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "irregular_lsm": IrregularLSM,
     "factformer": FactFormer,
     "mgno": MgNO,
+    "autoregressive": Autoregressive,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 
 A `functools.partial` of a model is the same model with other defaults."""
 
-_FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors")
+_FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors", "times")
 _FROM_OUTSIDE = ("in_channels", "out_channels")
 
 
@@ -97,6 +99,7 @@ def build(
     out_channels: int | None = None,
     num_dims: int | None = None,
     sensors: Sequence[int] | None = None,
+    times: Sequence[float] | None = None,
 ) -> AbstractOperator:
     """The model of a specification `{"kind": name, **arguments}`.
 
@@ -104,8 +107,9 @@ def build(
 
     - `spec`: JSON types; lists stand for tuples.
     - `key`: initial weights.
-    - `in_channels`, `out_channels`, `num_dims`, `sensors`: filled in from the data where the specification leaves them out and
-        the constructor has them; `sensors` is the shape of the grid, for operators that read their input at fixed points.
+    - `in_channels`, `out_channels`, `num_dims`, `sensors`, `times`: filled in from the data where the specification leaves them
+        out and the constructor has them; `sensors` is the shape of the grid, for operators that read their input at fixed points,
+        `times` are those of the target's frames, for operators that make trajectories.
 
     **Raises:** `ConfigError` for an unknown model or option, or a value that its constructor refuses.
 
@@ -122,6 +126,7 @@ def build(
     kind, arguments = _kind_of("model", spec), {name: _tuples(value) for name, value in spec.items() if name != "kind"}
     check_options(kind, arguments)
     filled = {"in_channels": in_channels, "out_channels": out_channels, "num_dims": num_dims, "sensors": sensors}
+    filled["times"] = times
     arguments |= {n: v for n, v in filled.items() if v is not None and n not in arguments and n in _arguments(kind)}
     try:
         constructor: Any = REGISTRY[kind]

@@ -14,7 +14,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.models import Normalized
+from neuralop_jax.models import AbstractTrajectoryOperator, Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
@@ -120,9 +120,12 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
         out_channels=sample.target.shape[0],
         num_dims=train.grid.num_dims,
         sensors=train.grid.shape,
+        times=train.times or None,
     )
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
+    if isinstance(model, AbstractTrajectoryOperator):  # its outputs are states like its input
+        output = input.repeated(len(model.times))
     if getattr(model, "boundary_condition", None) and np.any(output.shift_and_scale()[0]):
         raise ConfigError(
             f"data.target_normalizer {config.data.target_normalizer!r} moves the zeros of model.boundary_condition "

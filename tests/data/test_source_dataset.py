@@ -68,7 +68,7 @@ def test_batches_resume(source):
 def test_refusals(tmp_path, source):
     with pytest.raises(DataError, match=r"no field 'v'. Found: u \(7, 5, 6, 8\) float64"):
         SourceDataset(source, "u", "v")
-    with pytest.raises(ConfigError, match="input_time must be one of"):
+    with pytest.raises(ConfigError, match="input_time must be 'all', 'first', 'last' or a range of frames"):
         SourceDataset(source, "u", "u", input_time="middle")
     with pytest.raises(ConfigError, match="at least one field"):
         SourceDataset(source, (), "u")

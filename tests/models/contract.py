@@ -11,11 +11,13 @@ class Case:
     - `options`: of its specification, without channels.
     - `resolution`: the largest relative difference between its values at 16 and at 32 points per axis, on the points that both
         grids have, for a band-limited input; or the reason why the model promises nothing of the kind.
+    - `out_channels`: channels of its output for an input of two.
     - `in_training`: whether a key changes the result (dropout, batch statistics).
     """
 
     options: dict[str, Any]
     resolution: float | str
+    out_channels: int = 1
     in_training: bool = False
 
 
@@ -38,6 +40,11 @@ CASES: dict[str, Case] = {
     ),
     "factformer": Case(
         {"width": 8, "depth": 2, "heads": 2, "head_width": 4, "norm_groups": 2, "periodic": True}, resolution=2e-3
+    ),
+    "autoregressive": Case(
+        {"operator": {"kind": "fno", "n_modes": [6, 6], "width": 8, "depth": 1}, "times": [0.5, 1.25], "time_step": 0.5},
+        resolution=2e-3,
+        out_channels=4,
     ),
     "deeponet": Case({"width": 16, "num_basis": 32}, resolution=_SENSORS),
     "pod_deeponet": Case({"width": 16, "num_modes": 16}, resolution=_SENSORS),

@@ -23,7 +23,8 @@ _batched = jax.jit(lambda model, u: model.batched(u))
 @functools.cache
 def model_of(kind):
     spec = {"kind": kind, **CASES[kind].options}
-    return in_double(build(spec, in_channels=2, out_channels=1, num_dims=2, sensors=(16, 16), key=jax.random.key(0)))
+    channels = {"in_channels": 2, "out_channels": CASES[kind].out_channels}
+    return in_double(build(spec, **channels, num_dims=2, sensors=(16, 16), key=jax.random.key(0)))
 
 
 def in_double(model):
@@ -67,7 +68,7 @@ def test_the_specification_builds_it_again(kind):
 def test_one_sample_mapped_and_batched_agree(kind):
     model, u = model_of(kind), jnp.asarray(waves(16))
     many = _batched(model, u)
-    assert many.shape[:2] == (4, 1) and bool(jnp.isfinite(many).all())
+    assert many.shape[:2] == (4, CASES[kind].out_channels) and bool(jnp.isfinite(many).all())
     np.testing.assert_allclose(many, jax.jit(jax.vmap(lambda m, v: m(v), (None, 0)))(model, u), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(many[0], _single(model, u[0]), rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(

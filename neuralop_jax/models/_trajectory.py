@@ -1,0 +1,113 @@
+"""What operators that return the state at several times have in common."""
+
+import abc
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact
+
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.models._on_grids import AbstractGridOperator
+from neuralop_jax.models._options import OperatorSpec, check_sizes
+from neuralop_jax.models._rebuild import rebuilt
+
+
+class AbstractTrajectoryOperator(AbstractGridOperator):
+    """From the state at time 0, `(in_channels, *space)`, to the states at `times`, stacked along the channels.
+
+    Inside is an operator from states to states; how it makes a trajectory is what the classes differ in, so that one can take the
+    place of the other in a configuration. To write one, define `frames`.
+    """
+
+    times: eqx.AbstractVar[tuple[float, ...]]
+    inner: eqx.AbstractVar[AbstractGridOperator]
+
+    @abc.abstractmethod
+    def frames(
+        self,
+        u: Inexact[Array, "channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
+    ) -> Inexact[Array, "frames channels *batch_space"]:
+        """The states at `times`, for one sample or for several; arguments as for `evaluate`."""
+
+    def evaluate(
+        self,
+        u: Inexact[Array, "in_channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
+    ) -> Inexact[Array, "out_channels *batch_space"]:
+        """The states at all times as channels, for one sample or for several."""
+        return self.frames(u, p, key=key).reshape(self.out_channels, *u.shape[1:])
+
+    def at_times(self, times: Sequence[float]) -> "AbstractTrajectoryOperator":
+        """The same operator, with the same weights, that returns the states at other times."""
+        return rebuilt(self, times=tuple(times), out_channels=len(times) * self.in_channels)
+
+    @property
+    def operator(self) -> dict[str, Any]:
+        """The specification of the operator inside, without its channels."""
+        from neuralop_jax.models import registry
+
+        return registry.inner_spec(self.inner)
+
+    @property
+    def width(self) -> int:
+        """Hidden channels of the operator inside."""
+        return self.inner.width
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters `p` that the operator inside reads."""
+        return getattr(self.inner, "num_parameters", 0)
+
+
+def build_step(operator: OperatorSpec, channels: int, num_dims: int | None, *, key: PRNGKey) -> AbstractGridOperator:
+    """The operator from states to states inside a trajectory operator.
+
+    **Raises:** `ConfigError` unless it maps real fields on a grid to such fields.
+    """
+    from neuralop_jax.models import registry
+
+    inner = registry.build_inner("operator", operator, in_channels=channels, out_channels=channels, num_dims=num_dims, key=key)
+    if not isinstance(inner, AbstractGridOperator):
+        raise ConfigError(f"operator {operator['kind']!r} does not map grids to grids. Use one that does, such as 'fno'.")
+    if num_dims not in (None, inner.num_dims):
+        raise ConfigError(f"operator has {inner.num_dims} space axes, num_dims is {num_dims}. Leave one of them out.")
+    if getattr(inner, "complex_data", False):
+        raise ConfigError("operator has complex_data=True; states are real fields. Split them into two channels.")
+    return inner
+
+
+def check_times(times: Sequence[int | float], in_channels: int, out_channels: int) -> tuple[float, ...]:
+    """The times as floats.
+
+    **Raises:** `ConfigError` unless they are finite, not negative and increasing, and the channels are those of so many states.
+    """
+    check_sizes(in_channels=in_channels, out_channels=out_channels)
+    if not isinstance(times, Sequence) or not times:
+        raise ConfigError(f"times must be a list of at least one time, got {times!r}.")
+    found = tuple(float(t) for t in times)
+    if not all(math.isfinite(t) for t in found) or found[0] < 0 or any(b <= a for a, b in zip(found, found[1:], strict=False)):
+        raise ConfigError(f"times must increase, from 0 or later, got {list(found)}. Sort them and leave repeated ones out.")
+    if out_channels != len(found) * in_channels:
+        raise ConfigError(
+            f"out_channels must be those of the states at {len(found)} times, {len(found)} x {in_channels}, got {out_channels}. "
+            "Take the same fields as input and target, one frame of them as input."
+        )
+    return found
+
+
+def state_shape_kept(inner: AbstractGridOperator, u: Array, v: Array) -> None:
+    """Raises `ConfigError` unless the operator inside keeps the grid."""
+    if jnp.shape(v) != jnp.shape(u):
+        raise ConfigError(
+            f"the operator inside made {jnp.shape(v)} of a state {jnp.shape(u)}. Use one that keeps the grid, without "
+            "output_scaling."
+        )
