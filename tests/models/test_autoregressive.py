@@ -18,10 +18,9 @@ INNER = {"kind": "fno", "n_modes": [8], "width": 6, "depth": 1}
 KEY = jax.random.key(0)
 
 
-def model_of(times, **options):
-    return Autoregressive(
-        **{"in_channels": 1, "out_channels": len(times), "operator": INNER, "times": times, "key": KEY} | options
-    )
+def model_of(times=(1.0,), **options):
+    plain = {"in_channels": 1, "out_channels": len(times), "operator": INNER, "times": times, "key": KEY}
+    return Autoregressive(**(plain | options))
 
 
 @pytest.mark.parametrize("residual", [True, False])
@@ -71,7 +70,7 @@ def test_specification_and_modes_of_the_operator_inside():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"times": ()}, "times must be a list of at least one time"),
+        ({"times": (), "out_channels": 1}, "times must be a list of at least one time"),
         ({"times": (1.0, 1.0), "out_channels": 2}, r"times must increase, from 0 or later, got \[1.0, 1.0\]"),
         ({"times": (-1.0,)}, "times must increase, from 0 or later"),
         ({"out_channels": 2}, "out_channels must be those of the states at 1 times, 1 x 1, got 2"),
