@@ -1,5 +1,6 @@
 """`evaluate RUN`: the errors of a trained operator on held-out data, also on other grids than it was trained on."""
 
+import dataclasses
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -10,7 +11,7 @@ from neuralop_jax.cli._run import merge_results, read_config, show_errors
 from neuralop_jax.errors import ConfigError, DataError
 
 
-def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") -> None:
+def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", frames: str = "") -> None:
     """Measure the errors of a trained operator on held-out data and add them to RUN/results.json.
 
     Args:
@@ -18,6 +19,8 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
         resolution: Points per axis, such as 16,32 or 64x32. Taken from splits with that grid, or from every k-th point of a finer
             one, which is said; never interpolated. Every split on its own grid if left out.
         split: Names of splits, separated by commas; all but the training split if left out.
+        frames: Frames of the target to compare, a range such as 1::2, for operators that make trajectories; those of the training
+            if left out.
     """
     config = read_config(run)
 
@@ -41,7 +44,10 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
     chosen = [(name, (1,) * grids[name].num_dims) for name in names]
     if resolution:
         chosen = [pair for shape in parse_resolutions(resolution, dims) for pair in on_grid(grids, shape).items()]
-    operator = checkpoint.load(run)
+    operator, data = checkpoint.load(run), config.data
+    if frames:
+        data = dataclasses.replace(data, target_time=frames)
+        operator = models.at_times(operator, open_split(data, names[0]).times)
     if not (resolution or split):  # what is asked for by name is refused by the operator
         refused = {name: reason for name, _ in chosen if (reason := models.refused_grid(operator, grids[name].shape))}
         chosen = [pair for pair in chosen if pair[0] not in refused]
@@ -49,12 +55,12 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "") ->
             say(f"{name} is left out: {reason}.")
     results = {}
     for name, strides in chosen:
-        dataset = open_split(config.data, name)
-        label = name
+        dataset = open_split(data, name)
+        label = f"{name} frames {frames}" if frames else name
         if any(stride > 1 for stride in strides):
             dataset = Subsampled(dataset, strides)
             shape = "x".join(map(str, dataset.grid.shape))
-            label = f"{name}@{shape}"
+            label = f"{label}@{shape}"
             say(f"{label}: no split has the grid {shape}; it is {name} at strides {'x'.join(map(str, strides))}.")
         if (kept := models.clipped_modes(operator, dataset.grid.shape)) is not None:
             say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")

@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.models._base import AbstractOperator
+from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_sizes
 from neuralop_jax.models._rebuild import rebuilt
@@ -66,6 +68,21 @@ class AbstractTrajectoryOperator(AbstractGridOperator):
     def num_parameters(self) -> int:
         """Parameters `p` that the operator inside reads."""
         return getattr(self.inner, "num_parameters", 0)
+
+
+def at_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOperator:
+    """A trajectory operator, also one in physical units, with the same weights and other times.
+
+    **Raises:** `ConfigError` for an operator that makes no trajectories.
+    """
+    model = operator.model if isinstance(operator, Normalized) else operator
+    if not isinstance(model, AbstractTrajectoryOperator):
+        raise ConfigError(
+            f"{type(model).__name__} returns what it was trained on, not states at any times. Train an Autoregressive or "
+            "ContinuousTime operator."
+        )
+    other = model.at_times(times)
+    return Normalized(other, operator.input, operator.input.repeated(len(times))) if isinstance(operator, Normalized) else other
 
 
 def build_step(operator: OperatorSpec, channels: int, num_dims: int | None, *, key: PRNGKey) -> AbstractGridOperator:
