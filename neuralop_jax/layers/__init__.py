@@ -20,6 +20,7 @@ from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeat
 from neuralop_jax.layers._latent_unet import LatentUNet as LatentUNet, patch_and_padding as patch_and_padding
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._multigrid_conv import MultigridConv as MultigridConv
+from neuralop_jax.layers._neural_ode import NeuralODE as NeuralODE
 from neuralop_jax.layers._neural_spectral_block import (
     NeuralSpectralBlock as NeuralSpectralBlock,
     patchify as patchify,
@@ -32,10 +33,16 @@ from neuralop_jax.layers._norm import (
     GroupNorm as GroupNorm,
     InstanceNorm as InstanceNorm,
 )
+from neuralop_jax.layers._ode_solution import Measured as Measured, ODESolution as ODESolution
 from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
 from neuralop_jax.layers._point_transform import GridToPoints as GridToPoints, PointsToGrid as PointsToGrid
 from neuralop_jax.layers._pointwise import Pointwise as Pointwise, SoftGate as SoftGate
 from neuralop_jax.layers._prolongation import Prolongation as Prolongation
+from neuralop_jax.layers._solver_choice import (
+    ADJOINTS as ADJOINTS,
+    EXPLICIT_SOLVERS as EXPLICIT_SOLVERS,
+    IMPLICIT_SOLVERS as IMPLICIT_SOLVERS,
+)
 from neuralop_jax.layers._spectral_conv import SpectralConv as SpectralConv
 from neuralop_jax.layers._spectral_weight import (
     AbstractSpectralWeight as AbstractSpectralWeight,
