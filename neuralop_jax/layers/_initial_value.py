@@ -36,6 +36,7 @@ class Problem(NamedTuple):
     visit: str | None
 
 
+@eqx.filter_jit
 def solve_problem(
     problem: Problem,
     terms: Callable[[Any], diffrax.AbstractTerm],
@@ -91,6 +92,8 @@ def _solve(
         solver = MeasuredSolver(solver, problem.rtol, problem.atol, problem.measure, jax.lax.stop_gradient(drawn), walker)
         if isinstance(adjoint, diffrax.BacksolveAdjoint):
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
+    controller = _controller(problem, t0, t1)
+    counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
     found = diffrax.diffeqsolve(
         terms(field),
         solver,
@@ -99,8 +102,10 @@ def _solve(
         None if problem.step is None else problem.step * direction,
         z0,
         args,
-        saveat=diffrax.SaveAt(t1=problem.only_end, ts=None if problem.only_end else ts, solver_state=keeps),
-        stepsize_controller=_controller(problem, t0, t1),
+        saveat=diffrax.SaveAt(
+            t1=problem.only_end, ts=None if problem.only_end else ts, solver_state=keeps, controller_state=counts
+        ),
+        stepsize_controller=controller,
         adjoint=adjoint,
         event=_event(problem),
         max_steps=problem.max_steps,
@@ -117,9 +122,10 @@ def _solve(
     good = reached & (result == SUCCESS)
     values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)
     num_steps = jnp.asarray(found.stats["num_steps"], jnp.int32)
-    cost = evaluations(
-        problem.solver, num_steps, automatic_start=problem.step is None, steady=problem.steady is not None
-    )
+    first_rejected = found.controller_state[2] if counts else 0
+    cost = evaluations(problem.solver, num_steps, first_rejected)
+    if cost is not None:
+        cost = cost + 2 * isinstance(controller, GivingUp) + (num_steps + 1) * (problem.steady is not None)
     measured = solver.measured(found.solver_state, direction) if isinstance(solver, MeasuredSolver) else None
     if measured is not None:
         measured = jax.tree.map(lambda x: jnp.where(result == SUCCESS, x, jnp.nan) if eqx.is_inexact_array(x) else x, measured)

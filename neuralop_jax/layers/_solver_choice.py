@@ -1,6 +1,7 @@
 """Solvers and adjoints of Diffrax by name, what a step of each costs, and step control that gives up in time."""
 
 from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -53,28 +54,27 @@ def solver_of(solver: str | diffrax.AbstractSolver, rtol: float, atol: float) ->
     return IMPLICIT_SOLVERS[solver](root_finder=newton)  # pyright: ignore[reportCallIssue]
 
 
-def evaluations(solver: diffrax.AbstractSolver, num_steps: Array, *, automatic_start: bool, steady: bool) -> Array | None:
+def evaluations(solver: diffrax.AbstractSolver, num_steps: Array, first_rejected: Array | int) -> Array | None:
     """Evaluations of the vector field in so many steps, rejected ones too; `None` where the solver does not tell.
 
-    A method whose last stage is the first of the next step saves one stage per step. The automatic first step takes two
-    evaluations, the test for a steady state one at the start and one per step.
+    A method whose last stage is the first of the next step saves one stage per step, but does not yet know it in a repeated
+    first step.
     """
-    extra = 2 * automatic_start + steady * (num_steps + 1)
     if isinstance(solver, diffrax.Euler):
-        return num_steps + extra
+        return num_steps
     if isinstance(solver, diffrax.AbstractERK):
         tableau = solver.tableau
         stages = tableau.num_stages
-        return (num_steps * (stages - 1) + 1 if tableau.fsal else num_steps * stages) + extra
+        return num_steps * (stages - 1) + 1 + first_rejected if tableau.fsal else num_steps * stages
     if isinstance(solver, diffrax.ReversibleHeun):
-        return num_steps + 1 + extra
+        return num_steps + 1
     return None
 
 
 class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
     """Error control that ends a solve at a singularity: the start is not finite, or steps fall below the round-off of time.
 
-    Without, a field that returns NaN has every step rejected until `max_steps`.
+    Without, a field that returns NaN has every step rejected until `max_steps`. The state counts the rejected first steps.
     """
 
     rtol: float
@@ -85,15 +85,26 @@ class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
     def _inner(self) -> diffrax.PIDController:
         return diffrax.PIDController(self.rtol, self.atol, norm=self.norm, dtmin=self.shortest, force_dtmin=False)
 
-    def wrap(self, direction):
+    def wrap(self, direction: Any) -> "GivingUp":
         return self
 
-    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
-        first, state = self._inner().init(terms, t0, t1, y0, dt0, args, func, error_order)
-        return jnp.where(jnp.isfinite(first), first, t0), state
+    def init(
+        self, terms: Any, t0: Any, t1: Any, y0: PyTree, dt0: Any, args: Any, func: Any, error_order: Any
+    ) -> tuple[Array, tuple[Any, Array, Array]]:
+        # Diffrax wraps the term in the direction of time, and does not recognize it then: every first step would be 0.01.
+        rate = diffrax.ODETerm(lambda t, y, args: terms.vf_prod(t, y, args, terms.contr(t, t + 1)))
+        unwrapped = lambda rate, t, y, args: rate.vf(t, y, args)
+        first, state = self._inner().init(rate, t0, t1, y0, dt0, args, unwrapped, error_order)
+        return jnp.where(jnp.isfinite(first), first, t0), (state, jnp.asarray(True), jnp.zeros((), jnp.int32))
 
-    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
-        return self._inner().adapt_step_size(t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state)
+    def adapt_step_size(
+        self, t0: Any, t1: Any, y0: PyTree, y1_candidate: PyTree, args: Any, y_error: Any, error_order: Any, controller_state: Any
+    ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:
+        state, first, rejected = controller_state
+        keep, *times, made_jump, state, result = self._inner().adapt_step_size(
+            t0, t1, y0, y1_candidate, args, y_error, error_order, state
+        )
+        return keep, *times, made_jump, (state, first & ~keep, rejected + (first & ~keep)), result
 
 
 def shortest_step(t0: Array, t1: Array) -> Array:

@@ -47,7 +47,7 @@ TIMES = jnp.linspace(0.0, 1.0, 4)
 def test_constant_steps_converge_with_the_order_of_the_solver(solver, order):
     layer = NeuralODE(decay, solver=solver, step=0.1, only_end=True)
     solve = eqx.filter_jit(lambda rate: layer(jnp.ones(1), jnp.stack([0.0, 1 / rate]), rate))
-    errors = [abs(float(solve(jnp.asarray(rate)).values[0]) - np.exp(-1)) for rate in (1.0, 0.5)]
+    errors = [abs(float(solve(jnp.asarray(rate)).values[0]) - np.exp(-1)) for rate in (0.5, 0.25)]
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.2
 
 
@@ -67,7 +67,7 @@ def test_gradients_agree_between_adjoints_and_with_differences(getkey):
     network, start = Network(MLP((2, 4, 2), key=getkey())), jnp.asarray([1.0, -0.5])
 
     def loss(network, start, **options):
-        return jnp.sum(NeuralODE(network, **options)(start, TIMES).values ** 2)
+        return jnp.sum(NeuralODE(network, only_end=True, **options)(start, TIMES).values ** 2)
 
     def gradient(**options):
         return ravel_pytree(eqx.filter_jit(eqx.filter_grad(lambda x: loss(*x, **options)))((network, start)))[0]
@@ -103,22 +103,15 @@ def test_a_failed_sample_is_nan_with_a_code_and_the_others_do_not_notice(options
     layer = NeuralODE(squared, **options)
     starts = jnp.asarray([[0.1], [50.0], [0.2]])
 
-    @jax.jit
-    @jax.grad
-    def alone(rate, start):
-        return layer(start, TIMES, rate).values[-1, 0]
-
-    @jax.jit
-    @lambda f: jax.value_and_grad(f, has_aux=True)
     def together(rate):
         solution = jax.vmap(lambda z: layer(z, TIMES, rate))(starts)
         return jnp.sum(jnp.where(solution.successful, solution.values[:, -1, 0], 0)), solution
 
-    (_, solution), gradient = together(jnp.asarray(1.0))
+    (_, solution), gradient = jax.jit(jax.value_and_grad(together, has_aux=True))(jnp.asarray(1.0))
     assert solution.result.tolist() == [0, code, 0]
     assert jnp.isnan(solution.values[1]).all() and jnp.isnan(solution.times[1]).all()
     assert jnp.allclose(solution.values[::2, :, 0], starts[::2] / (1 - starts[::2] * TIMES[None]), rtol=1e-3)
-    assert jnp.allclose(gradient, alone(jnp.asarray(1.0), starts[0]) + alone(jnp.asarray(1.0), starts[2]))
+    assert jnp.allclose(gradient, sum((z / (1 - z)) ** 2 for z in (0.1, 0.2)), rtol=1e-3)
 
 
 def test_failures_raise_on_request():
@@ -142,7 +135,7 @@ def test_times_out_of_order_are_refused_or_reported_per_sample():
     with pytest.raises(ModelInputError, match="two or more"):
         layer(jnp.ones(1), jnp.ones(1), jnp.asarray(1.0))
     times = jnp.asarray([[0.0, 0.5, 1.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0]])
-    solution = jax.vmap(lambda ts: layer(jnp.ones(1), ts, jnp.asarray(1.0)))(times)
+    solution = jax.jit(jax.vmap(lambda ts: layer(jnp.ones(1), ts, jnp.asarray(1.0))))(times)
     assert solution.result.tolist() == [0, 9, 0] and jnp.isnan(solution.values[1]).all()
     assert jnp.allclose(solution.values[2, :, 0], jnp.exp(1 - times[2]), rtol=1e-3)  # backwards
 
@@ -160,7 +153,7 @@ def test_an_event_ends_the_solve_and_what_follows_is_nan():
     import diffrax
     import optimistix as optx
 
-    event = diffrax.Event(lambda t, z, args, **_: z[0] - 0.5, optx.Newton(1e-8, 1e-8))
+    event = diffrax.Event(lambda t, y, args, **_: y[0] - 0.5, optx.Newton(1e-8, 1e-8))
     solution = NeuralODE(decay, event=event, rtol=1e-8, atol=1e-8)(jnp.ones(1), TIMES, jnp.asarray(1.0))
     assert solution.successful
     assert jnp.allclose(solution.values[:3, 0], jnp.exp(-TIMES[:3])) and jnp.isnan(solution.values[3]).all()
@@ -169,11 +162,13 @@ def test_an_event_ends_the_solve_and_what_follows_is_nan():
 
 
 def test_samples_that_share_steps_are_as_accurate_as_the_stiffest_alone():
-    rates = jnp.ones(64).at[3].set(100.0)
-    kinds = [NeuralODE(lambda t, z, a: -a[:, None] * (z - jnp.cos(t)), batch_axis=axis, only_end=True) for axis in (None, 0)]
+    rates = jnp.zeros(64).at[3].set(50.0)
+    kinds = [NeuralODE(lambda t, z, a: a[:, None] * jnp.cos(a[:, None] * t), batch_axis=axis) for axis in (None, 0)]
     shared, joint = (kind(jnp.ones((64, 1)), TIMES, rates) for kind in kinds)
     alone = kinds[0](jnp.ones((1, 1)), TIMES, rates[3:4])
-    assert shared.num_steps < alone.num_steps <= joint.num_steps
+    assert shared.num_steps < 0.8 * alone.num_steps and abs(alone.num_steps - joint.num_steps) <= 1
+    exact = 1 + np.sin(50 * TIMES)
+    assert abs(joint.values[:, 3, 0] - exact).max() < 1e-3 < abs(shared.values[:, 3, 0] - exact).max()
 
 
 @pytest.mark.parametrize("solver", ["kvaerno3", "kvaerno5", "implicit_euler"])
