@@ -1,0 +1,154 @@
+"""One solve by Diffrax, with its failures in the result, and its cost."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from neuralop_jax._result import SUCCESS
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.errors import ModelInputError
+from neuralop_jax.layers._guard import captured, guarded
+from neuralop_jax.layers._measured_solver import MeasuredSolver
+from neuralop_jax.layers._ode_solution import ODESolution, all_finite, result_code
+from neuralop_jax.layers._solver_choice import GivingUp, evaluations, shortest_step
+
+
+class Problem(NamedTuple):
+    """What is known of a solve before its data; the fields are the arguments of `NeuralODE`, in terms of Diffrax."""
+
+    solver: diffrax.AbstractSolver
+    rtol: float
+    atol: float
+    step: float | None
+    controller: diffrax.AbstractStepSizeController | None
+    adjoint: diffrax.AbstractAdjoint
+    norm: Callable[[PyTree], Array]
+    steady: float | None
+    event: diffrax.Event | None
+    only_end: bool
+    max_steps: int
+    measure: bool
+    visit: str | None
+
+
+@eqx.filter_jit
+def solve_problem(
+    problem: Problem,
+    terms: Callable[[Any], diffrax.AbstractTerm],
+    field: Any,
+    z0: PyTree[Array],
+    ts: Array,
+    args: Any,
+    *,
+    key: PRNGKey | None = None,
+) -> ODESolution:
+    """The states at `ts` of the equation `terms(field)` from `z0`; `terms` is static, everything else may be traced."""
+    given = jax.tree.map(lambda leaf: leaf.dtype, z0)
+    z0 = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), z0)
+    ts = ts.astype(jnp.result_type(*jax.tree.leaves(z0)))
+    closed = lambda part: _closed(part, problem, ts[0], z0, args) if callable(part) else part
+    field = tuple(closed(part) for part in field) if isinstance(field, tuple) else closed(field)
+    inputs = (field, z0, ts, args, key)
+    solve = lambda inputs: _solve(problem, terms, given, *inputs)
+    if isinstance(problem.adjoint, diffrax.DirectAdjoint | diffrax.ForwardMode):
+        return solve(inputs)
+    return guarded(inputs, solve)
+
+
+def _solve(
+    problem: Problem,
+    terms: Callable[[Any], diffrax.AbstractTerm],
+    given: PyTree,
+    field: Any,
+    z0: PyTree[Array],
+    ts: Array,
+    args: Any,
+    key: PRNGKey | None,
+) -> ODESolution:
+    gaps = jnp.diff(ts)
+    in_order = (gaps > 0).all() | (gaps < 0).all()
+    ts = jnp.where(in_order, ts, jnp.arange(ts.size, dtype=ts.dtype))  # Diffrax would stop the whole batch
+    t0, t1 = ts[0], ts[-1]
+    direction = jnp.where(t1 > t0, 1, -1)
+    solver, adjoint = problem.solver, problem.adjoint
+    keeps = problem.measure or problem.visit is not None
+    if keeps:
+        drawn = None
+        if problem.visit == "uniform":
+            assert key is not None
+            drawn = direction * jax.random.uniform(key, (), ts.dtype, jnp.minimum(t0, t1), jnp.maximum(t0, t1))
+        walker = key if problem.visit == "accepted" else None
+        solver = MeasuredSolver(solver, problem.rtol, problem.atol, problem.measure, jax.lax.stop_gradient(drawn), walker)
+        if isinstance(adjoint, diffrax.BacksolveAdjoint):
+            adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
+    controller = _controller(problem, t0, t1)
+    counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
+    found = diffrax.diffeqsolve(
+        terms(field),
+        solver,
+        t0,
+        t1,
+        None if problem.step is None else problem.step * direction,
+        z0,
+        args,
+        saveat=diffrax.SaveAt(
+            t1=problem.only_end, ts=None if problem.only_end else ts, solver_state=keeps, controller_state=counts
+        ),
+        stepsize_controller=controller,
+        adjoint=adjoint,
+        event=_event(problem),
+        max_steps=problem.max_steps,
+        throw=False,
+    )
+    values: PyTree[Array] = found.ys
+    times = jnp.asarray(found.ts)
+    if problem.only_end:
+        values, times = jax.tree.map(lambda leaf: leaf[0], values), times[0]
+    ends = problem.steady is not None or problem.event is not None
+    reached = jnp.isfinite(times) if ends else jnp.ones(times.shape, bool)
+    spread = lambda mask, leaf: mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
+    finite = all_finite(jax.tree.map(lambda leaf: jnp.where(spread(reached, leaf), leaf, 0), values))
+    result = result_code(found, finite & all_finite(z0), sorted_times=in_order, steady=problem.steady is not None)
+    good = reached & (result == SUCCESS)
+    values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)
+    num_steps = jnp.asarray(found.stats["num_steps"], jnp.int32)
+    first_rejected = jax.tree.leaves(found.controller_state)[-1] if counts else 0
+    cost = evaluations(problem.solver, num_steps, first_rejected)
+    if cost is not None:
+        cost = cost + 2 * isinstance(controller, GivingUp) + (num_steps + 1) * (problem.steady is not None)
+    measured = solver.measured(found.solver_state, direction) if isinstance(solver, MeasuredSolver) else None
+    if measured is not None:
+        measured = jax.tree.map(lambda x: jnp.where(result == SUCCESS, x, jnp.nan) if eqx.is_inexact_array(x) else x, measured)
+    return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
+
+
+def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args: Any) -> Callable:
+    """The field with all traced arrays that it reads among its leaves, where the gradient can find them."""
+    if not captured(field, t, z, args):
+        return field
+    if isinstance(problem.adjoint, diffrax.BacksolveAdjoint):
+        raise ModelInputError(
+            "adjoint='backsolve' has no gradient for arrays that the field takes from around it. Pass them in args, or make the "
+            "field an eqx.Module that holds them."
+        )
+    return eqx.filter_closure_convert(field, t, z, args)
+
+
+def _controller(problem: Problem, t0: Array, t1: Array) -> diffrax.AbstractStepSizeController:
+    if problem.controller is not None:
+        return problem.controller
+    if problem.step is not None:
+        return diffrax.ConstantStepSize()
+    shortest = jax.lax.stop_gradient(shortest_step(t0, t1))
+    return GivingUp(problem.rtol, problem.atol, problem.norm, shortest)
+
+
+def _event(problem: Problem) -> diffrax.Event | None:
+    if problem.steady is None:
+        return problem.event
+    return diffrax.Event(diffrax.steady_state_event(rtol=problem.steady, atol=problem.steady, norm=problem.norm))
