@@ -162,13 +162,14 @@ class OperatorField(eqx.Module):
                 f"{outputs} out. Build it with in_channels={outputs + extra}."
             )
         if batched and not hasattr(operator, "evaluate"):
-            raise ConfigError(
-                f"{type(operator).__name__} cannot take many samples at once. Use batched=False and jax.vmap."
-            )
+            raise ConfigError(f"{type(operator).__name__} cannot take many samples at once. Use batched=False and jax.vmap.")
         self.operator, self.time, self.batched = operator, time, batched
 
     def __call__(
-        self, t: Float[Array, ""] | float, u: Float[Array, "channels *space"], args: Float[Array, "parameters *batch"] | None = None
+        self,
+        t: Float[Array, ""] | float,
+        u: Float[Array, "channels *space"],
+        args: Float[Array, "parameters *batch"] | None = None,
     ) -> Float[Array, "channels *space"]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]

@@ -13,7 +13,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec
-from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_times, state_shape_kept
+from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_kept, check_times
 
 _MOST_STEPS = 100_000
 
@@ -92,7 +92,7 @@ class Autoregressive(AbstractTrajectoryOperator):
 
         def step(u: Array, number: Array) -> tuple[Array, Array]:
             v = self.inner.evaluate(u, p, key=None if key is None else jax.random.fold_in(key, number))
-            state_shape_kept(self.inner, u, v)
+            check_kept(u.shape, v.shape)
             u = u + v if self.residual else v
             return u, u
 

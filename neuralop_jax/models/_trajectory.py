@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import PRNGKey
@@ -121,10 +120,9 @@ def check_times(times: Sequence[int | float], in_channels: int, out_channels: in
     return found
 
 
-def state_shape_kept(inner: AbstractGridOperator, u: Array, v: Array) -> None:
-    """Raises `ConfigError` unless the operator inside keeps the grid."""
-    if jnp.shape(v) != jnp.shape(u):
+def check_kept(before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    """Raises `ConfigError` unless the operator inside keeps the shape of a state."""
+    if before != after:
         raise ConfigError(
-            f"the operator inside made {jnp.shape(v)} of a state {jnp.shape(u)}. Use one that keeps the grid, without "
-            "output_scaling."
+            f"the operator inside made {after} of a state {before}. Use one that keeps the grid, without output_scaling."
         )

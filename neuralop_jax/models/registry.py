@@ -13,6 +13,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._autoregressive import Autoregressive
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._classic_fno import ClassicFNO
+from neuralop_jax.models._continuous_time import ContinuousTime
 from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
@@ -39,6 +40,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "factformer": FactFormer,
     "mgno": MgNO,
     "autoregressive": Autoregressive,
+    "continuous_time": ContinuousTime,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

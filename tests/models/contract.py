@@ -46,6 +46,12 @@ CASES: dict[str, Case] = {
         resolution=2e-3,
         out_channels=4,
     ),
+    "continuous_time": Case(
+        {"operator": {"kind": "fno", "n_modes": [6, 6], "width": 8, "depth": 1}, "times": [0.5, 1.0], "time_step": 0.5}
+        | {"solver": "heun"},
+        resolution=2e-3,
+        out_channels=4,
+    ),
     "deeponet": Case({"width": 16, "num_basis": 32}, resolution=_SENSORS),
     "pod_deeponet": Case({"width": 16, "num_modes": 16}, resolution=_SENSORS),
     "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}, resolution=_SENSORS),

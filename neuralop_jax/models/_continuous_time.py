@@ -1,0 +1,143 @@
+"""A trajectory as the solution of a differential equation whose right-hand side is an operator."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact
+
+from neuralop_jax._checks import one_of
+from neuralop_jax._typing import PRNGKey
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.layers import EXPLICIT_SOLVERS, IMPLICIT_SOLVERS, NeuralODE, ODESolution, OperatorField
+from neuralop_jax.models._on_grids import AbstractGridOperator
+from neuralop_jax.models._options import OperatorSpec, check_sizes
+from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_kept, check_times
+
+_ADJOINTS = ("checkpoint", "direct", "backsolve")
+
+
+class ContinuousTime(AbstractTrajectoryOperator):
+    r"""The states at several times of $\dot u = N(u)$ with an operator $N$ as the right-hand side, solved by Diffrax.
+
+    A neural partial differential equation by the method of lines: it has a state at every time, and refines in space as its
+    operator does. `Autoregressive` has the same call and takes equal steps instead. A solve that fails returns NaN, never a state
+    at another time; `solve` says why.
+
+    **Arguments:** (keyword-only; all but `key` make the model's `spec_of`)
+
+    - `in_channels`: channels of a state; `out_channels`: those of all states that are returned, filled in from the data.
+    - `operator`: the specification of $N$, as for `models.build`; `[model.operator]` in a configuration.
+    - `times`: times of the states that are returned, counted from the input, increasing; filled in from the data.
+    - `solver`: a name in `layers.EXPLICIT_SOLVERS` or `IMPLICIT_SOLVERS`.
+    - `rtol`, `atol`: tolerances of the local error. Samples that are computed together share their steps, and the largest of
+      their errors controls them.
+    - `time_step`: the length of constant steps instead. *Good for* training: the same cost in every step of the optimizer.
+    - `adjoint`: `"checkpoint"`, exact gradients in little memory; `"direct"`, also in forward mode; `"backsolve"`, approximate
+      gradients in constant memory.
+    - `max_steps`: steps after which to give up.
+    - `num_dims`: number of space axes, where `operator` leaves it open.
+    - `key`: initial weights of $N$.
+
+    **Raises:** `ConfigError` for options that do not fit, also those of `operator`, or if $N$ changes the grid.
+
+    **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, arXiv:1806.07366, with an operator as the vector field.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.models import ContinuousTime
+
+        inner = {"kind": "fno", "n_modes": [8], "width": 8, "depth": 1}
+        options = {"operator": inner, "times": (0.5, 1.0), "time_step": 0.25}
+        model = ContinuousTime(in_channels=1, out_channels=2, **options, key=jax.random.key(0))
+        u = jnp.ones((1, 16))
+        assert jnp.allclose(model(u)[1], model.at_times((1.0,))(u)[0]) and model.solve(u).successful
+        ```
+    """
+
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    num_dims: int = eqx.field(static=True)
+    times: tuple[float, ...] = eqx.field(static=True)
+    solver: str = eqx.field(static=True)
+    rtol: float = eqx.field(static=True)
+    atol: float = eqx.field(static=True)
+    time_step: float | None = eqx.field(static=True)
+    adjoint: str = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+    inner: AbstractGridOperator
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        operator: OperatorSpec,
+        times: Sequence[int | float],
+        solver: str = "tsit5",
+        rtol: int | float = 1e-4,
+        atol: int | float = 1e-5,
+        time_step: int | float | None = None,
+        adjoint: str = "checkpoint",
+        max_steps: int = 1000,
+        num_dims: int | None = None,
+        key: PRNGKey,
+    ):
+        self.times = check_times(times, in_channels, out_channels)
+        if self.times == (0.0,):
+            raise ConfigError("times must go beyond 0, the time of the input, got [0.0]. Add a later one.")
+        one_of("solver", solver, sorted((*EXPLICIT_SOLVERS, *IMPLICIT_SOLVERS)), ConfigError)
+        one_of("adjoint", adjoint, _ADJOINTS, ConfigError)
+        check_sizes(max_steps=max_steps)
+        self.inner = build_step(operator, in_channels, num_dims, key=key)
+        self.in_channels, self.out_channels, self.num_dims = in_channels, out_channels, self.inner.num_dims
+        self.solver, self.adjoint, self.max_steps = solver, adjoint, max_steps
+        self.rtol, self.atol, self.time_step = float(rtol), float(atol), None if time_step is None else float(time_step)
+        self.layer(batched=False)  # which refuses what does not fit together
+
+    def frames(
+        self,
+        u: Inexact[Array, "channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        key: PRNGKey | None = None,
+    ) -> Inexact[Array, "frames channels *batch_space"]:
+        """The states at `times`, for one sample or for several; `key` is not used, so that the equation stays the same."""
+        return self.solve(u, p).values
+
+    def solve(
+        self,
+        u: Inexact[Array, "channels *batch_space"],
+        p: Float[Array, "*batch parameters"] | None = None,
+        *,
+        measure: bool = False,
+        visit: str | None = None,
+        key: PRNGKey | None = None,
+    ) -> ODESolution:
+        """The states at `times`, `(frames, channels, *batch_space)`, with the result code and the cost of the solve.
+
+        `measure`, `visit` and `key` are those of a call of `layers.NeuralODE`.
+        """
+        start = () if self.times[0] == 0 else (0.0,)
+        ts = jnp.asarray((*start, *self.times), jnp.promote_types(u.dtype, jnp.float32))
+        layer = self.layer(batched=u.ndim == self.num_dims + 2)
+        check_kept(u.shape, eqx.filter_eval_shape(self.inner.evaluate, u, p).shape)
+        solution = layer(u, ts, p, measure=measure, visit=visit, key=key)
+        kept = (solution.values[len(start) :], solution.times[len(start) :])
+        return eqx.tree_at(lambda s: (s.values, s.times), solution, kept)
+
+    def layer(self, *, batched: bool) -> NeuralODE:
+        """The initial-value problem, for one sample or for many behind the channels."""
+        adaptive = self.time_step is None
+        return NeuralODE(
+            OperatorField(self.inner, batched=True),  # that is, by `evaluate`, which takes one sample, too
+            solver=self.solver,
+            rtol=self.rtol,
+            atol=self.atol,
+            step=self.time_step,
+            adjoint=self.adjoint,
+            batch_axis=1 if batched and adaptive else None,
+            max_steps=self.max_steps,
+        )

@@ -1,0 +1,111 @@
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ConfigError, SolverError
+from neuralop_jax.models import REGISTRY, AbstractGridOperator, Autoregressive, ContinuousTime, build, spec_of
+
+INNER = {"kind": "fno", "n_modes": [8], "width": 6, "depth": 1}
+KEY = jax.random.key(0)
+
+
+class Rates(AbstractGridOperator):
+    """The right-hand side a u + b u^2, point by point, of which the solution is known."""
+
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    num_dims: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    square: float = eqx.field(static=True)
+    rate: jax.Array
+
+    def __init__(self, *, in_channels, out_channels, square=0.0, num_dims=1, key):
+        self.in_channels, self.out_channels, self.num_dims, self.width = in_channels, out_channels, num_dims, 1
+        self.square, self.rate = square, jnp.asarray(-1.0)
+
+    def evaluate(self, u, p=None, *, key=None):
+        return self.rate * u + self.square * u**2
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch):
+    monkeypatch.setitem(REGISTRY, "rates", Rates)
+
+
+def model_of(times=(1.0,), **options):
+    plain = {"in_channels": 1, "out_channels": len(times), "operator": INNER, "times": times, "key": KEY}
+    return ContinuousTime(**(plain | options))
+
+
+def test_states_and_gradients_are_those_of_the_equation():
+    model = model_of((0.0, 0.3, 2.0), operator={"kind": "rates"}, rtol=1e-9, atol=1e-10)
+    u = jax.random.normal(KEY, (1, 3, 16))
+    found = eqx.filter_jit(lambda m, u: m.frames(u))(model, u)
+    np.testing.assert_allclose(found, u[None] * jnp.exp(-jnp.asarray([0.0, 0.3, 2.0])).reshape(3, 1, 1, 1), atol=1e-7)
+    slope = eqx.filter_jit(eqx.filter_grad(lambda m, u: m.frames(u)[2].sum()))(model, u).inner.rate
+    np.testing.assert_allclose(slope, 2 * (u * jnp.exp(-2)).sum(), rtol=1e-6)
+
+
+def test_samples_together_share_steps_that_the_hardest_of_them_needs():
+    model = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, rtol=1e-6, atol=1e-9)
+    u = jnp.asarray([0.01, 0.01, 0.01, 0.99]).reshape(1, 4, 1) * jnp.ones((1, 4, 8))
+    exact = lambda u: u * jnp.exp(-1) / (1 - u + u * jnp.exp(-1))
+    solution = eqx.filter_jit(lambda m, u: m.solve(u))(model, u)
+    np.testing.assert_allclose(solution.values[0], exact(u), rtol=1e-5)
+    alone = eqx.filter_jit(lambda m, u: m.solve(u))(model, u[:, 3])
+    assert solution.num_steps >= alone.num_steps
+    assert solution.num_evaluations == 6 * solution.num_steps + 1 + 2
+
+
+def test_a_solve_that_fails_has_no_state():
+    model = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, max_steps=3, rtol=1e-9, atol=1e-9)
+    u = jnp.full((1, 8), 0.9)
+    assert np.isnan(model(u)).all() and model.solve(u).result == 1
+    with pytest.raises(SolverError, match="used up its steps"):
+        model.solve(u).or_raise()
+    exploding = model_of((1.0,), operator={"kind": "rates", "square": 1.0})
+    assert np.isnan(exploding(jnp.full((1, 8), 9.0))).all()  # infinite at time 0.118
+
+
+def test_constant_steps_of_euler_are_an_autoregressive_operator():
+    continuous = model_of((1.0, 2.0), solver="euler", time_step=1.0)
+    steps = Autoregressive(in_channels=1, out_channels=2, operator=INNER, times=(1.0, 2.0), key=KEY)
+    u = jax.random.normal(KEY, (1, 16))
+    np.testing.assert_allclose(continuous(u), steps(u), atol=1e-12)
+
+
+def test_it_refines_in_space_and_time():
+    model = model_of((0.5, 1.0), rtol=1e-8, atol=1e-9)
+    x = np.arange(64) / 64
+    u = jnp.asarray(np.cos(2 * np.pi * x) + 0.3 * np.sin(4 * np.pi * x))[None]
+    fine, coarse = model(u), model(u[:, ::2])
+    assert np.abs(fine[:, ::2] - coarse).max() < 5e-3 * np.abs(fine).max()
+    between = model.at_times((0.25, 0.5, 1.0))
+    np.testing.assert_allclose(between(u)[1:], fine, atol=1e-6)
+
+
+def test_specification_and_back():
+    spec = json.loads(json.dumps(spec_of(model_of((1.0, 2.0), time_step=0.5, solver="heun"))))
+    assert spec["operator"]["n_modes"] == [8] and spec["time_step"] == 0.5
+    assert spec_of(build(spec, key=KEY)) == spec
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"times": (0.0,)}, "times must go beyond 0"),
+        ({"solver": "tsitt5"}, "solver must be one of .* Did you mean 'tsit5'"),
+        ({"adjoint": "implicit"}, "adjoint must be one of 'checkpoint', 'direct', 'backsolve'"),
+        ({"time_step": -1.0}, "step must be positive"),
+        ({"rtol": 0.0, "atol": 0.0}, "needs tolerances of which one is positive"),
+        ({"solver": "euler"}, "Euler does not estimate its error"),
+        ({"max_steps": 0}, "max_steps must be an integer of at least 1"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        model_of(**options)
