@@ -61,8 +61,8 @@ class Sensors(eqx.Module):
     def __call__(self, u: Float[Array, "channels *space"]) -> Float[Array, "channels sensors"]:
         if u.shape[1:] != self.grid.shape:
             raise ModelInputError(
-                f"Sensors read fields of shape (channels, {', '.join(map(str, self.grid.shape))}), got {u.shape}. Place them on the "
-                "grid of the field."
+                f"Sensors read fields of shape (channels, {', '.join(map(str, self.grid.shape))}), got {u.shape}. Place "
+                "them on the grid of the field."
             )
         values = u.reshape(u.shape[0], -1)[:, self.corners]
         return jnp.sum(values * jnp.asarray(self.weights, u.dtype)[None], axis=1)
@@ -133,7 +133,7 @@ def _check(points: np.ndarray, grid: Grid) -> None:
     if len(outside):
         first = ", ".join(f"{x:g}" for x in points[outside[0]])
         raise ConfigError(
-            f"{len(outside)} of {len(points)} sensors lie outside the box {grid.extent}, the first at ({first}). Move or drop them."
+            f"{len(outside)} of {len(points)} sensors lie outside the box {grid.extent}, the first at ({first}). Drop them."
         )
 
 

@@ -102,9 +102,9 @@ class Tikhonov(AbstractPrior):
 
 
 class TotalVariation(AbstractPrior):
-    r"""The smoothed total variation $R(m) = \omega\int\sqrt{|\nabla m|^2 + \varepsilon^2} - \varepsilon$, for piecewise constant fields.
+    r"""The smoothed total variation $R(m) = \omega\int\sqrt{|\nabla m|^2 + \varepsilon^2} - \varepsilon$.
 
-    A jump costs its height times its length, however steep it is, and $\varepsilon$ rounds the corner at $\nabla m = 0$. In every
+    It is for piecewise constant fields: a jump costs its height times its length, however steep it is, and $\varepsilon$ rounds the corner at $\nabla m = 0$. In every
     cell of the grid the integrand is the mean over its corners, with the differences along the edges that meet there: no wave of
     the grid goes unseen, as it would with one central difference per cell.
 
@@ -114,8 +114,8 @@ class TotalVariation(AbstractPrior):
 
     - `grid`: the grid of the fields.
     - `weight`: $\omega > 0$.
-    - `smoothing`: $\varepsilon > 0$, the slope below which $R$ is quadratic. *Good values*: a tenth of the slopes of the field away
-        from its jumps; the smaller, the more iterations.
+    - `smoothing`: $\varepsilon > 0$, the slope below which $R$ is quadratic. *Good values*: a tenth of the slopes of the field
+        away from its jumps; the smaller, the more iterations.
     - `mean`: where `invert` starts; it is not in the penalty.
 
     **Raises:** `ConfigError` for a value out of range, or a grid with a single point on an axis.

@@ -11,6 +11,9 @@ from neuralop_jax.inverse import DarcyPressure, Sensors, Tikhonov, add_noise, in
 from neuralop_jax.models import FNO
 from neuralop_jax.solvers import Multigrid, darcy_stencil, solve_darcy
 
+LAW = GaussianRandomField(31.0, 3.0, 3.0, boundary="neumann")
+"""Of the logarithm of the permeability: a deviation of 0.6."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation():
@@ -28,8 +31,8 @@ def square(n):
 def problem():
     """100 sensors with 5 % noise on 33 x 33 points, read from a solve with half the spacing: grid, field, sensors, data, noise."""
     grid, fine = square(33), square(65)
-    keys = jax.random.split(jax.random.key(3), 3)
-    field = GaussianRandomField(6.0, 3.0, 2.0, boundary="neumann").sample(fine, key=keys[0])
+    keys = jax.random.split(jax.random.key(0), 3)
+    field = LAW.sample(fine, key=keys[0])
     sensors = random_sensors(grid, 100, key=keys[1])
     exact = Sensors(sensors.points, fine)(solve_darcy(jnp.exp(field), jnp.ones_like(field), fine).value)
     return grid, field[:, ::2, ::2], sensors, *add_noise(exact, 0.05, key=keys[2])
@@ -91,13 +94,15 @@ def test_memory_of_the_gradient_against_unrolled_conjugate_gradients(problem):
 def test_the_error_falls_with_every_step_to_a_third_of_that_of_the_prior_mean(problem):
     grid, field, sensors, data, noise = problem
     truth = jnp.exp(field)
-    error = lambda m: jnp.linalg.norm(jnp.exp(m) - truth) / jnp.linalg.norm(truth)
-    prior = Tikhonov(grid, order=2.0, weight=3.0**4 / 6.0**2, length=1 / 3)
+    error = lambda m: jnp.linalg.norm(m - field) / jnp.linalg.norm(field)
+    prior = Tikhonov(grid, order=3.0, weight=3.0**6 / 31.0**2, length=1 / 3)
     pressure = DarcyPressure(jnp.ones_like(field), grid)
-    found = invert(pressure, data, sensors, prior, noise=noise, monitor=error, max_steps=60, throw=False)
+    found = invert(pressure, data, sensors, prior, noise=noise, monitor=error, rtol=3e-3)
+    distance = jnp.linalg.norm(found.coefficient - truth)
+    assert 3.5 * distance < jnp.linalg.norm(1 - truth)
     errors = found.history.monitor[: int(found.num_steps) + 1]
-    assert (jnp.diff(errors[:21]) < 0).all(), errors
-    assert errors[-1] * 3 < errors[0], errors
+    assert len(errors) > 20 and (jnp.diff(errors[:21]) < 0).all(), errors
+    assert errors[-1] * 4 < errors[0] == 1
     discrepancy = jnp.sqrt(jnp.mean(((found.predicted - data) / noise) ** 2))
     assert 0.7 < discrepancy < 1.1
 
@@ -112,4 +117,4 @@ def test_the_same_driver_with_an_operator_as_forward_model():
     error = lambda m: jnp.linalg.norm(m - truth) / jnp.linalg.norm(truth)
     found = invert(operator, data, sensors, prior, noise=noise, monitor=error, rtol=1e-3)
     discrepancy = jnp.sqrt(jnp.mean(((found.predicted - data) / noise) ** 2))
-    assert discrepancy < 1.1 and error(found.field) < 0.7
+    assert discrepancy < 1.1 and error(found.field) < 0.75
