@@ -181,8 +181,8 @@ def _page(results: dict[str, Any], figure: Any) -> str:
     )
     pairs = [(name.replace("_", " "), shown(value)) for name, value in named.items()]
     text = (
-        "The misfit is the root mean square of (predicted − observed) / noise: 1 is what noise alone makes. The discrepancy of the "
-        "truth is that of the model through which the medium was sought, at the medium itself."
+        "The misfit is the root mean square of (predicted − observed) / noise: 1 is what noise alone makes. The discrepancy of "
+        "the truth is that of the model through which the medium was sought, at the medium itself."
     )
     subtitle = f"{results['sensors']} sensors, {100 * results['noise']:g} % noise, through the {results['forward']}"
     if results["forward"] != "solver":
