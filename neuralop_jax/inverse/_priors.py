@@ -104,9 +104,9 @@ class Tikhonov(AbstractPrior):
 class TotalVariation(AbstractPrior):
     r"""The smoothed total variation $R(m) = \omega\int\sqrt{|\nabla m|^2 + \varepsilon^2} - \varepsilon$.
 
-    It is for piecewise constant fields: a jump costs its height times its length, however steep it is, and $\varepsilon$ rounds
-    the corner at $\nabla m = 0$. In every cell of the grid the integrand is the mean over its corners, with the differences along the
-    edges that meet there: no wave of the grid goes unseen, as it would with one central difference per cell.
+    It is for piecewise constant fields: a jump costs its height times its length, however steep it is. $\varepsilon$ rounds the
+    corner at $\nabla m = 0$. In every cell of the grid the integrand is the mean over its corners, with the differences along
+    the edges that meet there: no wave of the grid goes unseen, as it would with one central difference per cell.
 
     $R$ does not see constants. Coordinates are those of the $H^1$ norm, with the longest side of the box as length.
 
