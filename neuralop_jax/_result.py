@@ -20,6 +20,7 @@ UNSTABLE_STEP: Final = 6
 SINGULAR: Final = 7
 EXPANDING: Final = 8
 UNSORTED: Final = 9
+STALLED: Final = 10
 _MEANING = {
     MAX_STEPS: "The solver used up its steps. Allow more by max_steps, or a larger rtol",
     NONFINITE: "The computation met NaN or infinity. Check the input; where it is finite, take a shorter dt or a higher order",
@@ -30,6 +31,8 @@ _MEANING = {
     SINGULAR: "The linear system is singular. Check that the solution is isolated, or regularize",
     EXPANDING: "The fixed-point iteration diverged: the map is no contraction. Damp it, or take Anderson or Broyden steps",
     UNSORTED: "The times neither increase nor decrease. Sort them, and drop repeated ones",
+    STALLED: "The line search found no smaller objective, though the gradient promises one. Compute in float64, or solve the "
+    "forward problem to a smaller rtol",
     UNSTABLE_STEP: "The time step breaks the CFL condition, at the start or at a frame. Take a shorter dt, or a higher order",
 }
 

@@ -26,6 +26,7 @@ VERBS = (
     "predict",
     "report",
     "leaderboard",
+    "invert",
     "generate",
     "data info",
     "data convert",

@@ -6,6 +6,7 @@ from neuralop_jax.viz._curves import (
     plot_resolutions as plot_resolutions,
 )
 from neuralop_jax.viz._fields import Label as Label, plot_sample as plot_sample, sample_panels as sample_panels
+from neuralop_jax.viz._inversion import InversionCurves as InversionCurves, plot_inversion as plot_inversion
 from neuralop_jax.viz._page import (
     code as code,
     facts as facts,

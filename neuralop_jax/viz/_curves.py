@@ -28,7 +28,7 @@ def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *
             axes.plot(steps, values, color=color, label=name, marker="o" if np.size(steps) <= 20 else "", markersize=3.5)
         if log:
             axes.set_yscale("log")
-            _few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
+            few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
         axes.set_xlabel("step")
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
@@ -99,7 +99,7 @@ def _colors(count: int) -> list[str]:
     return [SERIES[number % len(SERIES)] for number in range(count)]
 
 
-def _few_log_ticks(axis: Any, values: np.ndarray) -> None:
+def few_log_ticks(axis: Any, values: np.ndarray) -> None:
     """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
     from matplotlib import ticker
 

@@ -1,0 +1,56 @@
+"""How long a step along a descent direction should be: bracketing and bisection for the weak Wolfe conditions."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+_DECREASE, _CURVATURE = 1e-4, 0.9
+
+Number = Float[Array, ""]
+
+
+class Step(eqx.Module):
+    """A trial length and what is known of the lengths around it.
+
+    - `length`: what to try next.
+    - `low`: the objective has fallen there, but is still steep.
+    - `high`: the objective has not fallen enough there; infinite as long as no such length is known.
+    - `trials`: lengths tried so far.
+    """
+
+    length: Number
+    low: Number
+    high: Number
+    trials: Int[Array, ""]
+
+    @classmethod
+    def first(cls, dtype: jnp.dtype) -> "Step":
+        """The whole step, which L-BFGS directions are made for."""
+        return cls(jnp.ones((), dtype), jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype), jnp.asarray(0))
+
+    def is_enough(self, value: Number, slope: Number, trial: Number, trial_slope: Number) -> Bool[Array, ""]:
+        r"""Whether the weak Wolfe conditions hold: $f(t) \le f(0) + 10^{-4}\,t f'(0)$ and $f'(t) \ge 0.9 f'(0)$.
+
+        **Arguments:** $f(0)$, $f'(0) \le 0$, $f(t)$, $f'(t)$ at the length.
+        """
+        return _falls(self, value, slope, trial) & (trial_slope >= _CURVATURE * slope)
+
+
+def next_length(step: Step, value: Number, slope: Number, trial: Number, trial_slope: Number) -> Step:
+    """The next trial after a length that was not enough: longer where the objective still falls, else within the bracket.
+
+    **Arguments:** as in `Step.is_enough`; a trial that is not finite counts as too long.
+    """
+    falls = _falls(step, value, slope, trial)
+    low, high = jnp.where(falls, step.length, step.low), jnp.where(falls, step.high, step.length)
+    rise = trial - value - slope * step.length
+    parabola = -0.5 * slope * step.length**2 / jnp.where(rise > 0, rise, 1)  # its minimum, seen from length zero
+    parabola = jnp.clip(parabola, 0.1 * step.length, 0.5 * step.length)
+    usable = (low == 0) & ~falls & jnp.isfinite(rise) & (rise > 0)
+    inside = jnp.where(usable, parabola, 0.5 * (low + high))
+    return Step(jnp.where(jnp.isfinite(high), inside, 2 * step.length), low, high, step.trials + 1)
+
+
+def _falls(step: Step, value: Number, slope: Number, trial: Number) -> Bool[Array, ""]:
+    """Sufficient decrease; where it is below the round-off of the objective, that this does not grow."""
+    return trial <= jnp.minimum(value, value + _DECREASE * step.length * slope)

@@ -1,0 +1,88 @@
+"""`invert`: its folder, through the solver and through an operator of a run, and its refusals in one line."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from neuralop_jax import checkpoint
+from neuralop_jax.__main__ import main
+from neuralop_jax.config import DataConfig, ExperimentConfig, ModelConfig, to_json
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
+from neuralop_jax.models import FNO
+
+SMALL = ("--resolution", "9", "--sensors", "20", "--steps", "4")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def refused(capsys, *words):
+    assert main(["invert", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith("\n") and err.count("\n") == 1
+    return err.strip()
+
+
+def test_folder_through_the_solver(tmp_path, capsys):
+    assert main(["invert", "out", *SMALL, "--prior", "h1"]) == 0
+    printed = capsys.readouterr().out
+    result, arrays = json.loads((tmp_path / "out/result.json").read_text()), np.load(tmp_path / "out/arrays.npz")
+    assert result["ended"] == "max_steps" and "after the 4 iterations of --steps" in printed
+    assert (result["forward"], result["resolution"], result["iterations"]) == ("solver", [9, 9], 4)
+    truth, found = arrays["truth"], arrays["reconstruction"]
+    assert truth.shape == found.shape == (1, 9, 9) and truth.dtype == np.float64 and arrays["sensors"].shape == (20, 2)
+    ratio = lambda a, b: np.linalg.norm(a) / np.linalg.norm(b)
+    assert result["relative_error"] == pytest.approx(ratio(found - truth, truth), rel=1e-9)
+    assert result["relative_error_of_the_mean"] == pytest.approx(ratio(1 - truth, truth), rel=1e-9)
+    residual = arrays["predicted"] - arrays["observed"]
+    assert result["relative_residual"] == pytest.approx(ratio(residual, arrays["observed"]), rel=1e-9)
+    assert result["discrepancy"] == pytest.approx(np.sqrt(np.mean((residual / arrays["noise"]) ** 2)), rel=1e-9)
+    assert result["relative_error"] < result["relative_error_of_the_mean"] and len(arrays["relative_error"]) == 5
+    assert (np.diff(arrays["objective"]) <= 0).all() and f"{result['relative_error']:.4g}" in printed
+    page = (tmp_path / "out/report.html").read_text()
+    assert result["command"] and "20 sensors, 5 % noise, through the solver" in page and page.count("<img") == 1
+    assert (tmp_path / "out/inversion.png").read_bytes().startswith(b"\x89PNG")
+    assert "exists and is not overwritten" in refused(capsys, "out")
+
+
+def write_run(directory, boundary):
+    """What a training run leaves of an operator from permeability to pressure that was not trained at all."""
+    data = DataConfig(path="smooth.h5", input=("permeability",), target=("pressure",))
+    config = ExperimentConfig(data=data, model=ModelConfig(kind="fno"))
+    splits = {"train": SplitInfo(4, Grid((9, 9), boundary=(boundary, boundary)))}
+    info = DatasetInfo("smooth", "Darcy", (FieldInfo("permeability"), FieldInfo("pressure")), splits)
+    model = FNO(in_channels=1, out_channels=1, n_modes=(2, 2), width=2, depth=1, key=jax.random.key(0))
+    checkpoint.save_model(directory, model, info)
+    (directory / "config.json").write_text(json.dumps(to_json(config)))
+
+
+def test_through_the_operator_of_a_run(tmp_path, capsys):
+    write_run(tmp_path / "run", "dirichlet")
+    assert main(["invert", "out", "--checkpoint", "run", "--sensors", "9", "--steps", "2", "--prior", "tv"]) == 0
+    result = json.loads((tmp_path / "out/result.json").read_text())
+    assert (result["forward"], result["resolution"]) == ("run", [9, 9])
+    assert result["discrepancy_of_the_truth"] > 1.5  # of an operator that was not trained
+    assert "through the operator of run" in (tmp_path / "out/report.html").read_text()
+    capsys.readouterr()
+    write_run(tmp_path / "other", "periodic")
+    assert "found one from permeability to pressure on ('periodic', 'periodic')" in refused(capsys, "o", "--checkpoint", "other")
+
+
+def test_options_are_refused(capsys):
+    for words, said in (
+        (["--sensors", "0"], "--sensors must be positive, got 0"),
+        (["--noise", "0"], "--noise must be positive, got 0.0"),
+        (["--gamma", "1"], "--gamma above 1"),
+        (["--resolution", "3"], "--resolution at least 5"),
+        (["--prior", "tikhonov"], "--prior"),
+        (["--checkpoint", "nowhere"], "no such run directory: nowhere"),
+    ):
+        assert said in refused(capsys, "out", *words)

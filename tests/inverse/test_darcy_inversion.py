@@ -1,0 +1,120 @@
+"""Permeabilities through the solver and through an operator: the gradient, its memory, and what is found."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.data import GaussianRandomField
+from neuralop_jax.grids import Grid
+from neuralop_jax.inverse import DarcyPressure, Sensors, Tikhonov, add_noise, invert, random_sensors
+from neuralop_jax.models import FNO
+from neuralop_jax.solvers import Multigrid, darcy_stencil, solve_darcy
+
+LAW = GaussianRandomField(31.0, 3.0, 3.0, boundary="neumann")
+"""Of the logarithm of the permeability: a deviation of 0.6."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Programs here run for milliseconds and compile for seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def square(n):
+    return Grid((n, n), boundary=("dirichlet", "dirichlet"))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """100 sensors with 5 % noise on 33 x 33 points, read from a solve with half the spacing: grid, field, sensors, data, noise."""
+    grid, fine = square(33), square(65)
+    keys = jax.random.split(jax.random.key(0), 3)
+    field = LAW.sample(fine, key=keys[0])
+    sensors = random_sensors(grid, 100, key=keys[1])
+    exact = Sensors(sensors.points, fine)(solve_darcy(jnp.exp(field), jnp.ones_like(field), fine).value)
+    return grid, field[:, ::2, ::2], sensors, *add_noise(exact, 0.05, key=keys[2])
+
+
+def test_gradient_of_the_misfit_against_differences_and_taylor(problem):
+    grid, field, sensors, data, noise = problem
+    pressure = DarcyPressure(jnp.ones((1, *grid.shape)), grid, rtol=1e-13)
+    misfit = jax.jit(lambda m: 0.5 * jnp.sum(((sensors(pressure(jnp.exp(m))) - data) / noise) ** 2))
+    at = 0.5 * field
+    gradient = jax.jit(jax.grad(misfit))(at)
+    for seed in range(3):
+        direction = GaussianRandomField(3.0, 3.0, 2.0, boundary="neumann").sample(grid, key=jax.random.key(seed))
+        slope = jnp.vdot(gradient, direction)
+        h = 3e-4
+        differences = [(misfit(at + k * h * direction) - misfit(at - k * h * direction)) / (2 * k * h) for k in (1, 2)]
+        difference = (4 * differences[0] - differences[1]) / 3
+        assert abs(difference - slope) < 1e-6 * abs(slope)
+        steps = 0.1 * 0.5 ** np.arange(5)
+        remainders = [abs(float(misfit(at + t * direction) - misfit(at) - t * slope)) for t in steps]
+        orders = np.log2(np.divide(remainders[:-1], remainders[1:]))
+        assert ((orders[2:] > 1.95) & (orders[2:] < 2.05)).all(), orders
+
+
+def test_memory_of_the_gradient_against_unrolled_conjugate_gradients(problem):
+    """The same preconditioner and number of iterations, with derivatives through every one of them."""
+    grid, field, sensors, data, noise = problem
+    source = jnp.ones((1, *grid.shape))
+    count = int(solve_darcy(jnp.exp(field), source, grid, rtol=1e-10).num_steps)
+
+    def unrolled(a):
+        stencil, nodes = darcy_stencil(a[0], grid)
+        multigrid = Multigrid(stencil, nodes, dtype=jnp.float32)
+
+        def step(carry, _):
+            x, r, z, p = carry
+            image = stencil(p)
+            length = jnp.vdot(r, z) / jnp.vdot(p, image)
+            x, new = x + length * p, r - length * image
+            preconditioned = multigrid(new)
+            p = preconditioned + jnp.vdot(new, preconditioned) / jnp.vdot(r, z) * p
+            return (x, new, preconditioned, p), None
+
+        f = source[0, 1:-1, 1:-1]
+        start = multigrid(f)
+        (x, *_), _ = jax.lax.scan(step, (jnp.zeros_like(f), f, start, start), length=count)
+        return jnp.pad(x, 1)[None]
+
+    memory, gradients = [], []
+    for pressure in (DarcyPressure(source, grid), unrolled):
+        misfit = lambda m, pressure=pressure: 0.5 * jnp.sum(((sensors(pressure(jnp.exp(m))) - data) / noise) ** 2)
+        program = jax.jit(jax.grad(misfit)).lower(field).compile()
+        memory.append(program.memory_analysis().temp_size_in_bytes)
+        gradients.append(program(field))
+    assert memory[1] > 5 * memory[0], memory
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6 * float(jnp.abs(gradients[0]).max()))
+
+
+def test_the_error_falls_with_every_step_to_a_third_of_that_of_the_prior_mean(problem):
+    grid, field, sensors, data, noise = problem
+    truth = jnp.exp(field)
+    error = lambda m: jnp.linalg.norm(m - field) / jnp.linalg.norm(field)
+    prior = Tikhonov(grid, order=3.0, weight=3.0**6 / 31.0**2, length=1 / 3)
+    pressure = DarcyPressure(jnp.ones_like(field), grid)
+    found = invert(pressure, data, sensors, prior, noise=noise, monitor=error, rtol=3e-3)
+    distance = jnp.linalg.norm(found.coefficient - truth)
+    assert 3.5 * distance < jnp.linalg.norm(1 - truth)
+    errors = found.history.monitor[: int(found.num_steps) + 1]
+    assert len(errors) > 20 and (jnp.diff(errors[:21]) < 0).all(), errors
+    assert errors[-1] * 4 < errors[0] == 1
+    discrepancy = jnp.sqrt(jnp.mean(((found.predicted - data) / noise) ** 2))
+    assert 0.7 < discrepancy < 1.1
+
+
+def test_the_same_driver_with_an_operator_as_forward_model():
+    grid = square(16)
+    operator = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
+    prior = Tikhonov(grid, order=2.0, length=1 / 3)
+    truth = prior.field(jax.random.normal(jax.random.key(1), (1, 16, 16)))
+    sensors = random_sensors(grid, 60, key=jax.random.key(2))
+    data, noise = add_noise(sensors(operator(jnp.exp(truth))), 0.02, key=jax.random.key(3))
+    error = lambda m: jnp.linalg.norm(m - truth) / jnp.linalg.norm(truth)
+    found = invert(operator, data, sensors, prior, noise=noise, monitor=error, rtol=1e-3)
+    discrepancy = jnp.sqrt(jnp.mean(((found.predicted - data) / noise) ** 2))
+    assert discrepancy < 1.1 and error(found.field) < 0.75

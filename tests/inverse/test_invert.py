@@ -1,0 +1,150 @@
+"""The driver: minima in closed form, and every way in which a minimization can end."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax._result import MAX_STEPS, NONFINITE, STALLED, SUCCESS
+from neuralop_jax.errors import ConfigError, SolverError
+from neuralop_jax.grids import Grid
+from neuralop_jax.inverse import AbstractCoefficient, Bounded, Exponential, Sensors, Tikhonov, TotalVariation, invert
+
+GRID = Grid((12,))
+X = jnp.asarray(GRID.coordinates()[0])[None]
+SENSORS = Sensors(np.linspace(0.05, 0.95, 7)[:, None], GRID)
+PRIOR = Tikhonov(GRID, order=1.0, weight=2.0, length=0.3, mean=0.25)
+
+
+class Same(AbstractCoefficient):
+    """a = m."""
+
+    def __call__(self, m):
+        return m
+
+    def inverse(self, a):
+        return a
+
+
+def identity(a):
+    return a
+
+
+def square(a):
+    return a**2
+
+
+@pytest.fixture(scope="module")
+def linear_problem():
+    """Data with an error bar each, and the solution of the normal equations."""
+    data = jnp.sin(5 * SENSORS.points.T) + 1
+    noise = jnp.linspace(0.02, 0.2, 7)[None]
+    matrix = jax.jacfwd(lambda m: SENSORS(m).ravel())(X)[:, 0]
+    hessian = jax.hessian(lambda m: PRIOR(m[None]))(X[0])
+    weighted = matrix / noise.ravel()[:, None] ** 2
+    right = weighted.T @ data.ravel() + hessian @ jnp.full(12, 0.25)
+    return data, noise, jnp.linalg.solve(matrix.T @ weighted + hessian, right)
+
+
+def test_a_linear_problem_against_its_normal_equations(linear_problem):
+    data, noise, expected = linear_problem
+    found = invert(identity, data, SENSORS, PRIOR, noise=noise, coefficient=Same(), rtol=1e-8, monitor=jnp.sum)
+    np.testing.assert_allclose(found.field[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found.predicted, SENSORS(found.field), atol=1e-12)
+    count, history = int(found.num_steps), found.history
+    assert found.successful and count < 60 and count < int(found.num_solves) < 2 * count + 5
+    misfit = 0.5 * jnp.sum(((found.predicted - data) / noise) ** 2)
+    np.testing.assert_allclose(history.misfit[count], misfit, rtol=1e-10)
+    np.testing.assert_allclose(history.objective[count], misfit + PRIOR(found.field), rtol=1e-10)
+    np.testing.assert_allclose(history.monitor[count], jnp.sum(found.field), rtol=1e-10)
+    assert (jnp.diff(history.objective[: count + 1]) <= 0).all() and jnp.isnan(history.objective[count + 1 :]).all()
+    assert history.gradient_norm[count] <= 1e-8 * history.gradient_norm[0]
+    np.testing.assert_allclose(history.monitor[0], 12 * 0.25)
+
+
+def test_every_prior_and_coefficient_reaches_a_stationary_point():
+    truth = 0.4 * jnp.where(X > 0.5, 1.0, -1.0)
+    cases = ((PRIOR, Bounded(0.1, 4.0)), (TotalVariation(GRID, weight=3.0, smoothing=0.05), Exponential()))
+    for prior, coefficient in cases:
+        data = SENSORS(square(coefficient(truth)))
+        objective = lambda m, c=coefficient, p=prior, d=data: 0.5 * jnp.sum(((SENSORS(square(c(m))) - d) / 0.1) ** 2) + p(m)
+        found = invert(square, data, SENSORS, prior, noise=0.1, coefficient=coefficient, rtol=1e-7)
+        slope, slope_at_start = (jax.grad(objective)(m) for m in (found.field, jnp.full((1, 12), prior.mean)))
+        assert jnp.linalg.norm(slope) < 1e-5 * jnp.linalg.norm(slope_at_start)
+        np.testing.assert_allclose(coefficient.inverse(found.coefficient), found.field, atol=1e-10)
+        assert jnp.linalg.norm(found.field - truth) < 0.5 * jnp.linalg.norm(truth)
+
+
+def test_single_precision_ends_at_round_off():
+    data = SENSORS(jnp.exp(2 * X)).astype(jnp.float32)
+    found = invert(square, data, SENSORS, PRIOR, noise=0.01, rtol=1e-12)
+    assert found.field.dtype == found.history.objective.dtype == jnp.float32 and found.successful
+    double = invert(square, data.astype(float), SENSORS, PRIOR, noise=0.01, rtol=1e-8)
+    assert jnp.abs(found.field - double.field).max() < 2e-3
+
+
+def test_the_discrepancy_ends_it_early():
+    noise = 0.05 * jax.random.normal(jax.random.key(0), (1, 7))
+    weak = Tikhonov(GRID, weight=1e-6)
+    data = SENSORS(jnp.exp(2 * X)) + noise
+    rms = lambda found: float(jnp.sqrt(jnp.mean(((found.predicted - data) / 0.05) ** 2)))
+    early = invert(square, data, SENSORS, weak, noise=0.05, discrepancy=1.2)
+    late = invert(square, data, SENSORS, weak, noise=0.05)
+    before = float(jnp.sqrt(2 * early.history.misfit[int(early.num_steps) - 1] / 7))
+    assert rms(late) < 0.1 < rms(early) <= 1.2 < before and early.num_steps < late.num_steps
+
+
+def test_a_forward_model_that_fails_makes_steps_shorter():
+    fails = lambda a: jnp.where(jnp.max(a) < 2.2, a**2, jnp.nan)
+    data = SENSORS(jnp.full((1, 12), 4.0))
+    found = invert(fails, data, SENSORS, Tikhonov(GRID, weight=1e-3), noise=0.01)
+    np.testing.assert_allclose(found.coefficient, 2, atol=0.01)
+
+
+@jax.custom_vjp
+def wrong(a):
+    return a**2
+
+
+wrong.defvjp(lambda a: (a**2, a), lambda a, c: (-2 * a * c,))
+
+
+def test_every_other_end_has_its_code_and_its_words():
+    data = SENSORS(jnp.exp(2 * X))
+    for forward, options, code, words in (
+        (square, {"max_steps": 2}, MAX_STEPS, r"max_steps.*\(result 1\)\. Iterations 2"),
+        (lambda a: a * jnp.nan, {}, NONFINITE, "NaN or infinity"),
+        (wrong, {}, STALLED, r"no smaller objective.*\(result 10\)"),
+    ):
+        found = invert(forward, data, SENSORS, PRIOR, noise=0.01, throw=False, **options)
+        assert found.result == code and jnp.isnan(found.field).any() == (code == NONFINITE)
+        with pytest.raises(SolverError, match=words):
+            invert(forward, data, SENSORS, PRIOR, noise=0.01, **options)
+
+
+def test_codes_per_sample_and_errors_in_compiled_code():
+    data = jnp.stack([SENSORS(jnp.exp(2 * X)), jnp.full((1, 7), jnp.nan), SENSORS(jnp.exp(X))])
+    solve = lambda d: invert(square, d, SENSORS, PRIOR, noise=0.1, rtol=1e-6, throw=False)
+    together = jax.jit(jax.vmap(solve))(data)
+    assert together.result.tolist() == [SUCCESS, NONFINITE, SUCCESS]
+    np.testing.assert_allclose(together.field[2], solve(data[2]).field, atol=1e-5)
+    with pytest.raises(SolverError, match="1 of 3 samples failed"):
+        together.or_raise()
+    with pytest.raises(eqx.EquinoxRuntimeError, match="NaN or infinity"):
+        jax.block_until_ready(eqx.filter_jit(lambda d: invert(square, d, SENSORS, PRIOR, noise=0.1).field)(data[1]))
+
+
+def test_what_is_refused():
+    data = jnp.ones((1, 7))
+    for options, words in (
+        ({"data": jnp.ones((1, 6))}, r"shape of the observation, \(1, 7\), got \(1, 6\)"),
+        ({"noise": 0.0}, "noise must be positive"),
+        ({"start": jnp.ones((1, 11))}, r"\(1, 12\), got \(1, 11\)"),
+        ({"rtol": 0.0}, "0 < rtol < 1"),
+        ({"discrepancy": -1.0}, "discrepancy must be positive"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            invert(square, **({"data": data, "observe": SENSORS, "prior": PRIOR, "noise": 0.1} | options))
+    with pytest.raises(ConfigError, match="low < high"):
+        Bounded(2.0, 1.0)
