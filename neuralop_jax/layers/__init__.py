@@ -17,10 +17,17 @@ from neuralop_jax.layers._embedding import (
 from neuralop_jax.layers._field_norm import FieldNorm as FieldNorm
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeatures
+from neuralop_jax.layers._latent_ode import (
+    LatentODE as LatentODE,
+    LatentPath as LatentPath,
+    annealing as annealing,
+    union_of_times as union_of_times,
+)
 from neuralop_jax.layers._latent_unet import LatentUNet as LatentUNet, patch_and_padding as patch_and_padding
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._multigrid_conv import MultigridConv as MultigridConv
 from neuralop_jax.layers._neural_ode import NeuralODE as NeuralODE
+from neuralop_jax.layers._neural_sde import STOCHASTIC_SOLVERS as STOCHASTIC_SOLVERS, NeuralSDE as NeuralSDE
 from neuralop_jax.layers._neural_spectral_block import (
     NeuralSpectralBlock as NeuralSpectralBlock,
     patchify as patchify,
@@ -32,6 +39,10 @@ from neuralop_jax.layers._norm import (
     BatchNorm as BatchNorm,
     GroupNorm as GroupNorm,
     InstanceNorm as InstanceNorm,
+)
+from neuralop_jax.layers._normalizing_flow import (
+    ContinuousNormalizingFlow as ContinuousNormalizingFlow,
+    FlowDensity as FlowDensity,
 )
 from neuralop_jax.layers._ode_solution import Measured as Measured, ODESolution as ODESolution
 from neuralop_jax.layers._padding import crop_domain as crop_domain, pad_domain as pad_domain
@@ -51,3 +62,9 @@ from neuralop_jax.layers._spectral_weight import (
     TuckerWeight as TuckerWeight,
 )
 from neuralop_jax.layers._untrained import Buffer as Buffer, Untrained as Untrained
+from neuralop_jax.layers._vector_field import (
+    Forcing as Forcing,
+    OperatorField as OperatorField,
+    VectorField as VectorField,
+    augmented as augmented,
+)

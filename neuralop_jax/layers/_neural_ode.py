@@ -103,9 +103,13 @@ class NeuralODE(eqx.Module):
         _check_options(found, rtol, atol, step, controller, steady, event, batch_axis, max_steps)
         kind = type(_adjoint_of(adjoint))
         if kind is diffrax.ImplicitAdjoint and (steady is None or not only_end):
-            raise ConfigError("adjoint='implicit' differentiates a steady state. Set steady, such as steady=1e-3, and only_end=True.")
+            raise ConfigError(
+                "adjoint='implicit' differentiates a steady state. Set steady, such as steady=1e-3, and only_end=True."
+            )
         if kind is diffrax.BacksolveAdjoint and (steady is not None or event is not None):
-            raise ConfigError("adjoint='backsolve' cannot end at an event or a steady state. Use adjoint='checkpoint' or 'implicit'.")
+            raise ConfigError(
+                "adjoint='backsolve' cannot end at an event or a steady state. Use adjoint='checkpoint' or 'implicit'."
+            )
         self.field, self.solver, self.rtol, self.atol, self.step = field, solver, rtol, atol, step
         self.controller, self.adjoint, self.steady, self.event = controller, adjoint, steady, event
         self.only_end, self.batch_axis, self.max_steps = only_end, batch_axis, max_steps
@@ -142,11 +146,15 @@ class NeuralODE(eqx.Module):
             if key is None:
                 raise ModelInputError("NeuralODE got visit without a key. Give key=jax.random.key(...).")
         if (measure or visit) and isinstance(self._adjoint(), diffrax.ImplicitAdjoint):
-            raise ModelInputError("adjoint='implicit' sees the steady state alone: nothing on the way can be measured. Use another.")
+            raise ModelInputError(
+                "adjoint='implicit' sees the steady state alone: nothing on the way can be measured. Use another."
+            )
         if measure and not isinstance(self._solver(), diffrax.AbstractAdaptiveSolver):
             raise ModelInputError(f"measure needs a solver that estimates its error, got {self.solver!r}. Use 'tsit5'.")
         if measure and isinstance(self._adjoint(), diffrax.BacksolveAdjoint):
-            raise ModelInputError("measured sums have no gradient under adjoint='backsolve'. Use 'checkpoint', or local estimates.")
+            raise ModelInputError(
+                "measured sums have no gradient under adjoint='backsolve'. Use 'checkpoint', or local estimates."
+            )
         options = self._problem(measure, visit)
         return solve_problem(options, diffrax.ODETerm, self.field, z0, ts, args, key=key if visit else None)
 
@@ -241,7 +249,9 @@ def _check_options(
             "the steady state. Raise steady, or lower both."
         )
     if batch_axis is not None and (step is not None or controller is not None):
-        raise ConfigError("batch_axis is for the norm of the step control by rtol and atol. Leave it out, with step or controller.")
+        raise ConfigError(
+            "batch_axis is for the norm of the step control by rtol and atol. Leave it out, with step or controller."
+        )
 
 
 def check_state(z0: PyTree) -> None:
@@ -264,5 +274,7 @@ def check_times(ts: Any) -> Array:
     if not isinstance(ts, Tracer):
         gaps = np.diff(np.asarray(ts))
         if not ((gaps > 0).all() or (gaps < 0).all()):
-            raise ModelInputError(f"times must increase or decrease, got {np.asarray(ts).tolist()}. Sort them, drop repeated ones.")
+            raise ModelInputError(
+                f"times must increase or decrease, got {np.asarray(ts).tolist()}. Sort them, drop repeated ones."
+            )
     return jnp.asarray(ts)

@@ -3,6 +3,11 @@
 from neuralop_jax.losses._patches import per_patch as per_patch
 from neuralop_jax.losses._push_forward import curriculum as curriculum, push_forward_loss as push_forward_loss
 from neuralop_jax.losses._rollout import rollout_loss as rollout_loss, trajectory_loss as trajectory_loss
+from neuralop_jax.losses._solver_regularization import (
+    SolverPenalties as SolverPenalties,
+    global_penalties as global_penalties,
+    local_penalties as local_penalties,
+)
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,
     difference_h1 as difference_h1,
