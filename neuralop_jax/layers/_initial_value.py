@@ -51,16 +51,10 @@ def solve_problem(
     given = jax.tree.map(lambda leaf: leaf.dtype, z0)
     z0 = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), z0)
     ts = ts.astype(jnp.result_type(*jax.tree.leaves(z0)))
+    closed = lambda part: _closed(part, problem, ts[0], z0, args) if callable(part) else part
+    field = tuple(closed(part) for part in field) if isinstance(field, tuple) else closed(field)
     inputs = (field, z0, ts, args, key)
     solve = lambda inputs: _solve(problem, terms, given, *inputs)
-    if callable(field) and captured(field, ts[0], z0, args):
-        if isinstance(problem.adjoint, diffrax.BacksolveAdjoint):
-            raise ModelInputError(
-                "adjoint='backsolve' has no gradient for arrays that the field takes from around it. Pass them in args, or make "
-                "the field an eqx.Module that holds them."
-            )
-        field = eqx.filter_closure_convert(field, ts[0], z0, args)
-        inputs = (field, z0, ts, args, key)
     if isinstance(problem.adjoint, diffrax.DirectAdjoint | diffrax.ForwardMode):
         return solve(inputs)
     return guarded(inputs, solve)
@@ -111,7 +105,8 @@ def _solve(
         max_steps=problem.max_steps,
         throw=False,
     )
-    values, times = found.ys, found.ts
+    values: PyTree[Array] = found.ys
+    times = jnp.asarray(found.ts)
     if problem.only_end:
         values, times = jax.tree.map(lambda leaf: leaf[0], values), times[0]
     ends = problem.steady is not None or problem.event is not None
@@ -122,7 +117,7 @@ def _solve(
     good = reached & (result == SUCCESS)
     values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)
     num_steps = jnp.asarray(found.stats["num_steps"], jnp.int32)
-    first_rejected = found.controller_state[2] if counts else 0
+    first_rejected = jax.tree.leaves(found.controller_state)[-1] if counts else 0
     cost = evaluations(problem.solver, num_steps, first_rejected)
     if cost is not None:
         cost = cost + 2 * isinstance(controller, GivingUp) + (num_steps + 1) * (problem.steady is not None)
@@ -130,6 +125,18 @@ def _solve(
     if measured is not None:
         measured = jax.tree.map(lambda x: jnp.where(result == SUCCESS, x, jnp.nan) if eqx.is_inexact_array(x) else x, measured)
     return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
+
+
+def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args: Any) -> Callable:
+    """The field with all traced arrays that it reads among its leaves, where the gradient can find them."""
+    if not captured(field, t, z, args):
+        return field
+    if isinstance(problem.adjoint, diffrax.BacksolveAdjoint):
+        raise ModelInputError(
+            "adjoint='backsolve' has no gradient for arrays that the field takes from around it. Pass them in args, or make the "
+            "field an eqx.Module that holds them."
+        )
+    return eqx.filter_closure_convert(field, t, z, args)
 
 
 def _controller(problem: Problem, t0: Array, t1: Array) -> diffrax.AbstractStepSizeController:

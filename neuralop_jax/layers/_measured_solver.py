@@ -14,7 +14,7 @@ from neuralop_jax.layers._solver_choice import root_mean_square
 
 
 class MeasuredSolver(diffrax.AbstractWrappedSolver):
-    """`solver`, with the sums of `Measured` in its state: rejected steps leave no trace, and any adjoint that keeps the state works.
+    """`solver`, with the sums of `Measured` in its state, where rejected steps leave no trace.
 
     **Arguments:**
 
@@ -133,5 +133,5 @@ def _ends_twice(solver: diffrax.AbstractSolver) -> bool:
     """Whether the last two stages of an explicit method stand at the end of the step, the last one on the new state."""
     if not isinstance(solver, diffrax.AbstractERK):
         return False
-    tableau = solver.tableau
+    tableau: Any = solver.tableau
     return bool(tableau.fsal and len(tableau.c) > 1 and tableau.c[-1] == 1 and tableau.c[-2] == 1)

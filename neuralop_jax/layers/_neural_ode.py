@@ -31,15 +31,15 @@ class NeuralODE(eqx.Module):
 
     **Arguments:**
 
-    - `field`: `f(t, z, args)` with the shape of `z`: a `VectorField`, an `OperatorField` around any operator of the library, or any
-      function, best an `eqx.Module`.
-    - `solver`: a name in `EXPLICIT_SOLVERS` or `IMPLICIT_SOLVERS`, or an object of Diffrax. *Good values*: `"tsit5"`; `"kvaerno5"`
-      for stiff fields.
+    - `field`: `f(t, z, args)` with the shape of `z`: a `VectorField`, an `OperatorField` around any operator of the library, or
+      any function, best an `eqx.Module`.
+    - `solver`: a name in `EXPLICIT_SOLVERS` or `IMPLICIT_SOLVERS`, or an object of Diffrax. *Good values*: `"tsit5"`;
+      `"kvaerno5"` for stiff fields.
     - `rtol`, `atol`: tolerances of the local error.
     - `step`: the length of constant steps, instead of error control.
     - `controller`: step control of Diffrax instead of both.
-    - `adjoint`: `"checkpoint"`, exact gradients in logarithmic memory; `"backsolve"`, approximate ones in constant memory; `"direct"`
-      and `"forward"`, for forward mode; `"implicit"`, for steady states, without gradient by `z0`; or an object of Diffrax.
+    - `adjoint`: `"checkpoint"`, exact gradients in logarithmic memory; `"backsolve"`, approximate ones in constant memory;
+      `"direct"` and `"forward"`, for forward mode; `"implicit"`, for steady states, without gradient by `z0`; or an object of Diffrax.
     - `steady`: end at a steady state, where $|f| < \text{steady}\,(1 + |z|)$ in the norm of the step control; at least 100 times
       the tolerances, below which the noise of the solver hides the state.
     - `event`: an event of Diffrax at which to end.
@@ -272,7 +272,7 @@ def check_times(ts: Any) -> Array:
         found = f"{ts.dtype} {tuple(ts.shape)}" if hasattr(ts, "shape") else repr(ts)
         raise ModelInputError(f"times must be a floating vector of two or more, the first that of the start, got {found}.")
     if not isinstance(ts, Tracer):
-        gaps = np.diff(np.asarray(ts))
+        gaps = np.diff(np.asarray(ts, float))
         if not ((gaps > 0).all() or (gaps < 0).all()):
             raise ModelInputError(
                 f"times must increase or decrease, got {np.asarray(ts).tolist()}. Sort them, drop repeated ones."

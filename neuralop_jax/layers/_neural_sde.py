@@ -128,5 +128,5 @@ class _Diagonal(eqx.Module):
 
     diffusion: Callable[..., Array]
 
-    def __call__(self, t: Array, z: Array, args: Any) -> lx.DiagonalLinearOperator:
+    def __call__(self, t: Any, z: Array, args: Any) -> lx.DiagonalLinearOperator:
         return lx.DiagonalLinearOperator(self.diffusion(t, z, args))

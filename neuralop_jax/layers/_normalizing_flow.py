@@ -45,8 +45,8 @@ class ContinuousNormalizingFlow(eqx.Module):
     **Arguments:**
 
     - `field`: as for `NeuralODE`, on states `(features,)`.
-    - `trace`: `"exact"`, as many directional derivatives as features; `"hutchinson"`, one derivative in a random direction of signs
-      that stays the same over a solve, and is right in the mean. *Good values*: exact up to 8 features.
+    - `trace`: `"exact"`, as many directional derivatives as features; `"hutchinson"`, one derivative in a random direction of
+      signs that stays the same over a solve, and is right in the mean. *Good values*: exact up to 8 features.
     - `options`: of the `NeuralODE`: `solver`, `rtol`, `adjoint`, ...
 
     **Raises:** `ConfigError` for an unknown `trace`, and as `NeuralODE`.

@@ -34,8 +34,8 @@ class ODESolution(eqx.Module):
     - `result`: 0 success; 1 too many steps, or no steady state until the last time; 2 not finite, or a singularity; 7 singular
       linear system in an implicit step; 9 unsorted times.
     - `num_steps`: steps taken, rejected ones among them.
-    - `num_evaluations`: evaluations of the vector field, those for the first step and the test of a steady state among them; `None`
-        for an implicit solver, which does not tell. Rejected first steps cost one more each that `adjoint="implicit"` and a
+    - `num_evaluations`: evaluations of the vector field, those for the first step and the test of a steady state among them;
+        `None` for an implicit solver, which does not tell. Rejected first steps cost one more each that `adjoint="implicit"` and a
         `controller` of one's own do not count.
     - `measured`: what the solve told about itself, if asked.
     """

@@ -63,7 +63,7 @@ def evaluations(solver: diffrax.AbstractSolver, num_steps: Array, first_rejected
     if isinstance(solver, diffrax.Euler):
         return num_steps
     if isinstance(solver, diffrax.AbstractERK):
-        tableau = solver.tableau
+        tableau: Any = solver.tableau
         stages = tableau.num_stages
         return num_steps * (stages - 1) + 1 + first_rejected if tableau.fsal else num_steps * stages
     if isinstance(solver, diffrax.ReversibleHeun):
@@ -101,10 +101,11 @@ class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
         self, t0: Any, t1: Any, y0: PyTree, y1_candidate: PyTree, args: Any, y_error: Any, error_order: Any, controller_state: Any
     ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:
         state, first, rejected = controller_state
-        keep, *times, made_jump, state, result = self._inner().adapt_step_size(
+        keep, t0, t1, made_jump, state, result = self._inner().adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, state
         )
-        return keep, *times, made_jump, (state, first & ~keep, rejected + (first & ~keep)), result
+        first = first & ~jnp.asarray(keep)
+        return keep, t0, t1, made_jump, (state, first, rejected + first), result
 
 
 def shortest_step(t0: Array, t1: Array) -> Array:

@@ -27,7 +27,7 @@ class Forcing(eqx.Module):
     """
 
     parameters: Float[Array, " parameters"] | None = None
-    control: Callable[[Array], Array] | None = None
+    control: Callable[..., Array] | None = None
 
 
 class VectorField(eqx.Module):
@@ -96,7 +96,7 @@ class VectorField(eqx.Module):
         self.num_parameters, self.num_controls, self.activation = num_parameters, num_controls, activation
 
     def __call__(
-        self, t: Float[Array, ""], z: Float[Array, "features *points"], args: Any = None
+        self, t: Float[Array, ""] | float, z: Float[Array, "features *points"], args: Any = None
     ) -> Float[Array, "features *points"]:
         """The rate of change of `z` at time `t`."""
         if z.shape[0] != self.features:
@@ -163,12 +163,12 @@ class OperatorField(eqx.Module):
             )
         if batched and not hasattr(operator, "evaluate"):
             raise ConfigError(
-                f"{type(operator).__name__} has no evaluate for many samples at once. Use batched=False and jax.vmap."
+                f"{type(operator).__name__} cannot take many samples at once. Use batched=False and jax.vmap."
             )
         self.operator, self.time, self.batched = operator, time, batched
 
     def __call__(
-        self, t: Float[Array, ""], u: Float[Array, "channels *space"], args: Float[Array, "parameters *batch"] | None = None
+        self, t: Float[Array, ""] | float, u: Float[Array, "channels *space"], args: Float[Array, "parameters *batch"] | None = None
     ) -> Float[Array, "channels *space"]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]
@@ -203,7 +203,7 @@ def augmented(z: Float[Array, "features *points"], dimensions: int) -> Float[Arr
     return jnp.concatenate([z, jnp.zeros((dimensions, *z.shape[1:]), z.dtype)])
 
 
-def _constants(t: Array, args: Any, num_parameters: int, num_controls: int) -> Array | None:
+def _constants(t: Array | float, args: Any, num_parameters: int, num_controls: int) -> Array | None:
     """Parameters and controls at time `t` in one vector."""
     forcing = args if isinstance(args, Forcing) else Forcing(args)
     parts = []

@@ -72,8 +72,8 @@ def local_penalties(
 
     **Arguments:** the layer, those of its call, and
 
-    - `sampling`: `"uniform"` over the time; `"accepted"`, over the steps that the solver took, more of which lie where the field is
-      stiff.
+    - `sampling`: `"uniform"` over the time; `"accepted"`, over the steps that the solver took, more of which lie where the field
+      is stiff.
     - `key`: the random time.
 
     **Raises:** `ConfigError` for another `sampling`; `ModelInputError` as `global_penalties`.

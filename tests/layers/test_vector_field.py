@@ -1,0 +1,103 @@
+"""Vector fields: what they read, that every parameter matters, and what flows can and cannot do."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.layers import Forcing, NeuralODE, OperatorField, VectorField, augmented
+from neuralop_jax.models import FNO
+
+ENDS = jnp.asarray([0.0, 1.0])
+
+
+@pytest.mark.parametrize("time", ["none", "append", "modulate"])
+def test_every_parameter_is_used_and_points_do_not_mix(getkey, time):
+    field = VectorField(features=2, width=4, time=time, num_parameters=1, num_controls=2, key=getkey())
+    forcing = Forcing(jnp.ones(1), lambda t: jnp.stack([t, t**2]))
+    z = jax.random.normal(getkey(), (2, 5))
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def gradient(field):
+        return jnp.sum(field(0.3, z, forcing) ** 2)
+
+    assert all(abs(leaf).max() > 0 for leaf in jax.tree.leaves(eqx.filter(gradient(field), eqx.is_array)))
+    assert jnp.allclose(field(0.3, z, forcing)[:, 3], field(0.3, z[:, 3], forcing))
+    assert field(0.3, z.astype(jnp.float32), forcing).dtype == jnp.float32
+    changes = abs(field(0.3, z, forcing) - field(0.6, z, Forcing(jnp.ones(1), lambda t: jnp.asarray([0.3, 0.09])))).max()
+    assert (changes > 1e-6) == (time != "none")
+
+
+def test_a_control_drives_the_state():
+    layer = NeuralODE(lambda t, z, forcing: forcing.control(t), rtol=1e-8, atol=1e-8, only_end=True)
+    end = layer(jnp.zeros(1), ENDS, Forcing(control=lambda t: jnp.cos(t)[None])).values
+    assert abs(end[0] - np.sin(1)) < 1e-7
+
+
+def test_an_augmented_flow_learns_what_a_flow_on_the_line_cannot(getkey):
+    x = jnp.linspace(-1.0, 1.0, 16)[None]
+
+    def error(field):
+        layer = NeuralODE(field, solver="heun", step=0.25, max_steps=4, only_end=True)
+        z = layer(augmented(x, field.features - 1), ENDS).values
+        return jnp.mean((z[:1] + x) ** 2)
+
+    optimizer = optax.adam(0.03)
+
+    def trained(dimensions):
+        field = VectorField(features=1 + dimensions, width=8, time="append", key=getkey())
+
+        @eqx.filter_jit
+        def train(field):
+            arrays, static = eqx.partition(field, eqx.is_array)
+
+            def step(carry, _):
+                arrays, state = carry
+                value, gradient = jax.value_and_grad(lambda a: error(eqx.combine(a, static)))(arrays)
+                updates, state = optimizer.update(gradient, state)
+                return (optax.apply_updates(arrays, updates), state), value
+
+            return jax.lax.scan(step, (arrays, optimizer.init(arrays)), length=400)[1]
+
+        return float(train(field)[-1])
+
+    assert trained(1) < 1e-3
+    assert trained(0) >= 0.32
+
+
+@pytest.mark.parametrize(("time", "parameters"), [("none", 0), ("channel", 0), ("parameter", 1)])
+def test_an_operator_is_a_vector_field_on_any_grid(getkey, time, parameters):
+    options = {"norm": "adaptive", "num_parameters": 1} if parameters else {}
+    channels = 1 + (time == "channel")
+    operator = FNO(in_channels=channels, out_channels=1, width=4, n_modes=(3,), n_layers=1, key=getkey(), **options)
+    one, many = (OperatorField(operator, time=time, batched=batched) for batched in (False, True))
+    for points in (8, 12):
+        u = jnp.sin(jnp.linspace(0, 6, points))[None]
+        both = jnp.stack([u, 2 * u], axis=1)
+        end = eqx.filter_jit(NeuralODE(one, step=0.5, only_end=True))(u, ENDS).values
+        joint = eqx.filter_jit(NeuralODE(many, step=0.5, only_end=True))
+        if time != "parameter":
+            assert jnp.allclose(joint(both, ENDS).values[:, 0], end)
+        assert end.shape == u.shape and abs(end - u).max() > 1e-3
+
+
+def test_bad_fields_are_refused(getkey):
+    with pytest.raises(ConfigError, match="Did you mean 'append'"):
+        VectorField(features=1, width=2, time="appendd", key=getkey())
+    with pytest.raises(ConfigError, match="at least 1"):
+        VectorField(features=1, width=0, key=getkey())
+    field = VectorField(features=2, width=2, num_parameters=1, key=getkey())
+    with pytest.raises(ModelInputError, match="1 parameters"):
+        field(0.0, jnp.ones(2))
+    with pytest.raises(ModelInputError, match="2 features"):
+        field(0.0, jnp.ones(3), jnp.ones(1))
+    with pytest.raises(ConfigError, match="in_channels=1"):
+        OperatorField(FNO(in_channels=2, out_channels=1, width=4, n_modes=(2,), key=getkey()))
+    with pytest.raises(ConfigError, match="jax.vmap"):
+        OperatorField(lambda u: u, batched=True)
+    with pytest.raises(ConfigError, match="at least 0"):
+        augmented(jnp.ones(1), -1)
