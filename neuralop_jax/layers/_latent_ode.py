@@ -164,11 +164,11 @@ def annealing(iteration: int, *, rate: float = 0.99, start: int = 0) -> float:
 
 
 def union_of_times(
-    times: Sequence[Sequence[float]], values: Sequence[Sequence[Sequence[float]]]
+    times: Sequence[Any], values: Sequence[Any]
 ) -> tuple[Float[np.ndarray, " times"], Float[np.ndarray, "series times channels"], Bool[np.ndarray, "series times channels"]]:
     """Series of different times on the union of these: the times, the values with zeros between, and where there is one.
 
-    NaN in `values` is no observation. **Raises:** `ModelInputError` if a series has other numbers of times than of values, or
+    `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is no observation. **Raises:** `ModelInputError` if a series has other numbers of times than of values, or
     one time twice.
     """
     union = np.unique(np.concatenate([np.asarray(t, float) for t in times]))

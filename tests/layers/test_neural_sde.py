@@ -1,0 +1,66 @@
+"""Stochastic equations against moments and paths in closed form."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.layers import STOCHASTIC_SOLVERS, NeuralSDE
+
+TIMES = jnp.asarray([0.0, 0.5, 1.0])
+
+
+def test_moments_of_the_process_of_ornstein_and_uhlenbeck():
+    layer = NeuralSDE(lambda t, z, a: -a * z, lambda t, z, a: 0.5 * jnp.ones_like(z), step=1 / 16)
+    solve = eqx.filter_jit(lambda key: layer(2 * jnp.ones(4000), TIMES, jnp.asarray(1.5), key=key))
+    solution = solve(jax.random.key(0))
+    assert solution.successful and solution.num_steps == 16 and solution.num_evaluations == 17
+    for z, t in zip(solution.values, TIMES):
+        variance = 0.25 * (1 - np.exp(-3 * t)) / 3
+        assert abs(z.mean() - 2 * np.exp(-1.5 * t)) < 4 * np.sqrt(variance / 4000) + 3e-3
+        assert abs(z.var() - variance) < 0.1 * variance + 1e-12
+    assert jnp.array_equal(solution.values, solve(jax.random.key(0)).values)
+
+
+@pytest.mark.parametrize("solver", sorted(STOCHASTIC_SOLVERS))
+def test_the_sense_is_that_of_stratonovich(solver):
+    layer = NeuralSDE(lambda t, z, a: 0 * z, lambda t, z, a: 0.5 * z, step=1 / 32, solver=solver, only_end=True)
+    end = eqx.filter_jit(lambda key: layer(jnp.ones(2000), TIMES, key=key).values)(jax.random.key(1))
+    assert abs(jnp.log(end).mean()) < 2 / np.sqrt(2000) < 0.1  # in the sense of Itô it would be -1/8
+
+
+def test_gradients_of_a_path_agree_between_adjoints_and_with_the_closed_form():
+    def loss(sigma, adjoint):
+        layer = NeuralSDE(lambda t, z, a: 0 * z, lambda t, z, a: a * z, step=1 / 256, adjoint=adjoint, only_end=True)
+        return layer(jnp.ones(1), TIMES, sigma, key=jax.random.key(2)).values[0]
+
+    sigma = jnp.asarray(0.4)
+    for adjoint in ("checkpoint", "backsolve"):
+        value, slope = jax.jit(jax.value_and_grad(lambda s, adjoint=adjoint: loss(s, adjoint)))(sigma)
+        assert abs(slope - value * jnp.log(value) / sigma) < 0.02 * abs(slope)  # z = exp(sigma W)
+
+
+def test_a_failed_path_is_nan_and_the_others_do_not_notice():
+    layer = NeuralSDE(lambda t, z, a: a * z**3, lambda t, z, a: 0.1 * jnp.ones_like(z), step=1 / 8, only_end=True)
+
+    @jax.jit
+    @lambda f: jax.value_and_grad(f, has_aux=True)
+    def loss(a):
+        found = jax.vmap(lambda z: layer(z, TIMES, a, key=jax.random.key(3)))(jnp.asarray([[0.1], [50.0]]))
+        return jnp.sum(jnp.where(found.successful, found.values[:, 0], 0)), found
+
+    (_, found), slope = loss(1.0)
+    assert found.result.tolist() == [0, 2] and jnp.isnan(found.values[1]).all() and jnp.isfinite(slope)
+
+
+def test_solvers_of_other_equations_are_refused():
+    for solver in (diffrax.Tsit5(), diffrax.ItoMilstein()):
+        with pytest.raises(ConfigError, match="Stratonovich"):
+            NeuralSDE(lambda t, z, a: z, lambda t, z, a: z, step=0.1, solver=solver)
+    with pytest.raises(ConfigError, match="one of"):
+        NeuralSDE(lambda t, z, a: z, lambda t, z, a: z, step=0.1, solver="tsit5")
+    with pytest.raises(ConfigError, match="positive step"):
+        NeuralSDE(lambda t, z, a: z, lambda t, z, a: z, step=0.0)
