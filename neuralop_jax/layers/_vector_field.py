@@ -129,7 +129,7 @@ class OperatorField(eqx.Module):
     - `operator`: takes `u` and, as `p=`, the parameters that come in `args`; as many channels out as in the state.
     - `time`: `"none"`; `"channel"`, time as one more constant channel behind those of the state; `"parameter"`, time as last of
       the parameters.
-    - `batched`: states hold samples behind the channels.
+    - `batched`: states hold samples behind the channels, `args` one row of parameters for each.
 
     **Raises:** `ConfigError` for an unknown `time`, or numbers of channels that do not fit.
 
@@ -162,13 +162,14 @@ class OperatorField(eqx.Module):
                 f"{outputs} out. Build it with in_channels={outputs + extra}."
             )
         if batched and not hasattr(operator, "evaluate"):
-            raise ConfigError(
-                f"{type(operator).__name__} cannot take many samples at once. Use batched=False and jax.vmap."
-            )
+            raise ConfigError(f"{type(operator).__name__} cannot take many samples at once. Use batched=False and jax.vmap.")
         self.operator, self.time, self.batched = operator, time, batched
 
     def __call__(
-        self, t: Float[Array, ""] | float, u: Float[Array, "channels *space"], args: Float[Array, "parameters *batch"] | None = None
+        self,
+        t: Float[Array, ""] | float,
+        u: Float[Array, "channels *space"],
+        args: Float[Array, "*batch parameters"] | None = None,
     ) -> Float[Array, "channels *space"]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]
@@ -176,7 +177,8 @@ class OperatorField(eqx.Module):
         if self.time == "channel":
             v = _append(u, time)
         elif self.time == "parameter":
-            p = time if args is None else _append(args, time)
+            stamp = jnp.broadcast_to(time, (*u.shape[1 : 1 + self.batched], 1))
+            p = stamp if args is None else jnp.concatenate([args, stamp], axis=-1)
         if self.batched:
             return self.operator.evaluate(v, p)  # pyright: ignore[reportFunctionMemberAccess]
         return self.operator(v) if p is None else self.operator(v, p=p)

@@ -50,7 +50,9 @@ def test_an_oscillation_is_learned_from_irregular_series(getkey):
     rng = np.random.default_rng(0)
     times = [np.sort(rng.choice(np.linspace(0, 2, 9), 5, replace=False)) for _ in range(8)]
     phases = rng.uniform(0, 2 * np.pi, 8)
-    ts, values, observed = (jnp.asarray(x) for x in union_of_times(times, [np.sin(3 * t + p)[:, None] for t, p in zip(times, phases)]))
+    ts, values, observed = (
+        jnp.asarray(x) for x in union_of_times(times, [np.sin(3 * t + p)[:, None] for t, p in zip(times, phases)])
+    )
     model, optimizer = series(getkey), optax.adam(0.02)
     arrays, static = eqx.partition(model, eqx.is_array)
 

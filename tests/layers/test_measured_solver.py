@@ -25,7 +25,7 @@ def test_sums_are_those_of_the_steps_one_by_one(getkey, solver):
     for t in h * np.arange(4):
         z1, error, dense = step(t, z)
         errors.append(np.sqrt(np.mean((error / (1e-5 + 1e-4 * np.maximum(abs(z), abs(z1)))) ** 2)))
-        before = z + row @ dense["k"][:6 if len(row) == 6 else len(row)]
+        before = z + row @ dense["k"][: 6 if len(row) == 6 else len(row)]
         rates.append(np.linalg.norm(dense["k"][-1] - dense["k"][-2]) / np.linalg.norm(z1 - before) / h)
         z = z1
     assert abs(penalties.error - h * sum(errors)) < 1e-8 * h * sum(errors) + 1e-12
