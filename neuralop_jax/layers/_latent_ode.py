@@ -168,8 +168,8 @@ def union_of_times(
 ) -> tuple[Float[Array, " times"], Float[Array, "series times channels"], Bool[Array, "series times channels"]]:
     """Series of different times on the union of these: the times, the values with zeros between, and where there is one.
 
-    `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is no
-    observation.
+    `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is
+    no observation.
 
     **Raises:** `ModelInputError` if a series has other numbers of times than of values, or one time twice.
     """

@@ -119,7 +119,7 @@ class VectorField(eqx.Module):
 
 
 class OperatorField(eqx.Module):
-    r"""Any operator of the library as the vector field of a partial differential equation, $\dot u = N(u; p)$: the method of lines.
+    r"""Any operator of the library as the vector field of an evolution equation, $\dot u = N(u; p)$: the method of lines.
 
     States are fields `(channels, *space)`, or with samples behind the channels `(channels, batch, *space)` for operators that
     have `evaluate`. With an operator that is called at any resolution, so is the equation.
