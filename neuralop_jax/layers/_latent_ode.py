@@ -165,18 +165,22 @@ def annealing(iteration: int, *, rate: float = 0.99, start: int = 0) -> float:
 
 def union_of_times(
     times: Sequence[Any], values: Sequence[Any]
-) -> tuple[Float[np.ndarray, " times"], Float[np.ndarray, "series times channels"], Bool[np.ndarray, "series times channels"]]:
+) -> tuple[Float[Array, " times"], Float[Array, "series times channels"], Bool[Array, "series times channels"]]:
     """Series of different times on the union of these: the times, the values with zeros between, and where there is one.
 
-    `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is no observation. **Raises:** `ModelInputError` if a series has other numbers of times than of values, or
-    one time twice.
+    `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is
+    no observation.
+
+    **Raises:** `ModelInputError` if a series has other numbers of times than of values, or one time twice.
     """
-    union = np.unique(np.concatenate([np.asarray(t, float) for t in times]))
-    channels = np.asarray(values[0]).shape[-1]
-    laid = np.full((len(times), union.size, channels), np.nan)
-    for i, (t, x) in enumerate(zip(times, values, strict=True)):
-        if len(t) != len(x) or len(set(t)) != len(t):
-            raise ModelInputError(f"series {i} has {len(set(t))} different times and {len(x)} values. Give one value per time.")
+    dtype = jnp.zeros(0).dtype  # times that differ in double precision alone are one
+    stamps = [np.asarray(t, dtype) for t in times]
+    union, channels = np.unique(np.concatenate(stamps)), np.asarray(values[0]).shape[-1]
+    laid = np.full((len(times), union.size, channels), np.nan, dtype)
+    for i, (t, x) in enumerate(zip(stamps, values, strict=True)):
+        different = np.unique(t).size
+        if not len(t) == len(x) == different:
+            raise ModelInputError(f"series {i} has {different} different times and {len(x)} values. Give one value per time.")
         laid[i, np.searchsorted(union, t)] = x
     observed = np.isfinite(laid)
-    return union, np.where(observed, laid, 0), observed
+    return jnp.asarray(union), jnp.asarray(np.where(observed, laid, 0)), jnp.asarray(observed)

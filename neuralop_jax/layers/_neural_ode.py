@@ -39,7 +39,8 @@ class NeuralODE(eqx.Module):
     - `step`: the length of constant steps, instead of error control.
     - `controller`: step control of Diffrax instead of both.
     - `adjoint`: `"checkpoint"`, exact gradients in logarithmic memory; `"backsolve"`, approximate ones in constant memory;
-      `"direct"` and `"forward"`, for forward mode; `"implicit"`, for steady states, without gradient by `z0`; or an object of Diffrax.
+      `"direct"` and `"forward"`, for forward mode; `"implicit"`, for steady states, without gradient by `z0`; or an object of
+      Diffrax.
     - `steady`: end at a steady state, where $|f| < \text{steady}\,(1 + |z|)$ in the norm of the step control; at least 100 times
       the tolerances, below which the noise of the solver hides the state.
     - `event`: an event of Diffrax at which to end.

@@ -35,8 +35,8 @@ class ODESolution(eqx.Module):
       linear system in an implicit step; 9 unsorted times.
     - `num_steps`: steps taken, rejected ones among them.
     - `num_evaluations`: evaluations of the vector field, those for the first step and the test of a steady state among them;
-        `None` for an implicit solver, which does not tell. Rejected first steps cost one more each that `adjoint="implicit"` and a
-        `controller` of one's own do not count.
+        `None` for an implicit solver, which does not tell. Rejected first steps cost one more each, not
+        counted with `adjoint="implicit"` or a `controller` of one's own.
     - `measured`: what the solve told about itself, if asked.
     """
 

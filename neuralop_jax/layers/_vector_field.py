@@ -119,7 +119,7 @@ class VectorField(eqx.Module):
 
 
 class OperatorField(eqx.Module):
-    r"""Any operator of the library as the vector field of a partial differential equation, $\dot u = N(u; p)$: the method of lines.
+    r"""Any operator of the library as the vector field of an evolution equation, $\dot u = N(u; p)$: the method of lines.
 
     States are fields `(channels, *space)`, or with samples behind the channels `(channels, batch, *space)` for operators that
     have `evaluate`. With an operator that is called at any resolution, so is the equation.
@@ -129,7 +129,7 @@ class OperatorField(eqx.Module):
     - `operator`: takes `u` and, as `p=`, the parameters that come in `args`; as many channels out as in the state.
     - `time`: `"none"`; `"channel"`, time as one more constant channel behind those of the state; `"parameter"`, time as last of
       the parameters.
-    - `batched`: states hold samples behind the channels.
+    - `batched`: states hold samples behind the channels, `args` one row of parameters for each.
 
     **Raises:** `ConfigError` for an unknown `time`, or numbers of channels that do not fit.
 
@@ -169,7 +169,7 @@ class OperatorField(eqx.Module):
         self,
         t: Float[Array, ""] | float,
         u: Float[Array, "channels *space"],
-        args: Float[Array, "parameters *batch"] | None = None,
+        args: Float[Array, "*batch parameters"] | None = None,
     ) -> Float[Array, "channels *space"]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]
@@ -177,7 +177,8 @@ class OperatorField(eqx.Module):
         if self.time == "channel":
             v = _append(u, time)
         elif self.time == "parameter":
-            p = time if args is None else _append(args, time)
+            stamp = jnp.broadcast_to(time, (*u.shape[1 : 1 + self.batched], 1))
+            p = stamp if args is None else jnp.concatenate([args, stamp], axis=-1)
         if self.batched:
             return self.operator.evaluate(v, p)  # pyright: ignore[reportFunctionMemberAccess]
         return self.operator(v) if p is None else self.operator(v, p=p)

@@ -14,36 +14,33 @@ from neuralop_jax.losses import global_penalties, local_penalties
 TIMES = jnp.asarray([0.0, 1.0])
 
 
-@pytest.mark.parametrize("solver", ["tsit5", "dopri5"])
-def test_sums_are_those_of_the_steps_one_by_one(getkey, solver):
+def test_sums_are_those_of_the_steps_one_by_one(getkey):
     field = VectorField(features=2, width=4, key=getkey())
     z0, h = jnp.asarray([1.0, -0.5]), 0.25
-    _, penalties = eqx.filter_jit(lambda: global_penalties(NeuralODE(field, solver=solver, step=h), z0, TIMES))()
-    method, term = {"tsit5": diffrax.Tsit5, "dopri5": diffrax.Dopri5}[solver](), diffrax.ODETerm(field)
+    _, penalties = eqx.filter_jit(lambda: global_penalties(NeuralODE(field, step=h), z0, TIMES))()
+    method, term = diffrax.Tsit5(), diffrax.ODETerm(field)
     row, z, errors, rates = np.asarray(method.tableau.a_lower[-2]), z0, [], []
     step = jax.jit(lambda t, z: method.step(term, t, t + h, z, None, method.init(term, t, t + h, z, None), False)[:3])
     for t in h * np.arange(4):
         z1, error, dense = step(t, z)
         errors.append(np.sqrt(np.mean((error / (1e-5 + 1e-4 * np.maximum(abs(z), abs(z1)))) ** 2)))
-        before = z + row @ dense["k"][: 6 if len(row) == 6 else len(row)]
+        before = z + row @ dense["k"][: len(row)]
         rates.append(np.linalg.norm(dense["k"][-1] - dense["k"][-2]) / np.linalg.norm(z1 - before) / h)
         z = z1
     assert abs(penalties.error - h * sum(errors)) < 1e-8 * h * sum(errors) + 1e-12
     assert abs(penalties.stiffness - h * sum(rates)) < 1e-8
 
 
-def test_rejected_steps_do_not_count_and_the_dense_solution_agrees():
+def test_rejected_steps_do_not_count():
     field = lambda t, z, a: 40 * jnp.cos(40 * t**2) * jnp.ones_like(z)
     solution, penalties = eqx.filter_jit(lambda: global_penalties(NeuralODE(field, only_end=True), jnp.ones(1), TIMES))()
     assert solution.measured.num_accepted < solution.num_steps
-    ode = NeuralODE(field, only_end=True)
     assert penalties.error < 1  # every accepted step has an error below the tolerance, and the time is 1
-    assert jnp.allclose(solution.values, ode(jnp.ones(1), TIMES).values)
+    assert solution.successful and solution.measured.state is None
 
 
-@pytest.mark.parametrize("solver", ["tsit5", "dopri5"])
-def test_stiffness_of_a_linear_field_is_its_rate(solver):
-    ode = NeuralODE(lambda t, z, rate: -rate * z, solver=solver, only_end=True)
+def test_stiffness_of_a_linear_field_is_its_rate():
+    ode = NeuralODE(lambda t, z, rate: -rate * z, solver="dopri5", only_end=True)
     solve = eqx.filter_jit(lambda ts: global_penalties(ode, jnp.ones(2), ts, 37.0)[1].stiffness)
     for ts in (TIMES, TIMES[::-1] / 10):
         assert abs(solve(ts) - 37 * abs(ts[1] - ts[0])) < 1e-8 * 37
@@ -60,8 +57,7 @@ def test_gradients_of_the_sums_agree_with_differences_at_constant_steps():
         assert abs((value(2.0 + 1e-5) - value(2.0 - 1e-5)) / 2e-5 - exact) < 4e-6 * abs(exact) + 1e-9
 
 
-@pytest.mark.parametrize("adjoint", ["checkpoint", "backsolve"])
-@pytest.mark.parametrize("sampling", ["uniform", "accepted"])
+@pytest.mark.parametrize(("adjoint", "sampling"), [("checkpoint", "uniform"), ("backsolve", "accepted")])
 def test_local_penalties_have_gradients_under_any_adjoint(adjoint, sampling):
     ode = NeuralODE(lambda t, z, a: -a * z, adjoint=adjoint, rtol=1e-6, atol=1e-9, only_end=True)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers import STOCHASTIC_SOLVERS, NeuralSDE
+from neuralop_jax.layers import NeuralSDE
 
 TIMES = jnp.asarray([0.0, 0.5, 1.0])
 
@@ -25,7 +25,7 @@ def test_moments_of_the_process_of_ornstein_and_uhlenbeck():
     assert jnp.array_equal(solution.values, solve(jax.random.key(0)).values)
 
 
-@pytest.mark.parametrize("solver", sorted(STOCHASTIC_SOLVERS))
+@pytest.mark.parametrize("solver", ["euler_heun", "reversible_heun"])
 def test_the_sense_is_that_of_stratonovich(solver):
     layer = NeuralSDE(lambda t, z, a: 0 * z, lambda t, z, a: 0.5 * z, step=1 / 32, solver=solver, only_end=True)
     end = eqx.filter_jit(lambda key: layer(jnp.ones(2000), TIMES, key=key).values)(jax.random.key(1))
