@@ -71,6 +71,10 @@ class LossConfig:
     """Relative norm of the error, L2 or one of H1 (see `losses`), or its mean square."""
     patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
+    penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness"] = "none"
+    """Of continuous_time models: what makes a solve expensive, over all of it or at one random time (see `losses`)."""
+    penalty_weight: Annotated[float, _NOT_NEGATIVE] = 1.0
+    """Its factor in the loss."""
 
     def __post_init__(self):
         check_fields(self, "loss")

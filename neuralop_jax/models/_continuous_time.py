@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
@@ -120,13 +121,16 @@ class ContinuousTime(AbstractTrajectoryOperator):
 
         `measure`, `visit` and `key` are those of a call of `layers.NeuralODE`.
         """
-        start = () if self.times[0] == 0 else (0.0,)
-        ts = jnp.asarray((*start, *self.times), jnp.promote_types(u.dtype, jnp.float32))
+        ts = self.solve_times(u.dtype)
         layer = self.layer(batched=u.ndim == self.num_dims + 2)
         check_kept(u.shape, eqx.filter_eval_shape(self.inner.evaluate, u, p).shape)
         solution = layer(u, ts, p, measure=measure, visit=visit, key=key)
-        kept = (solution.values[len(start) :], solution.times[len(start) :])
+        kept = (solution.values[-len(self.times) :], solution.times[-len(self.times) :])
         return eqx.tree_at(lambda s: (s.values, s.times), solution, kept)
+
+    def solve_times(self, dtype: DTypeLike) -> Float[Array, " times"]:
+        """The times of a solve: 0, where the input is, and `times`."""
+        return jnp.asarray(self.times if self.times[0] == 0 else (0.0, *self.times), jnp.promote_types(dtype, jnp.float32))
 
     def layer(self, *, batched: bool) -> NeuralODE:
         """The initial-value problem, for one sample or for many behind the channels."""

@@ -19,6 +19,7 @@ from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
 from neuralop_jax.training._optimizers import make_optimizer
+from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import make_step, supervised
 
@@ -147,8 +148,14 @@ def _interval(
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     compare = losses.per_patch(losses.LOSSES[config.loss.kind], config.loss.patch_levels)
+    compare = functools.partial(compare, grid=train.grid)
+    if config.loss.penalty != "none":
+        check_penalty(operator, config.loss.penalty)
+        loss = penalized(compare, config.loss.penalty, config.loss.penalty_weight)
+    else:
+        loss = supervised(compare)
     step = make_step(
-        supervised(functools.partial(compare, grid=train.grid)),
+        loss,
         optimizer,
         ema=config.training.ema,
         micro_batch=_micro_batch(config, train, operator),
