@@ -32,7 +32,7 @@ def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str,
     def loss(operator: Normalized, batch: Sample, keys: Key[Array, " batch"]) -> Float[Array, " batch"]:
         model = operator.model
         assert isinstance(model, ContinuousTime)
-        u = jnp.moveaxis(jax.vmap(operator.input.normalize)(batch.inputs["u"]), 0, 1)
+        u = jnp.moveaxis(jax.vmap(operator.input.normalize)(jnp.asarray(batch.inputs["u"])), 0, 1)
         layer, ts = model.layer(batched=True), model.solve_times(u.dtype)
         if local:
             solution, penalties = losses.local_penalties(layer, u, ts, key=keys[0])
@@ -50,9 +50,7 @@ def check_penalty(operator: Normalized, penalty: str) -> None:
     """Raises `ConfigError` unless the operator is solved with steps that such a penalty can measure."""
     model = operator.model
     if not isinstance(model, ContinuousTime):
-        raise ConfigError(
-            f"loss.penalty {penalty!r} needs model.kind 'continuous_time', got {type(model).__name__}. Leave it out."
-        )
+        raise ConfigError(f"loss.penalty {penalty!r} is for model.kind 'continuous_time', got {type(model).__name__}. Drop it.")
     if model.time_step is not None:
         raise ConfigError(f"loss.penalty {penalty!r} needs steps chosen by the error. Leave model.time_step out.")
     if model.num_parameters:
