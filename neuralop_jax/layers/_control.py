@@ -100,8 +100,8 @@ def control(
     - `count_weight`: 0 leaves counts out. *Good values*: one over the usual number of observations.
     - `throw`: raise if traced input proves not to be a series.
 
-    **Returns:** a `Control` of `1 + channels` channels, or with counts `1 + 2 * channels`; under `jax.vmap` each series has its own
-    result code.
+    **Returns:** a `Control` of `1 + channels` channels, or with counts `1 + 2 * channels`; under `jax.vmap` each series has its
+    own result code.
 
     **Raises:** `ConfigError` for an unknown option; `ModelInputError` for fewer than two observations, times that do not increase
     or are not finite, infinite values, a channel without any observation. Where these are traced, a run-time error if `throw`,

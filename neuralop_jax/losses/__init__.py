@@ -5,6 +5,7 @@ from neuralop_jax.losses._push_forward import curriculum as curriculum, push_for
 from neuralop_jax.losses._rollout import rollout_loss as rollout_loss, trajectory_loss as trajectory_loss
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,
+    cross_entropy as cross_entropy,
     difference_h1 as difference_h1,
     mse as mse,
     relative_h1 as relative_h1,
