@@ -166,8 +166,8 @@ class ExperimentConfig:
             )
         if self.loss.kind == "cross_entropy" and self.data.target_normalizer != "identity":
             raise ConfigError(
-                f"loss.kind 'cross_entropy' reads targets as classes, got data.target_normalizer {self.data.target_normalizer!r}. "
-                "Use --data.target-normalizer identity."
+                "loss.kind 'cross_entropy' reads targets as classes, got data.target_normalizer "
+                f"{self.data.target_normalizer!r}. Use --data.target-normalizer identity."
             )
         if training.early_stop_split == self.data.train_split:
             raise ConfigError("training.early_stop_split must be a held-out split, got the training split. Name another.")

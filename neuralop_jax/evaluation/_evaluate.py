@@ -99,7 +99,7 @@ def evaluate(
 def _measure(
     model: AbstractOperator, data: Evaluable | Sample, grid: Grid | None, batch_size: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each metric, and of the accuracy, the values of the samples, `(samples,)`, and of their channels, `(samples, channels)`, in float64."""
+    """Of each metric, and of the accuracy, the values of the samples, `(samples,)`, and of their channels, in float64."""
     grid = grid if isinstance(data, Sample) else data.grid
     size = min(batch_size, _length(data))
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in (*METRICS, "accuracy")}

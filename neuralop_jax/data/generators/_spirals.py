@@ -67,7 +67,8 @@ class Spirals(AbstractGenerator):
     def simulate(self, resolution: int, *, key: PRNGKey) -> tuple[dict[str, Array], Int[Array, ""]]:
         if self.highest_frequency < self.lowest_frequency:
             raise ConfigError(
-                f"highest_frequency must be at least lowest_frequency ({self.lowest_frequency:g}), got {self.highest_frequency:g}."
+                f"highest_frequency must be at least lowest_frequency ({self.lowest_frequency:g}), got "
+                f"{self.highest_frequency:g}. Raise it."
             )
         label_key, curve_key, series_key = jax.random.split(key, 3)
         label, draws = jax.random.randint(label_key, (), 0, 2), jax.random.uniform(curve_key, (3,))
