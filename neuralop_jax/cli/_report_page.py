@@ -135,13 +135,14 @@ def _pictures(report: "RunReport") -> Iterator[str]:
 
 
 def _analysis(report: "RunReport") -> Iterator[str]:
-    if not report.splits:
+    fields = {name: split for name, split in report.splits.items() if "accuracy" not in split.errors}
+    if not fields:  # classes have no spectrum
         return
     drawn = {
         f"{name} ({_times(split.grid.shape)} points)": viz.plot_spectra(
             *split.spectra, limit=_nyquist(split), marks=_marks(report, split), label="share of the target's energy"
         )
-        for name, split in report.splits.items()
+        for name, split in fields.items()
     }
     text = (
         "Energy by wavenumber, up to the Nyquist wavenumber of each grid: the mean over samples and channels, divided by the "

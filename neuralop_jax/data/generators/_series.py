@@ -51,7 +51,7 @@ def observed_series(
     elapsed = jnp.cumsum(0.1 + jax.random.exponential(gap_key, (number - 1,)))
     times = jnp.concatenate([jnp.zeros(1), elapsed / elapsed[-1]])
     position = curve(times) + noise * jax.random.normal(noise_key, (2, number))
-    observed = (jax.random.uniform(missing_key, (2, number)) >= missing) | (jnp.arange(number) == 0)
+    observed = (jax.random.uniform(missing_key, (2, number)) >= missing) | (jnp.arange(number) == 0)[None]
     return {
         "time": times[None],
         "position": jnp.where(observed, position, 0.0),

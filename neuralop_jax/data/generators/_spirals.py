@@ -74,6 +74,6 @@ class Spirals(AbstractGenerator):
         label, draws = jax.random.randint(label_key, (), 0, 2), jax.random.uniform(curve_key, (3,))
         frequency = self.lowest_frequency + (self.highest_frequency - self.lowest_frequency) * draws[0]
         angle = lambda t: 2 * jnp.pi * draws[1] + (2 * label - 1) * frequency * t
-        curve = lambda t: jnp.exp(-self.decay * draws[2] * t) * jnp.stack([jnp.cos(angle(t)), jnp.sin(angle(t))])
+        curve = lambda t: jnp.exp(-self.decay * draws[2] * t)[None] * jnp.stack([jnp.cos(angle(t)), jnp.sin(angle(t))])
         options = {"missing": self.missing, "noise": self.noise}
         return observed_series(curve, label, 2, resolution, **options, key=series_key), jnp.zeros((), jnp.int32)
