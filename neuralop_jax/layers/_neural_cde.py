@@ -165,7 +165,8 @@ class NeuralCDE(eqx.Module):
         start = self.begin(control.values[0])
         pieces = control.coefficients.reshape(-1, control.per_observation, *control.coefficients.shape[1:])
         end, zs = jax.lax.scan(lambda state, some: (lambda new: (new, new.z))(self._along(state, some)), start, pieces)
-        values = self.read(end) if self.readout == "end" else self.final(jnp.concatenate([start.z[None], zs]).T).T
+        values = self._read(end.z if self.readout == "end" else jnp.concatenate([start.z[None], zs]).T)
+        values = values if self.readout == "end" else values.T
         values = believed(values, end.result) if throw else values
         return CDESolution(values, end, end.result, end.num_evaluations)
 
@@ -176,8 +177,9 @@ class NeuralCDE(eqx.Module):
                 f"NeuralCDE was built for controls of {self.in_channels} channels (time, values, counts), got {len(value)}. "
                 "Build it with in_channels=control_channels(values, count_weight)."
             )
-        z = self.initial(value)
-        finite = jnp.isfinite(z).all()
+        known = jnp.isfinite(value).all()
+        z = self.initial(jnp.where(known, value, 0))
+        finite = known & jnp.isfinite(z).all()
         return CDEState(jnp.where(finite, z, jnp.nan), jnp.where(finite, SUCCESS, NONFINITE), jnp.asarray(0))
 
     def advance(self, state: CDEState, pieces: Float[Array, "pieces 3 channels"], *, throw: bool = True) -> CDEState:
@@ -190,7 +192,12 @@ class NeuralCDE(eqx.Module):
 
     def read(self, state: CDEState) -> Float[Array, " out_channels"]:
         """The readout of a state."""
-        return self.final(state.z)
+        return self._read(state.z)
+
+    def _read(self, z: Float[Array, "width *times"]) -> Float[Array, "out_channels *times"]:
+        """The readout, NaN where the state is: the NaN stays out of the product, which would carry it into gradients."""
+        finite = jnp.isfinite(z).all(axis=0, keepdims=True)
+        return jnp.where(finite, self.final(jnp.where(finite, z, 0)), jnp.nan)
 
     def _along(self, state: CDEState, pieces: Float[Array, "pieces 3 channels"]) -> CDEState:
         for piece in pieces:

@@ -57,7 +57,7 @@ def test_a_series_that_is_none_is_nan_and_leaves_the_others_alone():
 
 def test_options_and_inputs_that_do_not_fit_are_refused_in_one_line():
     for options, message in (
-        ({"in_channels": 4}, "in_channels must be a time and a mask for each value, odd and at least 3, got 4"),
+        ({"in_channels": 4}, "in_channels must be one time and a mask for each value, an odd number of at least 3, got 4"),
         ({"in_channels": 1, "masked": False}, "in_channels must be a time and values, at least 2, got 1"),
         ({"control": "cubic"}, "kind must be one of"),
         ({"control": "rectilinear", "fill": "interpolate"}, "Use 'forward'"),
