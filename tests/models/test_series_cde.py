@@ -60,7 +60,7 @@ def test_options_and_inputs_that_do_not_fit_are_refused_in_one_line():
         ({"in_channels": 4}, "in_channels must be one time and a mask for each value, an odd number of at least 3, got 4"),
         ({"in_channels": 1, "masked": False}, "in_channels must be a time and values, at least 2, got 1"),
         ({"control": "cubic"}, "kind must be one of"),
-        ({"control": "rectilinear", "fill": "interpolate"}, "Use 'forward'"),
+        ({"control": "rectilinear", "fill": "interpolate"}, "knows no later observation"),
         ({"solver": "rk4"}, "solver must be one of"),
         ({"hidden": (0,)}, "every entry of hidden must be an integer of at least 1"),
     ):
