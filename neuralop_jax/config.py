@@ -67,8 +67,8 @@ class ModelConfig:
 class LossConfig:
     """The training loss, on physical units, averaged over the batch."""
 
-    kind: Literal["relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse"] = "relative_l2"
-    """Relative norm of the error, L2 or one of H1 (see `losses`), or its mean square."""
+    kind: Literal["relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse", "cross_entropy"] = "relative_l2"
+    """Relative norm of the error, L2 or one of H1 (see `losses`), its mean square, or cross-entropy where targets are classes."""
     patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
     penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness"] = "none"
@@ -170,6 +170,11 @@ class ExperimentConfig:
         if training.micro_batch > self.data.batch_size:
             raise ConfigError(
                 f"training.micro_batch must be at most data.batch_size ({self.data.batch_size}), got {training.micro_batch}."
+            )
+        if self.loss.kind == "cross_entropy" and self.data.target_normalizer != "identity":
+            raise ConfigError(
+                "loss.kind 'cross_entropy' reads targets as classes, got data.target_normalizer "
+                f"{self.data.target_normalizer!r}. Use --data.target-normalizer identity."
             )
         if training.early_stop_split == self.data.train_split:
             raise ConfigError("training.early_stop_split must be a held-out split, got the training split. Name another.")

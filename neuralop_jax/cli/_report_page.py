@@ -18,6 +18,7 @@ _NAMES = {
     "difference_h1": "relative H1 error",
     "truncated_h1": "truncated H1 error",
     "mse": "mean square error",
+    "cross_entropy": "cross-entropy",
 }
 
 
@@ -55,8 +56,10 @@ def _errors(report: "RunReport") -> Iterator[str]:
     for name, split in tables.items():
         shape = _times(split["grid"]) + (" (training grid)" if tuple(split["grid"]) == grid else "")
         values = (_with_spread(split, key) for key in ("relative_l2", "relative_h1", "max_error"))
-        rows.append((name, shape, split["count"], *values))
+        right = (f"{split['accuracy']:.4f}",) if "accuracy" in split else ()
+        rows.append((name, shape, split["count"], *values, *right))
     heads = ("split", "grid", ">samples", ">relative L2", ">relative H1", ">largest error")
+    heads += (">accuracy",) if all("accuracy" in split for split in tables.values()) else ()
     parts = [viz.table(heads, rows), viz.note("Mean ± standard deviation over the samples of each split, in physical units.")]
     if any("channels" in split for split in tables.values()):
         parts.append(_channel_table(report, tables))
@@ -132,13 +135,14 @@ def _pictures(report: "RunReport") -> Iterator[str]:
 
 
 def _analysis(report: "RunReport") -> Iterator[str]:
-    if not report.splits:
+    fields = {name: split for name, split in report.splits.items() if "accuracy" not in split.errors}
+    if not fields:  # classes have no spectrum
         return
     drawn = {
         f"{name} ({_times(split.grid.shape)} points)": viz.plot_spectra(
             *split.spectra, limit=_nyquist(split), marks=_marks(report, split), label="share of the target's energy"
         )
-        for name, split in report.splits.items()
+        for name, split in fields.items()
     }
     text = (
         "Energy by wavenumber, up to the Nyquist wavenumber of each grid: the mean over samples and channels, divided by the "

@@ -46,16 +46,13 @@ def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> None:
     """Prints the table of errors, one row per split."""
+    named = {"relative_l2": ">relative L2", "relative_h1": ">relative H1", "max_error": ">largest error"}
+    if all("accuracy" in split for split in splits.values()):
+        named = {"accuracy": ">accuracy"}  # of classes, errors of the logits say nothing
     rows = [
-        (
-            name,
-            " x ".join(map(str, s["grid"])),
-            s["count"],
-            *(f"{s[key]:.4g}" for key in ("relative_l2", "relative_h1", "max_error")),
-        )
-        for name, s in splits.items()
+        (name, " x ".join(map(str, s["grid"])), s["count"], *(f"{s[key]:.4g}" for key in named)) for name, s in splits.items()
     ]
-    show_table(("split", "grid", ">samples", ">relative L2", ">relative H1", ">largest error"), rows, title=title)
+    show_table(("split", "grid", ">samples", *named.values()), rows, title=title)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -34,15 +34,15 @@ class Generate:
     """Compute a dataset: the same seed gives the same file, however often the command is interrupted and given again."""
 
     name: tyro.conf.Positional[str]
-    """What to compute: advection, burgers, darcy, kolmogorov, kuramoto_sivashinsky or navier_stokes. Each has options
-    of its own: neuralop-jax generate NAME --help."""
+    """What to compute: advection, burgers, darcy, kolmogorov, kuramoto_sivashinsky, navier_stokes, pen_strokes or spirals. Each
+    has options of its own: neuralop-jax generate NAME --help."""
     _: dataclasses.KW_ONLY
     n: int = 1200
     """Samples in all."""
     test: int | None = None
     """How many of them, the last ones, form the split test; the others form train. A sixth if left out."""
     resolution: int | None = None
-    """Points per axis; each NAME has its default."""
+    """Points per axis, or observations of a series; each NAME has its default."""
     seed: int = 0
     """Which dataset."""
     out: Path | None = None

@@ -43,7 +43,8 @@ def sample_errors(
 
     **Returns:** for each of `METRICS` an array `(samples,)` in float64.
     """
-    return {name: joint for name, (joint, _) in _measure(model, data, grid, batch_size).items()}
+    measured = _measure(model, data, grid, batch_size)
+    return {name: measured[name][0] for name in METRICS}
 
 
 def evaluate(
@@ -64,8 +65,8 @@ def evaluate(
     - `batch_size`: samples that are computed at once.
 
     **Returns:** JSON types: the mean of `relative_l2`, `relative_h1`, `normalized_rmse` and `max_error`; `spread`, the standard
-    deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several; `count`,
-    the number of samples; `grid`, the points per axis.
+    deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several;
+    `accuracy`, where the targets are classes (`metrics.accuracy`); `count`, the number of samples; `grid`, the points per axis.
 
     !!! example
 
@@ -83,11 +84,13 @@ def evaluate(
         ```
     """
     measured = _measure(model, data, grid, batch_size)
+    accuracy = float(np.mean(measured.pop("accuracy")[0]))
     channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
         **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
         "spread": {name: float(np.std(joint)) for name, (joint, _) in measured.items()},
         **({"channels": channels} if channels else {}),
+        **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
         "count": _length(data),
         "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }
@@ -96,10 +99,10 @@ def evaluate(
 def _measure(
     model: AbstractOperator, data: Evaluable | Sample, grid: Grid | None, batch_size: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each metric the values of the samples, `(samples,)`, and of their channels, `(samples, channels)`, in float64."""
+    """Of each metric, and of the accuracy, the values of the samples, `(samples,)`, and of their channels, in float64."""
     grid = grid if isinstance(data, Sample) else data.grid
     size = min(batch_size, _length(data))
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in METRICS}
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in (*METRICS, "accuracy")}
     for count, inputs, targets in _batches(data, size):
         for name, (joint, each) in _compare(model, inputs, targets, grid).items():
             found[name].append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
@@ -112,7 +115,8 @@ def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Gri
     """Every metric of a batch: of all channels together, `(batch, 1)`, and of each, `(batch, channels)`."""
     prediction = apply_batched(model, u)
     apply = lambda f, joint: jax.vmap(lambda a, b: f(a, b, grid, joint=joint))(prediction, target)
-    return {name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}
+    right = jax.vmap(metrics.accuracy)(prediction, target)[:, None]
+    return {**{name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}, "accuracy": (right, right)}
 
 
 def _batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:

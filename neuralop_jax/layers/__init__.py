@@ -6,6 +6,12 @@ from neuralop_jax.layers._axis_kernel import AxisKernel as AxisKernel, AxisProje
 from neuralop_jax.layers._bias_function import BiasFunction as BiasFunction
 from neuralop_jax.layers._channel_mlp import ChannelMLP as ChannelMLP
 from neuralop_jax.layers._channel_norm import LayerNorm as LayerNorm
+from neuralop_jax.layers._control import Control as Control, control as control, control_channels as control_channels
+from neuralop_jax.layers._control_stream import (
+    ControlStream as ControlStream,
+    StreamState as StreamState,
+    pad_series as pad_series,
+)
 from neuralop_jax.layers._convolution import Convolution as Convolution
 from neuralop_jax.layers._deformation import Deformation as Deformation
 from neuralop_jax.layers._double_convolution import DoubleConvolution as DoubleConvolution
@@ -26,6 +32,7 @@ from neuralop_jax.layers._latent_ode import (
 from neuralop_jax.layers._latent_unet import LatentUNet as LatentUNet, patch_and_padding as patch_and_padding
 from neuralop_jax.layers._mlp import INITIALIZERS as INITIALIZERS, MLP as MLP, StackedMLP as StackedMLP
 from neuralop_jax.layers._multigrid_conv import MultigridConv as MultigridConv
+from neuralop_jax.layers._neural_cde import CDESolution as CDESolution, CDEState as CDEState, NeuralCDE as NeuralCDE
 from neuralop_jax.layers._neural_ode import NeuralODE as NeuralODE
 from neuralop_jax.layers._neural_sde import STOCHASTIC_SOLVERS as STOCHASTIC_SOLVERS, NeuralSDE as NeuralSDE
 from neuralop_jax.layers._neural_spectral_block import (

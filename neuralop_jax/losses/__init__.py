@@ -10,6 +10,7 @@ from neuralop_jax.losses._solver_regularization import (
 )
 from neuralop_jax.losses._supervised import (
     LOSSES as LOSSES,
+    cross_entropy as cross_entropy,
     difference_h1 as difference_h1,
     mse as mse,
     relative_h1 as relative_h1,

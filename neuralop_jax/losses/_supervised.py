@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 from jaxtyping import Array, Float
 
 from neuralop_jax import metrics
@@ -64,11 +65,34 @@ def mse(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Arr
     return metrics.mse(prediction, target, grid, joint=True)[0]
 
 
+def cross_entropy(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+    r"""$-\sum_c y_c \log p_c$ with $p = \operatorname{softmax}$ of the prediction over the channels, averaged over the points.
+
+    For classes: the target is 1 in the channel of the class and 0 in the others, the prediction holds the logits.
+
+    **Arguments:**
+
+    - `prediction`, `target`: `(classes, *space)`, real.
+    - `grid`: does not matter.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.losses import cross_entropy
+
+        assert jnp.allclose(cross_entropy(jnp.zeros((4, 8)), jnp.zeros((4, 8)).at[1].set(1)), jnp.log(4))
+        ```
+    """
+    return -(target * jax.nn.log_softmax(prediction, axis=0)).sum(axis=0).mean()
+
+
 LOSSES: dict[str, Callable[..., Array]] = {
     "relative_l2": relative_l2,
     "relative_h1": relative_h1,
     "difference_h1": difference_h1,
     "truncated_h1": truncated_h1,
     "mse": mse,
+    "cross_entropy": cross_entropy,
 }
 """Every loss of a sample that a configuration can name."""

@@ -1,6 +1,7 @@
 """Errors of one sample against its target, as functions of (prediction, target, grid)."""
 
 from neuralop_jax.metrics._field import (
+    accuracy as accuracy,
     max_error as max_error,
     mse as mse,
     normalized_rmse as normalized_rmse,

@@ -131,3 +131,27 @@ def _slope(u: Inexact[Array, "channels *space"], axis: int, grid: Grid, spectral
         last = 1.5 * u[..., -1:] - 2 * u[..., -2:-1] + 0.5 * u[..., -3:-2]
         slope = jnp.concatenate([first, (u[..., 2:] - u[..., :-2]) / 2, last], -1)
     return jnp.moveaxis(slope, -1, axis + 1) / grid.spacing[axis]
+
+
+def accuracy(prediction: Field, target: Field) -> Float[Array, ""]:
+    """The part of the points at which the largest channel of the prediction is that of the target: the class that is 1 there.
+
+    NaN if the targets are not classes: several channels, of which one is 1 at every point and the others are 0.
+
+    **Arguments:**
+
+    - `prediction`, `target`: `(classes, *space)`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.metrics import accuracy
+
+        logits = jnp.asarray([[2.0, -1.0, 3.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+        assert accuracy(logits, jnp.asarray([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])) == 0.75
+        ```
+    """
+    classes = (len(target) > 1) & ((target == 0) | (target == 1)).all() & (target.sum(axis=0) == 1).all()
+    right = (jnp.argmax(prediction, axis=0) == jnp.argmax(target, axis=0)) & jnp.isfinite(prediction).all(axis=0)
+    return jnp.where(classes, right.mean(dtype=jnp.result_type(jnp.float32)), jnp.nan)

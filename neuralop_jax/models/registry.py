@@ -25,6 +25,7 @@ from neuralop_jax.models._multionet import MultiONet
 from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._options import OperatorSpec
 from neuralop_jax.models._pod_deeponet import PODDeepONet
+from neuralop_jax.models._series_cde import SeriesCDE
 from neuralop_jax.models._tfno import TFNO
 
 REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
@@ -41,6 +42,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "mgno": MgNO,
     "autoregressive": Autoregressive,
     "continuous_time": ContinuousTime,
+    "neural_cde": SeriesCDE,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

@@ -56,6 +56,7 @@ def plain_console() -> Console:
 
 def describe(line: dict[str, Any]) -> str:
     """The numbers of a line of `metrics.jsonl` in words."""
-    errors = "".join(f"  {name} {split['relative_l2']:.4f}" for name, split in line.get("splits", {}).items())
+    say = lambda split: f"accuracy {split['accuracy']:.4f}" if "accuracy" in split else f"{split['relative_l2']:.4f}"
+    errors = "".join(f"  {name} {say(split)}" for name, split in line.get("splits", {}).items())
     rate, speed = line["learning_rate"], line["steps_per_second"]
     return f"loss {line['loss']:.5f}  lr {rate:.2e}  gradient {line['gradient_norm']:.2e}  {speed:.1f} steps/s{errors}"

@@ -108,3 +108,11 @@ def test_nan_is_not_hidden():
     target = jnp.ones((1, 4))
     for name in (*RELATIVE, "max_error", "mse"):
         assert jnp.isnan(getattr(metrics, name)(target.at[0, 1].set(jnp.nan), target)).all()
+
+
+def test_accuracy_counts_the_points_of_the_right_class():
+    target = jnp.asarray([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 0.0]])
+    logits = jnp.asarray([[3.0, 9.0, -1.0, jnp.nan], [1.0, 2.0, 0.0, 0.0]])
+    assert metrics.accuracy(logits, target) == 0.5  # a failed prediction is wrong, also where argmax would call it right
+    for other in (0.5 * target, target + target[::-1], target[:1] * 0 + 1, 0 * target):
+        assert jnp.isnan(metrics.accuracy(logits[: len(other)], other))

@@ -6,19 +6,21 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A small model on a grid of 16 x 16 points.
+    """A small model on a grid of 16 x 16 points, or on series of 16 observations.
 
     - `options`: of its specification, without channels.
     - `resolution`: the largest relative difference between its values at 16 and at 32 points per axis, on the points that both
         grids have, for a band-limited input; or the reason why the model promises nothing of the kind.
     - `out_channels`: channels of its output for an input of two.
     - `in_training`: whether a key changes the result (dropout, batch statistics).
+    - `series`: whether it reads series, the first channel of which holds increasing times, instead of fields in the plane.
     """
 
     options: dict[str, Any]
     resolution: float | str
     out_channels: int = 1
     in_training: bool = False
+    series: bool = False
 
 
 _POINTS = "its kernels cover points of the grid, not lengths"
@@ -54,6 +56,7 @@ CASES: dict[str, Case] = {
     ),
     "deeponet": Case({"width": 16, "num_basis": 32}, resolution=_SENSORS),
     "pod_deeponet": Case({"width": 16, "num_modes": 16}, resolution=_SENSORS),
+    "neural_cde": Case({"width": 4, "hidden": [6], "steps": 1}, resolution="other observations are another path", series=True),
     "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}, resolution=_SENSORS),
 }
 """A case for every entry of the registry: a model that is not here fails the test."""

@@ -24,7 +24,8 @@ _batched = jax.jit(lambda model, u: model.batched(u))
 def model_of(kind):
     spec = {"kind": kind, **CASES[kind].options}
     channels = {"in_channels": 2, "out_channels": CASES[kind].out_channels}
-    return in_double(build(spec, **channels, num_dims=2, sensors=(16, 16), key=jax.random.key(0)))
+    axes = 1 if CASES[kind].series else 2
+    return in_double(build(spec, **channels, num_dims=axes, sensors=(16,) * axes, key=jax.random.key(0)))
 
 
 def in_double(model):
@@ -39,6 +40,14 @@ def waves(points, dtype=np.float64):
     return np.einsum("bckx,bcky->bcxy", along(0), along(1)).astype(dtype)
 
 
+def inputs(kind, points=16):
+    """The waves, or for a model of series one line of them behind increasing times, which differ from sample to sample."""
+    if not CASES[kind].series:
+        return jnp.asarray(waves(points))
+    times = np.cumsum(1 + 0.5 * waves(points)[:, 0, 0], axis=-1) / points
+    return jnp.asarray(np.stack([times, waves(points)[:, 1, 0]], axis=1))
+
+
 @functools.cache
 def compiled_loss():
     """The mean squared error of the batched model and its gradient, with the weights apart from the rest."""
@@ -51,8 +60,9 @@ def compiled_loss():
 
 def targets(kind):
     """Smooth fields that have nothing to do with the inputs, in the shape of the model's output."""
-    shape = jax.eval_shape(model_of(kind).batched, jnp.asarray(waves(16))).shape
-    return jnp.broadcast_to(jnp.asarray(waves(16))[::-1, 1:], shape)
+    shape = jax.eval_shape(model_of(kind).batched, inputs(kind)).shape
+    fields = jnp.asarray(waves(16))[::-1, 1:]
+    return jnp.broadcast_to(fields[:, :, 0, :1] if CASES[kind].series else fields, shape)
 
 
 def test_the_specification_builds_it_again(kind):
@@ -66,7 +76,7 @@ def test_the_specification_builds_it_again(kind):
 
 
 def test_one_sample_mapped_and_batched_agree(kind):
-    model, u = model_of(kind), jnp.asarray(waves(16))
+    model, u = model_of(kind), inputs(kind)
     many = _batched(model, u)
     assert many.shape[:2] == (4, CASES[kind].out_channels) and bool(jnp.isfinite(many).all())
     np.testing.assert_allclose(many, jax.jit(jax.vmap(lambda m, v: m(v), (None, 0)))(model, u), rtol=1e-9, atol=1e-11)
@@ -77,7 +87,7 @@ def test_one_sample_mapped_and_batched_agree(kind):
 
 
 def test_every_parameter_counts_and_gradients_are_those_of_finite_differences(kind):
-    model, u, target = model_of(kind), jnp.asarray(waves(16)), targets(kind)
+    model, u, target = model_of(kind), inputs(kind), targets(kind)
     weights, rest = eqx.partition(model, trainable(model))
     # Away from the initial values, where some are zero and hide others.
     rng = np.random.default_rng(3)
@@ -94,7 +104,7 @@ def test_every_parameter_counts_and_gradients_are_those_of_finite_differences(ki
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_type_follows_the_input(kind, dtype):
-    model, u = model_of(kind), jnp.asarray(waves(16))[0]
+    model, u = model_of(kind), inputs(kind)[0]
     exact = _single(model, u)
     rough = _single(
         jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, model), u.astype(dtype)
@@ -105,7 +115,7 @@ def test_the_type_follows_the_input(kind, dtype):
 
 
 def test_it_is_saved_and_loaded_to_the_bit(kind, tmp_path):
-    model, u = model_of(kind), jnp.asarray(waves(16))
+    model, u = model_of(kind), inputs(kind)
     checkpoint.save_model(tmp_path / "saved", model)
     loaded = checkpoint.load(tmp_path / "saved")
     assert spec_of(loaded) == spec_of(model) and eqx.tree_equal(loaded, model)
@@ -117,13 +127,13 @@ def test_two_resolutions_agree_on_band_limited_input(kind):
     if isinstance(bound, str):  # the reason stands in the table; the refusal or the difference is shown by the model's own tests
         assert len(bound) > 20
         return
-    coarse, fine = (_batched(model, jnp.asarray(waves(points))) for points in (16, 32))
+    coarse, fine = (_batched(model, inputs(kind, points)) for points in (16, 32))
     error = jnp.linalg.norm(fine[..., ::2, ::2] - coarse) / jnp.linalg.norm(coarse)
     assert error < bound
 
 
 def test_it_learns_four_samples_by_heart(kind):
-    model, u, target = model_of(kind), jnp.asarray(waves(16)), targets(kind)
+    model, u, target = model_of(kind), inputs(kind), targets(kind)
     weights, rest = eqx.partition(model, trainable(model))
     optimizer, loss = optax.adam(optax.cosine_decay_schedule(1e-2, 300)), compiled_loss()
     update = jax.jit(lambda g, s, w: (lambda u, s: (optax.apply_updates(w, u), s))(*optimizer.update(g, s, w)))

@@ -12,6 +12,8 @@ from neuralop_jax.data.generators._burgers import Burgers
 from neuralop_jax.data.generators._darcy import Darcy
 from neuralop_jax.data.generators._kuramoto_sivashinsky import KuramotoSivashinsky
 from neuralop_jax.data.generators._navier_stokes import Kolmogorov, NavierStokes
+from neuralop_jax.data.generators._pen_strokes import PenStrokes
+from neuralop_jax.data.generators._spirals import Spirals
 from neuralop_jax.errors import ConfigError
 
 GENERATORS: dict[str, type[AbstractGenerator]] = {
@@ -21,6 +23,8 @@ GENERATORS: dict[str, type[AbstractGenerator]] = {
     "kolmogorov": Kolmogorov,
     "kuramoto_sivashinsky": KuramotoSivashinsky,
     "navier_stokes": NavierStokes,
+    "pen_strokes": PenStrokes,
+    "spirals": Spirals,
 }
 """Every generator that the command line and a file can name. One of your own: `GENERATORS["mine"] = Mine`."""
 
