@@ -37,8 +37,10 @@ def custom_root(
 
     - `residual`: $F$, called `residual(x, *arguments)`; it returns the structure of `x`. What it captures by closure is
         differentiated, too.
-    - `linear_solver`: a Lineax solver for the derivatives; restarted GMRES if `None`. *Good values*: `lineax.CG` for minimizers,
-        with its tag; `lineax.LU()` for a handful of unknowns; `Neumann` for contractions.
+    - `linear_solver`: a Lineax solver for the derivatives; `GCR`, which is GMRES truncated, if `None`. *Good values*:
+        `lineax.CG(1e-10, 1e-10)` for minimizers, with its tag; `lineax.LU()` for a handful of unknowns; `Neumann` for
+        contractions; `lineax.BiCGStab` or `lineax.GMRES` where memory is scarce or a longer basis is needed;
+        `lineax.Normal(lineax.CG(...))`, which squares the condition number, where these fail.
     - `tags`: Lineax tags of $\partial_x F$, such as `lineax.positive_semidefinite_tag`.
     - `has_aux`: whether the solver returns `(x, aux)`; nothing is differentiated through `aux`.
     - `host`: whether the solver is a NumPy function, called outside of compiled code (through `jax.pure_callback`, sample by
