@@ -6,6 +6,18 @@ from ._custom_root import (
     implicit_root as implicit_root,
 )
 from ._gcr import GCR as GCR
+from ._neumann import Neumann as Neumann
+from ._optimality import (
+    KKTPoint as KKTPoint,
+    block_coordinate as block_coordinate,
+    gradient_descent as gradient_descent,
+    kkt as kkt,
+    mirror_descent as mirror_descent,
+    newton as newton,
+    projected_gradient as projected_gradient,
+    proximal_gradient as proximal_gradient,
+    stationary as stationary,
+)
 from ._projection import (
     project_affine as project_affine,
     project_box as project_box,

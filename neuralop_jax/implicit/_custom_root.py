@@ -89,15 +89,17 @@ def custom_fixed_point(
     step: Callable[..., PyTree[Array]],
     *,
     linear_solver: lx.AbstractLinearSolver | None = None,
+    tags: object | frozenset[object] = frozenset(),
     has_aux: bool = False,
     host: bool = False,
     throw: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    r"""Decorates a solver of $x = T(x, \theta)$ with derivatives: `custom_root` with $F(x, \theta) = T(x, \theta) - x$, so that
+    r"""Decorates a solver of $x = T(x, \theta)$ with derivatives: `custom_root` with $F(x, \theta) = x - T(x, \theta)$, so that
 
     $$(I - \partial_x T)\,\dot x = \partial_\theta T\,\dot\theta.$$
 
-    **Arguments:** `step` is $T$, called `step(x, *arguments)`; the others as in `custom_root`.
+    **Arguments:** `step` is $T$, called `step(x, *arguments)`; `tags` are those of $I - \partial_x T$; the others as in
+    `custom_root`.
 
     !!! example
 
@@ -117,8 +119,9 @@ def custom_fixed_point(
         ```
     """
     return custom_root(
-        lambda x, *arguments: jax.tree.map(jnp.subtract, step(x, *arguments), x),
+        lambda x, *arguments: jax.tree.map(jnp.subtract, x, step(x, *arguments)),
         linear_solver=linear_solver,
+        tags=tags,
         has_aux=has_aux,
         host=host,
         throw=throw,

@@ -9,8 +9,9 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from neuralop_jax._result import SINGULAR, meaning
+from neuralop_jax._result import EXPANDING, SINGULAR, meaning
 from neuralop_jax.implicit._gcr import GCR
+from neuralop_jax.implicit._neumann import Neumann
 
 Map = Callable[[PyTree[Array]], PyTree[Array]]
 
@@ -51,7 +52,8 @@ def solve_linear(
         claimed = (result == lx.RESULTS.successful) & jnp.isfinite(missed)
         believed = claimed | (missed <= jnp.sqrt(jnp.finfo(missed.dtype).eps))
         x = jnp.where(believed, x * scale, jnp.nan)
-        return eqx.error_if(x, ~believed, meaning(SINGULAR)) if throw else x
+        failure = EXPANDING if isinstance(solver, Neumann) else SINGULAR
+        return eqx.error_if(x, ~believed, meaning(failure)) if throw else x
 
     transposed = lx.transpose_tags(tags)
     x = jax.lax.custom_linear_solve(
