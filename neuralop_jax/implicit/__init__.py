@@ -6,6 +6,7 @@ from ._custom_root import (
     implicit_root as implicit_root,
 )
 from ._gcr import GCR as GCR
+from ._hypergradient import Bilevel as Bilevel, bilevel as bilevel, hypergradient as hypergradient
 from ._neumann import Neumann as Neumann
 from ._optimality import (
     KKTPoint as KKTPoint,

@@ -47,11 +47,11 @@ class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         ```
     """
 
-    num_terms: int
+    num_terms: int | Array
     scale: float | Array = 1.0
 
     def __check_init__(self):
-        if self.num_terms < 1:
+        if isinstance(self.num_terms, int) and self.num_terms < 1:
             raise ConfigError(f"Neumann.num_terms must be at least 1, got {self.num_terms}.")
         if isinstance(self.scale, float) and not self.scale > 0:
             raise ConfigError(f"Neumann.scale must be positive, got {self.scale}.")
