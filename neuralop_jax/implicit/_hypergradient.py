@@ -29,9 +29,9 @@ def hypergradient(
 
     $$\nabla_\theta\ell - \partial_\theta\nabla_x f^\top\,(\nabla_x^2 f)^{-1}\,\nabla_x\ell,$$
 
-    by one linear solve with the Hessian, which is never formed. How exact the solve is chooses the method: `Neumann(K + 1, alpha)`
-    is the truncated series, and with $K = 0$ and $\alpha = 1$ the rule that takes the Hessian for the identity;
-    `lineax.CG(1e-10, 1e-10)` needs the square root of the products; `lineax.LU()` is exact. As a decorator around an inner
+    by one linear solve with the Hessian. The solver is the method: `Neumann(K + 1, alpha)` is the truncated series, and with
+    $K = 0$ and $\alpha = 1$ the rule that takes the Hessian for the identity; `lineax.CG(1e-10, 1e-10)` needs about the square
+    root of its products; `lineax.LU()` forms the Hessian and is exact. As a decorator around an inner
     solver, the same is `custom_root(stationary(inner), linear_solver=..., tags=lineax.positive_semidefinite_tag)`.
 
     **Arguments:**
