@@ -141,12 +141,11 @@ def implicit_root(
     What `custom_root` does to a solution that is already there; arguments as for it.
     """
     x, arguments = _stopped(_arrays(x)), _arrays(arguments)
-    found, wanted = eqx.filter_eval_shape(residual, x, *arguments), jax.eval_shape(lambda: x)
+    found, wanted = (_kinds(tree) for tree in (eqx.filter_eval_shape(residual, x, *arguments), x))
     if found != wanted:
-        shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (wanted, found)]
         raise ConfigError(
-            f"The residual of an implicit solution must have the structure and types of the solution, {shapes[0]}, got "
-            f"{shapes[1]}. Return one number for each unknown."
+            f"The residual of an implicit solution must have the structure and types of the solution, {wanted}, got {found}. "
+            "Return one number for each unknown."
         )
     hoisted = eqx.filter_closure_convert(residual, x, *arguments)  # so that what it captures is differentiated
     return _rooted(x, hoisted, arguments, solve=functools.partial(solve_linear, solver=linear_solver, tags=tags, throw=throw))
@@ -176,6 +175,11 @@ def _rooted_jvp(primals, tangents, *, solve):
 def _arrays(tree: PyTree) -> PyTree:
     """The tree with its floats as arrays; anything that is no number stays."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float | np.ndarray | jax.Array) else leaf, tree)
+
+
+def _kinds(tree: PyTree) -> PyTree[str]:
+    """Type and shape of every array; whether a type is weak does not matter."""
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", tree)
 
 
 def _stopped(tree: PyTree) -> PyTree:

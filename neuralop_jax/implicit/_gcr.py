@@ -19,8 +19,8 @@ class GCR(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     Directions $p_k$ with orthonormal images $q_k = Ap_k$ are kept, and each step takes from the residual its part along the
     newest image, so that it never grows. The next direction is made of the residual, or of $q_k$ where that has fallen by less
     than 1%. Until more than `truncation` directions are needed these are the iterates of GMRES, and they do not break down while
-    $A$ is regular. It ends by the true residual: a solution that seems converged is multiplied by $A$ once more. As one loop with
-    one product it compiles several times faster than `lineax.GMRES`.
+    $A$ is regular. It ends by the true residual: a solution that seems converged is multiplied by $A$ once more. One loop with
+    one product, it compiles faster than `lineax.GMRES`.
 
     The solve fails with `stagnation` if it cannot lower the true residual, or with `max_steps_reached`; what it returns is the
     best solution that it checked. In `stats` stand `num_steps`, the products, and `relative_residual`, the true one.

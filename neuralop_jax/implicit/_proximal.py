@@ -22,7 +22,7 @@ def prox_lasso(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*s
         assert prox_lasso(jnp.asarray([-3.0, 0.5, 2.0]), 1.0).tolist() == [-2, 0, 1]
         ```
     """
-    return jnp.where(x > weight, x - weight, jnp.where(x < -weight, x + weight, 0))
+    return jnp.where(x > weight, x - weight, jnp.where(-x > weight, x + weight, 0))
 
 
 def prox_ridge(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*shape"]:

@@ -58,21 +58,39 @@ def test_it_is_the_nearest_point_and_so_are_its_derivatives(name):
 
 
 def test_known_points_sets_as_arguments_and_derivatives_by_them():
+    @jax.jit
+    def found(x, far):
+        return {
+            "simplex": project_simplex(x),
+            "total": jax.jacrev(project_simplex, argnums=1)(x, 1.0),
+            "l1": project_l1_ball(-x, 1.2),
+            "inside": project_l1_ball(x, 3.0),
+            "radius": jax.jacrev(project_l2_ball, argnums=1)(far, 2.0),
+            "center": jax.jacrev(project_l2_ball)(0 * far),
+            "upper": jax.jacrev(project_box, argnums=2)(x, 0.0, 0.6),
+            "affine": jax.jacfwd(lambda b: project_affine(x, jnp.ones((1, 3)), b))(jnp.ones(1)),
+        }
+
     x = jnp.asarray([0.9, 0.5, -1.0])
-    np.testing.assert_allclose(project_simplex(x), [0.7, 0.3, 0], atol=1e-15)
-    np.testing.assert_allclose(jax.jacrev(project_simplex, argnums=1)(x, 1.0), [0.5, 0.5, 0], atol=1e-15)
-    np.testing.assert_allclose(project_l1_ball(-x, 1.2), [-0.5, -0.1, 0.6], atol=1e-12)
-    np.testing.assert_allclose(project_l1_ball(x, 3.0), x)
-    np.testing.assert_allclose(jax.jacrev(project_l2_ball, argnums=1)(jnp.asarray([3.0, 4.0]), 2.0), [0.6, 0.8], atol=1e-15)
-    assert (jax.jacrev(project_l2_ball)(jnp.zeros(2)) == jnp.eye(2)).all()
-    np.testing.assert_allclose(jax.jacrev(project_box, argnums=2)(x, 0.0, 0.6), [1, 0, 0])
-    found = jax.jacfwd(lambda b: project_affine(x, jnp.ones((1, 3)), b))(jnp.ones(1))
-    np.testing.assert_allclose(found, jnp.full((3, 1), 1 / 3), atol=1e-15)
+    wanted = {
+        "simplex": [0.7, 0.3, 0],
+        "total": [0.5, 0.5, 0],
+        "l1": [-0.5, -0.1, 0.6],
+        "inside": x,
+        "radius": [0.6, 0.8],
+        "center": np.eye(2),
+        "upper": [1, 0, 0],
+        "affine": np.full((3, 1), 1 / 3),
+    }
+    for name, value in found(x, jnp.asarray([3.0, 4.0])).items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-15, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "float64"])
 def test_the_type_follows_the_input(kind):
     x = jnp.asarray([0.9, 0.5, -1.0], kind)
-    for project in (project_nonnegative, project_simplex, project_l1_ball, project_l2_ball, lambda x: project_box(x, 0.0, 1.0)):
-        assert project(x).dtype == x.dtype
-    assert abs(float(project_simplex(x).sum()) - 1) < 1e-2
+    box = lambda x: project_box(x, 0.0, 1.0)
+    affine = lambda x: project_affine(x, jnp.ones((1, 3), kind), jnp.ones(1, kind))
+    several = (project_nonnegative, project_simplex, project_l1_ball, project_l2_ball, box, affine)
+    assert all(jax.eval_shape(project, x).dtype == x.dtype for project in several[: 5 if kind == "bfloat16" else 6])
+    assert abs(float(jax.jit(project_simplex)(x).sum()) - 1) < 1e-2

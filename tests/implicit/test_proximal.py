@@ -41,15 +41,35 @@ def test_it_is_the_minimum_and_so_are_its_derivatives(name):
 
 
 def test_known_values_and_derivatives_by_the_weights():
-    x = jnp.asarray([-3.0, 0.5, 2.0])
-    np.testing.assert_allclose(prox_lasso(x, 1.0), [-2, 0, 1])
-    np.testing.assert_allclose(jax.jacrev(prox_lasso, argnums=1)(x, 1.0), [1, 0, -1])
-    np.testing.assert_allclose(prox_elastic_net(x, (1.0, 1.0)), [-1, 0, 0.5])
-    np.testing.assert_allclose(jax.jacrev(prox_ridge, argnums=1)(x, 1.0), -x / 4)
-    np.testing.assert_allclose(prox_nonnegative(x), [0, 0.5, 2])
-    groups = jnp.asarray([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
-    np.testing.assert_allclose(prox_group_lasso(groups, 1.0), [[2.4, 3.2], [0, 0], [0, 0]], atol=1e-15)
-    np.testing.assert_allclose(jax.jacrev(prox_group_lasso, argnums=1)(groups, 1.0), [[-0.6, -0.8], [0, 0], [0, 0]], atol=1e-15)
-    assert jnp.isfinite(jax.jacrev(prox_group_lasso)(groups, 0.0)).all()
-    for kind in ("float32", "bfloat16"):
-        assert all(prox(jnp.ones((2, 2), kind), 0.5).dtype == kind for prox in (prox_lasso, prox_ridge, prox_group_lasso))
+    @jax.jit
+    def found(x, groups):
+        return {
+            "lasso": prox_lasso(x, 1.0),
+            "threshold": jax.jacrev(prox_lasso, argnums=1)(x, 1.0),
+            "elastic net": prox_elastic_net(x, (1.0, 1.0)),
+            "ridge": jax.jacrev(prox_ridge, argnums=1)(x, 1.0),
+            "nonnegative": prox_nonnegative(x),
+            "groups": prox_group_lasso(groups, 1.0),
+            "group weight": jax.jacrev(prox_group_lasso, argnums=1)(groups, 1.0),
+            "no weight": jax.jacrev(prox_group_lasso)(groups[:1], 0.0).reshape(2, 2),
+        }
+
+    wanted = {
+        "lasso": [-2, 0, 1],
+        "threshold": [1, 0, -1],
+        "elastic net": [-1, 0, 0.5],
+        "ridge": [0.75, -0.125, -0.5],
+        "nonnegative": [0, 0.5, 2],
+        "groups": [[2.4, 3.2], [0, 0], [0, 0]],
+        "group weight": [[-0.6, -0.8], [0, 0], [0, 0]],
+        "no weight": np.eye(2),
+    }
+    for name, value in found(jnp.asarray([-3.0, 0.5, 2.0]), jnp.asarray([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])).items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-15, err_msg=name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_type_follows(name):
+    prox, weights, _ = CASES[name]
+    weights = jax.tree.map(lambda w: w if isinstance(w, float) else w.astype("float32"), weights)
+    assert jax.eval_shape(lambda x: prox(x, weights), jnp.ones((3, 2), "float32")).dtype == "float32"
