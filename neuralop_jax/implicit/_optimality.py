@@ -167,7 +167,7 @@ def proximal_gradient(objective: Objective, prox: Map, rate: ArrayLike = 1.0) ->
 
     - `objective`: $f$, called `objective(x, *arguments)`.
     - `prox`: called `prox(x, weights)`, with weights in which $g$ is linear, such as `prox_lasso`.
-    - `rate`: $\eta$. It decides at a solution which numbers stay zero only by their sign: any serves for derivatives.
+    - `rate`: $\eta$. Any positive number serves for derivatives; to iterate, as in `gradient_descent`.
 
     **Returns:** the step, called `step(x, weights, *arguments)`.
 

@@ -1,6 +1,7 @@
 """Euclidean projections onto convex sets, differentiable almost everywhere.
 
-Each takes one array; a tree is projected leaf by leaf with `jax.tree.map`. At a kink the derivative is that of one side.
+Each takes one array; a tree is projected leaf by leaf with `jax.tree.map`. At a kink the derivative is that of one side. NaN
+stays NaN.
 """
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 def project_nonnegative(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     r"""The nearest point with $x_i \ge 0$: negative numbers become zero."""
-    return jnp.where(x > 0, x, 0)
+    return jnp.where(x < 0, 0, x)
 
 
 def project_box(x: Float[Array, "*shape"], lower: ArrayLike, upper: ArrayLike) -> Float[Array, "*shape"]:
@@ -53,7 +54,7 @@ def project_simplex(x: Float[Array, " n"], total: ArrayLike = 1.0) -> Float[Arra
     excess = jnp.cumsum(falling) - jax.lax.stop_gradient(total)
     count = jnp.arange(1, x.size + 1, dtype=x.dtype)
     kept = jnp.maximum(jnp.sum(falling * count > excess), 1)
-    positive = x >= falling[kept - 1]  # the set is constant almost everywhere: the sort needs no derivative
+    positive = ~(x < falling[kept - 1])  # the set is constant almost everywhere: the sort needs no derivative
     shift = (jnp.sum(jnp.where(positive, x, 0)) - total) / jnp.sum(positive)
     return jnp.where(positive, jnp.maximum(x - shift, 0), 0)
 

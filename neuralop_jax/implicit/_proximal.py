@@ -1,7 +1,7 @@
 r"""Proximal operators $\operatorname{prox}_{g}(x) = \arg\min_z \tfrac12\|z - x\|^2 + g_w(z)$, differentiable almost everywhere.
 
 Each takes one array and weights in which $g_w$ is linear, so that a step of length $\eta$ takes the weights $\eta w$. A tree is
-treated leaf by leaf with `jax.tree.map(prox, x, weights)`. At a kink the derivative is that of one side.
+treated leaf by leaf with `jax.tree.map(prox, x, weights)`. At a kink the derivative is that of one side. NaN stays NaN.
 """
 
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def prox_lasso(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*s
         assert prox_lasso(jnp.asarray([-3.0, 0.5, 2.0]), 1.0).tolist() == [-2, 0, 1]
         ```
     """
-    return jnp.where(x > weight, x - weight, jnp.where(-x > weight, x + weight, 0))
+    return jnp.where(jnp.abs(x) <= weight, 0, x - weight * jnp.sign(x))
 
 
 def prox_ridge(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*shape"]:
@@ -61,9 +61,9 @@ def prox_group_lasso(x: Float[Array, "*groups size"], weight: ArrayLike) -> Floa
         ```
     """
     square = jnp.sum(x**2, axis=-1)
-    outside = square > weight**2
-    norm = jnp.sqrt(jnp.where(outside, square, 1))  # whose derivative at zero would be infinite
-    return x * jnp.where(outside, 1 - weight / norm, 0)[..., None]
+    inside = square <= weight**2
+    norm = jnp.sqrt(jnp.where(inside, 1, square))  # whose derivative at zero would be infinite
+    return x * jnp.where(inside, 0, 1 - weight / norm)[..., None]
 
 
 def prox_nonnegative(x: Float[Array, "*shape"], weight: ArrayLike = 0.0) -> Float[Array, "*shape"]:
@@ -71,4 +71,4 @@ def prox_nonnegative(x: Float[Array, "*shape"], weight: ArrayLike = 0.0) -> Floa
 
     **Arguments:** as `prox_lasso`.
     """
-    return jnp.where(x > weight, x - weight, 0)
+    return jnp.where(x <= weight, 0, x - weight)

@@ -94,3 +94,8 @@ def test_the_type_follows_the_input(kind):
     several = (project_nonnegative, project_simplex, project_l1_ball, project_l2_ball, box, affine)
     assert all(jax.eval_shape(project, x).dtype == x.dtype for project in several[: 5 if kind == "bfloat16" else 6])
     assert abs(float(jax.jit(project_simplex)(x).sum()) - 1) < 1e-2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_projection_never_hides_a_nan(name):
+    assert jnp.isnan(jax.jit(CASES[name][0])(jnp.zeros(6).at[2].set(jnp.nan))[2])

@@ -69,7 +69,8 @@ def test_known_values_and_derivatives_by_the_weights():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_type_follows(name):
+def test_the_type_follows_and_no_nan_is_hidden(name):
     prox, weights, _ = CASES[name]
     weights = jax.tree.map(lambda w: w if isinstance(w, float) else w.astype("float32"), weights)
     assert jax.eval_shape(lambda x: prox(x, weights), jnp.ones((3, 2), "float32")).dtype == "float32"
+    assert jnp.isnan(jax.jit(lambda x: prox(x, CASES[name][1]))(jnp.zeros((3, 2)).at[1, 1].set(jnp.nan))[1, 1])
