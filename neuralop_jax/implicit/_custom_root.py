@@ -37,8 +37,10 @@ def custom_root(
 
     - `residual`: $F$, called `residual(x, *arguments)`; it returns the structure of `x`. What it captures by closure is
         differentiated, too.
-    - `linear_solver`: a Lineax solver for the derivatives; restarted GMRES if `None`. *Good values*: `lineax.CG` for minimizers,
-        with its tag; `lineax.LU()` for a handful of unknowns; `Neumann` for contractions.
+    - `linear_solver`: a Lineax solver for the derivatives; `GCR`, which is GMRES truncated, if `None`. *Good values*:
+        `lineax.CG(1e-10, 1e-10)` for minimizers, with its tag; `lineax.LU()` for a handful of unknowns; `Neumann` for
+        contractions; `lineax.BiCGStab` or `lineax.GMRES` where memory is scarce or a longer basis is needed;
+        `lineax.Normal(lineax.CG(...))`, which squares the condition number, where these fail.
     - `tags`: Lineax tags of $\partial_x F$, such as `lineax.positive_semidefinite_tag`.
     - `has_aux`: whether the solver returns `(x, aux)`; nothing is differentiated through `aux`.
     - `host`: whether the solver is a NumPy function, called outside of compiled code (through `jax.pure_callback`, sample by
@@ -87,15 +89,17 @@ def custom_fixed_point(
     step: Callable[..., PyTree[Array]],
     *,
     linear_solver: lx.AbstractLinearSolver | None = None,
+    tags: object | frozenset[object] = frozenset(),
     has_aux: bool = False,
     host: bool = False,
     throw: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    r"""Decorates a solver of $x = T(x, \theta)$ with derivatives: `custom_root` with $F(x, \theta) = T(x, \theta) - x$, so that
+    r"""Decorates a solver of $x = T(x, \theta)$ with derivatives: `custom_root` with $F(x, \theta) = x - T(x, \theta)$, so that
 
     $$(I - \partial_x T)\,\dot x = \partial_\theta T\,\dot\theta.$$
 
-    **Arguments:** `step` is $T$, called `step(x, *arguments)`; the others as in `custom_root`.
+    **Arguments:** `step` is $T$, called `step(x, *arguments)`; `tags` are those of $I - \partial_x T$; the others as in
+    `custom_root`.
 
     !!! example
 
@@ -115,8 +119,9 @@ def custom_fixed_point(
         ```
     """
     return custom_root(
-        lambda x, *arguments: jax.tree.map(jnp.subtract, step(x, *arguments), x),
+        lambda x, *arguments: jax.tree.map(jnp.subtract, x, step(x, *arguments)),
         linear_solver=linear_solver,
+        tags=tags,
         has_aux=has_aux,
         host=host,
         throw=throw,
@@ -136,12 +141,11 @@ def implicit_root(
     What `custom_root` does to a solution that is already there; arguments as for it.
     """
     x, arguments = _stopped(_arrays(x)), _arrays(arguments)
-    found, wanted = eqx.filter_eval_shape(residual, x, *arguments), jax.eval_shape(lambda: x)
+    found, wanted = (_kinds(tree) for tree in (eqx.filter_eval_shape(residual, x, *arguments), x))
     if found != wanted:
-        shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (wanted, found)]
         raise ConfigError(
-            f"The residual of an implicit solution must have the structure and types of the solution, {shapes[0]}, got "
-            f"{shapes[1]}. Return one number for each unknown."
+            f"The residual of an implicit solution must have the structure and types of the solution, {wanted}, got {found}. "
+            "Return one number for each unknown."
         )
     hoisted = eqx.filter_closure_convert(residual, x, *arguments)  # so that what it captures is differentiated
     return _rooted(x, hoisted, arguments, solve=functools.partial(solve_linear, solver=linear_solver, tags=tags, throw=throw))
@@ -171,6 +175,11 @@ def _rooted_jvp(primals, tangents, *, solve):
 def _arrays(tree: PyTree) -> PyTree:
     """The tree with its floats as arrays; anything that is no number stays."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float | np.ndarray | jax.Array) else leaf, tree)
+
+
+def _kinds(tree: PyTree) -> PyTree[str]:
+    """Type and shape of every array; whether a type is weak does not matter."""
+    return jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", tree)
 
 
 def _stopped(tree: PyTree) -> PyTree:

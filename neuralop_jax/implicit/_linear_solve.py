@@ -9,7 +9,9 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from neuralop_jax._result import SINGULAR, meaning
+from neuralop_jax._result import EXPANDING, SINGULAR, meaning
+from neuralop_jax.implicit._gcr import GCR
+from neuralop_jax.implicit._neumann import Neumann
 
 Map = Callable[[PyTree[Array]], PyTree[Array]]
 
@@ -32,24 +34,26 @@ def solve_linear(
 
     - `product`: $v \mapsto Av$, linear; what it captures is differentiated.
     - `b`: the right-hand side, any tree of real arrays.
-    - `solver`: a Lineax solver, for right-hand sides of norm one; restarted GMRES to a hundred rounding errors if `None`.
+    - `solver`: a Lineax solver, for right-hand sides of norm one; `GCR` to a hundred rounding errors if `None`.
     - `tags`: Lineax tags of $A$.
     - `throw`: raise a run-time error instead of returning NaN.
     """
     tags = tags if isinstance(tags, frozenset) else frozenset((tags,))
     flat, unravel = ravel_pytree(b)  # one array: JAX transposes a solve only if all parts of b move
-    solver, structure = _default(flat) if solver is None else solver, jax.eval_shape(lambda: flat)
+    structure = jax.eval_shape(lambda: flat)
+    solver = GCR(rtol=100 * float(jnp.finfo(flat.dtype).eps)) if solver is None else solver
 
     def solve(tags: frozenset[object], product: Map, b: Array) -> Array:
         scale = jnp.linalg.norm(b)
         scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
         operator = lx.FunctionLinearOperator(product, structure, tags)
-        x, result, _ = solver.compute(solver.init(operator, {}), b / scale, {})
-        missed = jnp.linalg.norm(b / scale - product(x))
+        x, result, stats = solver.compute(solver.init(operator, {}), b / scale, {})
+        missed = stats["relative_residual"] if isinstance(solver, GCR) else jnp.linalg.norm(b / scale - product(x))
         claimed = (result == lx.RESULTS.successful) & jnp.isfinite(missed)
         believed = claimed | (missed <= jnp.sqrt(jnp.finfo(missed.dtype).eps))
         x = jnp.where(believed, x * scale, jnp.nan)
-        return eqx.error_if(x, ~believed, meaning(SINGULAR)) if throw else x
+        failure = EXPANDING if isinstance(solver, Neumann) else SINGULAR
+        return eqx.error_if(x, ~believed, meaning(failure)) if throw else x
 
     transposed = lx.transpose_tags(tags)
     x = jax.lax.custom_linear_solve(
@@ -59,8 +63,3 @@ def solve_linear(
         lambda product, b: solve(transposed, product, b),
     )
     return unravel(x)
-
-
-def _default(b: Array) -> lx.GMRES:
-    tolerance = 100 * float(jnp.finfo(b.dtype).eps)
-    return lx.GMRES(rtol=tolerance, atol=tolerance, norm=lx.internal.two_norm)

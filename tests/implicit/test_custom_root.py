@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.implicit import custom_fixed_point, custom_root, implicit_root
+from neuralop_jax.implicit import GCR, Neumann, custom_fixed_point, custom_root, implicit_root
 
 MATRIX = jnp.asarray(np.random.default_rng(0).normal(size=(12, 5)))
 TARGET = jnp.asarray(np.random.default_rng(1).normal(size=12))
@@ -160,8 +160,37 @@ def test_a_known_solution_takes_part_in_derivatives():
     assert abs(slope - 1 / 12) < 1e-12
 
 
+CHOICES = {
+    "GCR": GCR(1e-12),
+    "GMRES": lx.GMRES(1e-12, 1e-12),
+    "BiCGStab": lx.BiCGStab(1e-12, 1e-12),
+    "normal CG": lx.Normal(lx.CG(1e-14, 1e-14)),
+    "LU": lx.LU(),
+    "Neumann": Neumann(60),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_usual_linear_solvers_serve_in_both_modes(name):
+    """For a matrix that is not symmetric."""
+    matrix = jnp.eye(5) + 0.1 * MATRIX[:5]
+    solve = custom_root(lambda x, a: matrix @ x - a, linear_solver=CHOICES[name])(lambda start, a: jnp.linalg.solve(matrix, a))
+    for jacobian in jax.jit(lambda a: (jax.jacfwd(solve, argnums=1)(a, a), jax.jacrev(solve, argnums=1)(a, a)))(jnp.ones(5)):
+        np.testing.assert_allclose(jacobian, jnp.linalg.inv(matrix), atol=1e-9)
+
+
+def test_solutions_and_parameters_of_weak_type_are_like_others():
+    """As `jnp.full(3, 0.5)` and Python numbers are."""
+    gradient = jax.grad(lambda x, a: jnp.sum((x - 1) ** 2) / 2 + a * jnp.sum(x**2) / 2)
+    solve = custom_root(gradient)(lambda start, a: jnp.full(3, 1 / (1 + a)))
+    assert abs(jax.grad(lambda a: solve(jnp.full(3, 0.0), a).sum())(1.0) + 3 / 4) < 1e-12
+    assert abs(jax.grad(lambda a: implicit_root(gradient, jnp.full(3, 0.5), a).sum())(1.0) + 3 / 4) < 1e-12
+
+
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match=r"must have the structure and types of the solution, \(2,\), got \(\)"):
+    with pytest.raises(ConfigError, match=r"must have the structure and types of the solution, float64\(2,\), got float64\(\)"):
         custom_root(lambda x: jnp.sum(x))(lambda x: x)(jnp.ones(2))
+    with pytest.raises(ConfigError, match=r"of the solution, float32\(2,\), got float64\(2,\)"):
+        custom_root(lambda x, a: x - a)(lambda x, a: x)(jnp.ones(2, jnp.float32), jnp.ones(2))
     with pytest.raises(ConfigError, match="cannot take aux from a solver on the host"):
         custom_root(lambda x: x, has_aux=True, host=True)

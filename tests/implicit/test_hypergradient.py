@@ -1,0 +1,117 @@
+"""Acceptance 10: hypergradients by Neumann series, conjugate gradients and exactly, against closed forms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optax
+import pytest
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit import Neumann, bilevel, custom_fixed_point, custom_root, hypergradient, stationary
+from neuralop_jax.implicit._linear_solve import solve_linear
+
+RANDOM = np.random.default_rng(0)
+BASIS = np.linalg.qr(RANDOM.normal(size=(12, 12)))[0]
+LOWEST, HIGHEST = 0.5, 8.5  # condition 17
+HESSIAN = jnp.asarray(BASIS * np.linspace(LOWEST, HIGHEST, 12) @ BASIS.T)
+MIXED, WANTED = jnp.asarray(RANDOM.normal(size=(12, 3))), jnp.asarray(RANDOM.normal(size=12))
+THETA = {"a": jnp.asarray([0.3, -0.2]), "b": jnp.asarray(0.7)}
+
+
+def inner(x, theta):
+    """Whose minimum is the inverse Hessian times MIXED times theta."""
+    return x @ HESSIAN @ x / 2 - x @ MIXED @ jnp.append(theta["a"], theta["b"])
+
+
+def outer(x, theta):
+    return jnp.sum((x - WANTED) ** 2) / 2 + theta["b"] ** 2
+
+
+def minimum(theta):
+    return jnp.linalg.solve(HESSIAN, MIXED @ jnp.append(theta["a"], theta["b"]))
+
+
+def by(linear_solver):
+    x = minimum(THETA)
+    value, slope = hypergradient(outer, inner, x, THETA, linear_solver=linear_solver)
+    return value, jnp.append(slope["a"], slope["b"])
+
+
+def test_conjugate_gradients_exact_solves_and_the_closed_form_agree():
+    value, wanted = jax.value_and_grad(lambda theta: outer(minimum(theta), theta))(THETA)
+    wanted = jnp.append(wanted["a"], wanted["b"])
+    for solver in (lx.LU(), lx.CG(1e-10, 1e-10), None, Neumann(600, 1 / HIGHEST)):
+        found, slope = eqx.filter_jit(by)(solver)
+        assert abs(found - value) < 1e-14
+        np.testing.assert_allclose(slope, wanted, atol=1e-8)
+
+
+def test_the_error_of_every_truncated_series_is_below_its_bound():
+    """(1 - alpha mu)^(K + 1) of the solution, K from 0 to 159; K = 0 with alpha = 1 takes the Hessian for the identity."""
+    alpha, last = 0.9 / HIGHEST, jnp.arange(160)
+    series = jax.jit(jax.vmap(lambda terms: solve_linear(lambda v: HESSIAN @ v, WANTED, Neumann(terms, alpha))))(last + 1)
+    exact = jnp.linalg.solve(HESSIAN, WANTED)
+    errors = jnp.linalg.norm(series - exact[None], axis=1) / jnp.linalg.norm(exact)
+    assert (errors < (1 - alpha * LOWEST) ** (last + 1)).all() and errors[-1] > 1e-9
+    _, slope = by(Neumann(1))
+    pulled = MIXED.T @ (minimum(THETA) - WANTED)
+    np.testing.assert_allclose(slope, pulled.at[2].add(2 * THETA["b"]), rtol=1e-13)
+
+
+def test_a_series_that_diverges_says_so():
+    operator = lx.MatrixLinearOperator(HESSIAN)
+    assert lx.linear_solve(operator, WANTED, Neumann(50, 1.0), throw=False).result == lx.RESULTS.breakdown
+    slope = hypergradient(outer, inner, minimum(THETA), THETA, linear_solver=Neumann(50), throw=False)[1]
+    assert jnp.isnan(slope["a"]).all()
+    with pytest.raises(Exception, match="The fixed-point iteration diverged: the map is no contraction"):
+        by(Neumann(50))[1].block_until_ready()
+
+
+def test_a_series_inverts_a_contraction_and_its_transpose():
+    """With I - T', not T' - I; the matrix is not symmetric."""
+    matrix = jnp.asarray(0.5 * BASIS)
+    solve = custom_fixed_point(lambda x, a: matrix @ x + a, linear_solver=Neumann(60))(
+        lambda start, a: jnp.linalg.solve(jnp.eye(12) - matrix, a)
+    )
+    found = jax.jit(lambda a: (jax.jacfwd(solve, argnums=1)(a, a), jax.jacrev(solve, argnums=1)(a, a)))(WANTED)
+    for jacobian in found:
+        np.testing.assert_allclose(jacobian, jnp.linalg.inv(jnp.eye(12) - matrix), atol=1e-12)
+
+
+def test_the_decorator_gives_the_same_gradient_and_second_derivatives():
+    solve = custom_root(stationary(inner), tags=lx.positive_semidefinite_tag)(lambda start, theta: minimum(theta))
+    loss = lambda solve: lambda theta: jnp.tanh(outer(solve(WANTED, theta), theta) / 100)
+    along = lambda theta: THETA | {"b": theta}
+    exactly = lambda start, theta: minimum(theta)
+    found, wanted = jax.jit(lambda b: [jax.hessian(lambda b: loss(s)(along(b)))(b) for s in (solve, exactly)])(0.7)  # noqa: B023
+    assert abs(found - wanted) < 1e-10 * abs(wanted)
+
+
+def test_warm_starts_carry_the_inner_minimum_along():
+    """Three gradient steps for each outer one: from the last minimum they end at the best parameters, from zero they cannot."""
+    descend = lambda x, theta: jax.lax.fori_loop(0, 3, lambda _, x: x - 0.2 * jax.grad(inner)(x, theta), x)
+    cold = lambda x, theta: descend(jnp.zeros(12), theta)
+    response = np.linalg.solve(HESSIAN, MIXED)
+    curved = response.T @ response + np.diag([0, 0, 2.0])
+    best, optimizer = np.linalg.solve(curved, response.T @ np.asarray(WANTED)), optax.sgd(0.5 / np.linalg.norm(curved, 2))
+    tune = lambda solve: bilevel(
+        outer, inner, solve, jnp.zeros(12), THETA, optimizer=optimizer, num_steps=1000, linear_solver=lx.LU()
+    )
+    run = jax.jit(tune, static_argnums=0)
+    found = run(descend)
+    np.testing.assert_allclose(jnp.append(found.theta["a"], found.theta["b"]), best, atol=1e-3)
+    np.testing.assert_allclose(found.x, minimum(found.theta), atol=1e-3)
+    assert found.losses.shape == (1001,) and abs(found.losses[-1] - outer(found.x, found.theta)) < 1e-14
+    short = run(cold)
+    assert jnp.abs(jnp.append(short.theta["a"], short.theta["b"]) - best).max() > 0.1
+
+
+def test_hypergradients_refuse_what_cannot_be():
+    with pytest.raises(ConfigError, match="bilevel needs num_steps of at least 1, got 0"):
+        bilevel(outer, inner, minimum, WANTED, THETA, optimizer=optax.sgd(0.1), num_steps=0)
+    with pytest.raises(ConfigError, match="Neumann.num_terms must be at least 1, got 0"):
+        Neumann(0)
+    with pytest.raises(ConfigError, match="Neumann.scale must be positive, got -1.0"):
+        Neumann(3, -1.0)
