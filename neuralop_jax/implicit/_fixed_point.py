@@ -73,8 +73,8 @@ def fixed_point(
         times before, is reported as an expanding map.
     - `accept`: the largest relative residual with which the best point of a failed solve is returned instead of NaN, and not
         raised; the result code stays. *Good values*: 0; for layers in training 0.1, or `inf`, which is common practice.
-    - `axis`: the axis of the state, then one array, along which samples stand, each with a verdict and an acceleration of its own:
-        the same as `jax.vmap`, without its copies of the history.
+    - `axis`: the axis of the state, then one array, along which samples stand, each with its own verdict and acceleration: the
+        same as `jax.vmap`, without its copies of the history.
     - `linear_solver`: for the derivatives, of $I - \partial_x T$; restarted GMRES if `None`. *Good values*: `Richardson()` for
         maps that nearly contract.
     - `throw`: raise on failure, also of the linear system of a derivative.

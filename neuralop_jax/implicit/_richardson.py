@@ -17,8 +17,8 @@ Options = dict[str, Any]
 class Richardson(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     r"""Solves $Ax = b$ by the iteration $x \mapsto x + b - Ax$, accelerated: a Lineax solver for $A = I - J$.
 
-    For the derivatives of fixed points: where $T$ contracts, so does this, for $J$ and for its transpose. With Anderson steps it is
-    GMRES in other words, but it compiles to one product with $A$ and a few sums.
+    For the derivatives of fixed points: where $T$ contracts, so does this, for $J$ and for its transpose. With Anderson steps it
+    is GMRES in other words, but it compiles to one product with $A$ and a few sums.
 
     **Arguments:**
 

@@ -1,6 +1,7 @@
 """Fixed points as steady states of an ordinary differential equation, found by Diffrax."""
 
 from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ class SteadyState(AbstractFixedPointMethod):
 
     - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Kvaerno5()` for stiff maps.
 
-    **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240, section 3.1.
+    **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240.
     """
 
     solver: diffrax.AbstractSolver | None = None
@@ -43,8 +44,8 @@ class SteadyState(AbstractFixedPointMethod):
         rtol = max(float(rtol), 100 * reachable(0, start))
         first = judge(step, start, axes, rtol=rtol, atol=atol)[1]
 
-        def over(t: Array, z: Array, args: None, **_: object) -> Array:
-            _, size, _, reached = judge(step, z, axes, rtol=rtol, atol=atol)
+        def over(t: Array, z: Array, args: None, **_: Any) -> Array:
+            size, reached = judge(step, z, axes, rtol=rtol, atol=atol)[1::2]
             return (reached | grown(size, first, atol) | ~jnp.isfinite(size)).all()
 
         found = diffrax.diffeqsolve(
