@@ -1,5 +1,6 @@
 """Solutions of x = T(x) by any method, with implicit derivatives and a verdict."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.implicit._anderson import Anderson
 from neuralop_jax.implicit._custom_root import implicit_root
 from neuralop_jax.implicit._iteration import AbstractFixedPointMethod
+from neuralop_jax.implicit._richardson import Richardson
 
 
 class FixedPoint(eqx.Module):
@@ -104,6 +106,8 @@ def fixed_point(
         raise ConfigError(f"fixed_point got a start of {shapes[0]} and a step that returns {shapes[1]}. Return what it is given.")
     still, known = _stopped((hoisted, arguments))
     flatten = lambda x: _flattened(x, axis)[0]  # noqa: E731
+    if axis is not None and isinstance(linear_solver, Richardson):
+        linear_solver = linear_solver.over(flat.shape)
     method = Anderson() if method is None else method
     advance = lambda z: flatten(still(restore(z), *known))  # noqa: E731
     ended = method.run(advance, flat, axes, rtol=rtol, atol=atol, max_steps=max_steps)
@@ -143,10 +147,7 @@ def _flattened(x: PyTree[Array], axis: int | None) -> tuple[Array, Callable[[Arr
     if not eqx.is_array(x) or not -x.ndim <= axis < x.ndim:
         raise ConfigError(f"axis={axis} needs a state that is one array with such an axis. Use jax.vmap instead.")
     shape, axis = x.shape, axis % x.ndim
-    before = 1
-    for size in shape[:axis]:
-        before *= size
-    return x.reshape(before, shape[axis], -1), lambda z: z.reshape(shape), (-3, -1)
+    return x.reshape(math.prod(shape[:axis]), shape[axis], -1), lambda z: z.reshape(shape), (-3, -1)
 
 
 def _floating(tree: PyTree[ArrayLike]) -> PyTree[Array]:

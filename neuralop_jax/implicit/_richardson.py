@@ -25,6 +25,8 @@ class Richardson(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     - `method`: `Picard` (the Neumann series), `Anderson` or `Broyden`; `Anderson()` if `None`.
     - `rtol`, `atol`, `max_steps`: as in `fixed_point`.
     - `accept`: the largest relative residual with which a solve that ran out of steps still counts.
+    - `shape`: `(before, samples, behind)` if the unknowns, in this order, belong to samples that $A$ does not couple: each then
+        has an acceleration and a verdict of its own, and all must succeed. `fixed_point` with `axis` sets it.
 
     !!! example
 
@@ -44,6 +46,7 @@ class Richardson(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     atol: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     accept: float = eqx.field(static=True)
+    shape: tuple[int, ...] | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -53,9 +56,16 @@ class Richardson(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         atol: float | int = 1e-12,
         max_steps: int = 256,
         accept: float | int = 0.0,
+        shape: tuple[int, ...] | None = None,
     ):
         self.method = Anderson() if method is None else method
         self.rtol, self.atol, self.max_steps, self.accept = float(rtol), float(atol), max_steps, float(accept)
+        self.shape = shape
+
+    def over(self, shape: tuple[int, ...]) -> "Richardson":
+        """The same for samples of that shape."""
+        options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps, "accept": self.accept}
+        return Richardson(self.method, shape=shape, **options)
 
     def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
         return operator
@@ -64,12 +74,15 @@ class Richardson(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: Options
     ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
         b, unravel = ravel_pytree(vector)
-        step = lambda x: x + b - ravel_pytree(state.mv(unravel(x)))[0]  # noqa: E731
-        ended = self.method.run(step, b, (-1,), rtol=self.rtol, atol=self.atol, max_steps=self.max_steps)
-        relative = ended.relative_residual[0]
-        solved = (ended.result[0] == SUCCESS) | (relative <= self.accept)
+        shape, axes = (b.shape, (-1,)) if self.shape is None else (self.shape, (-3, -1))
+        restore = lambda x: unravel(x.reshape(-1))  # noqa: E731
+        b = b.reshape(shape)
+        step = lambda x: x + b - ravel_pytree(state.mv(restore(x)))[0].reshape(shape)  # noqa: E731
+        ended = self.method.run(step, b, axes, rtol=self.rtol, atol=self.atol, max_steps=self.max_steps)
+        solved = ((ended.result == SUCCESS) | (ended.relative_residual <= self.accept)).all()
         result = lx.RESULTS.where(solved, lx.RESULTS.successful, lx.RESULTS.max_steps_reached)
-        return unravel(ended.value), result, {"num_steps": ended.num_steps[0], "relative_residual": relative}
+        stats = {"num_steps": ended.num_steps.max(), "relative_residual": ended.relative_residual.max()}
+        return restore(ended.value), result, stats
 
     def transpose(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
         return state.transpose(), {}

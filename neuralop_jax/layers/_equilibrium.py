@@ -33,12 +33,13 @@ class Equilibrium(eqx.Module):
     - `method`: `implicit.Anderson()` if `None`, `Broyden`, `Picard`; or `SteadyState`, the continuous equilibrium: the steady
       state of $\dot z = f(z, x) - z$ under Diffrax.
     - `gradient`: `"implicit"` as above; or `"phantom"`, free of Jacobians: the derivative of `phantom_steps` steps
-      $z \mapsto (1 - d) z + d f(z, x)$ from $z^*$, $d$ being `phantom_damping`. A descent direction of contractions that costs one
-      backward pass each; one step of damping 1 replaces $(I - J^T)^{-1}$ by $I$.
+      $z \mapsto (1 - d) z + d f(z, x)$ from $z^*$, $d$ being `phantom_damping`. For contractions a direction of
+      descent, for one backward pass each; one step of damping 1 replaces $(I - J^T)^{-1}$ by $I$.
     - `linear_solver`: of the backward pass, any Lineax solver; `implicit.Richardson(rtol=rtol, accept=accept)`, Anderson steps
       on products with $J^T$, if `None`. *Good values*: `lineax.GMRES` where $f$ is far from contracting.
-    - `rtol`, `atol`, `max_steps`, `accept`, `throw`: as in `implicit.fixed_point`. *Good values*: in training `rtol` 1e-3, 32 steps,
-      and `accept` 0.1 or `inf`: published models take what 32 steps give.
+    - `rtol`, `atol`, `max_steps`, `accept`, `throw`: as in `implicit.fixed_point`. *Good values*: in training `rtol` 1e-3, 32
+      steps, and `accept` 0.1 or `inf`: published models take what 32 steps give.
+    - `axis`: the axis of $z$ along which samples stand, if `f` computes many at once; each then has a solve of its own.
 
     **Raises:** `ConfigError` for options that do not fit; with `throw`, an error at run time if a solve fails.
 
@@ -70,6 +71,7 @@ class Equilibrium(eqx.Module):
     atol: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     accept: float = eqx.field(static=True)
+    axis: int | None = eqx.field(static=True)
     throw: bool = eqx.field(static=True)
 
     def __init__(
@@ -87,6 +89,7 @@ class Equilibrium(eqx.Module):
         atol: float | int = 1e-12,
         max_steps: int = 64,
         accept: float | int = 0.0,
+        axis: int | None = None,
         throw: bool = True,
     ):
         one_of("gradient", gradient, ("implicit", "phantom"), ConfigError)
@@ -98,7 +101,7 @@ class Equilibrium(eqx.Module):
         self.f, self.start, self.method, self.first_step = f, start, method, first_step
         self.gradient, self.phantom_steps, self.phantom_damping = gradient, phantom_steps, float(phantom_damping)
         self.rtol, self.atol, self.max_steps = float(rtol), float(atol), max_steps
-        self.accept, self.throw = float(accept), throw
+        self.accept, self.axis, self.throw = float(accept), axis, throw
         self.linear_solver = (
             Richardson(rtol=self.rtol, max_steps=max_steps, accept=self.accept) if linear_solver is None else linear_solver
         )
@@ -121,6 +124,7 @@ class Equilibrium(eqx.Module):
             atol=self.atol,
             max_steps=self.max_steps,
             accept=self.accept,
+            axis=self.axis,
             linear_solver=self.linear_solver,
             throw=self.throw,
         )
@@ -149,7 +153,7 @@ def skip_penalty(solution: FixedPoint, begin: PyTree[Array]) -> Float[Array, ""]
 def jacobian_norm(
     f: Callable[..., PyTree[Array]], z: PyTree[Array], x: PyTree[Any], *, samples: int = 1, key: PRNGKey
 ) -> Float[Array, ""]:
-    r"""An unbiased estimate of $\|\partial f / \partial z\|_F^2$ at `z` and `x`, from random signs $\epsilon$: $\overline{\|J\epsilon\|^2}$.
+    r"""An unbiased estimate of $\|J\|_F^2$, $J = \partial_z f(z, x)$: the mean of $\|J\epsilon\|^2$ over random signs $\epsilon$.
 
     Times a weight over the number of unknowns and added to the loss, it keeps an equilibrium layer contracting, and so its number
     of iterations low.

@@ -16,7 +16,7 @@ _LEAST_SHIFT = 1.2
 class SubhomogeneousEquilibrium(eqx.Module):
     r"""The positive solution of $z = \tanh(Wz) + \operatorname{relu}(Ux) + s$, $W \ge 0$: there is exactly one.
 
-    On $t \ge 0$ the function $\sigma(t) = \tanh t + s$ has $t\,\sigma'(t) \le \mu\,\sigma(t)$ with $\mu < 1$ (0.247 for $s = 1.2$).
+    On $t \ge 0$ the function $\sigma(t) = \tanh t + s$ has $t\,\sigma'(t) \le \mu\,\sigma(t)$, with $\mu = 0.247$ for $s = 1.2$.
     Since $W$ has no negative entries, the right-hand side therefore contracts Thompson's distance
     $\max_i |\log z_i - \log y_i|$ of positive vectors at the rate $\mu$, however large $W$ is. The normalized form, which divides
     the right-hand side by its largest entry, contracts it at $2\mu$.
@@ -26,8 +26,8 @@ class SubhomogeneousEquilibrium(eqx.Module):
     - `in_features`, `width`: sizes of $x$ and $z$.
     - `shift`: $s$, at least 1.2, the published bound.
     - `normalized`: divide by the largest entry, of all features of a point.
-    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, none negative. $W$ is the absolute value of what is
-      trained, so that it stays so.
+    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, none negative. $W$ is the absolute value of what
+      is trained, so that it stays so.
     - `method`: `implicit.Picard()` if `None`, which is guaranteed to converge.
     - `rtol`, `max_steps`, `throw`: as in `implicit.fixed_point`.
     - `key`: initial weights.
@@ -80,7 +80,7 @@ class SubhomogeneousEquilibrium(eqx.Module):
         if weight is not None and (weight.shape != (width, width) or not bool((weight >= 0).all())):
             raise ConfigError(
                 f"SubhomogeneousEquilibrium needs a weight ({width}, {width}) without negative entries, got shape {weight.shape} "
-                f"and the least entry {float(weight.min()):.3g}: with signs there can be several equilibria. Take absolute values."
+                f"and the least entry {float(weight.min()):.3g}: with signs there can be several equilibria. Take its size."
             )
         # Small enough for the hyperbolic tangent not to saturate: all terms of the product are positive.
         drawn = jax.random.uniform(recurrent_key, (width, width), minval=0, maxval=1 / width)

@@ -34,7 +34,7 @@ def test_distances_contract_at_the_rate_and_there_is_one_solution(size, normaliz
     np.testing.assert_allclose(layer.contraction, 0.247 * (1 + normalized), atol=5e-4)
     z, y, solution = positive(a), positive(b), layer(x)
     first = thompson(z, y)
-    for count in range(40):
+    for _ in range(40):
         before = thompson(z, y)
         z, y = layer.step(z, x), layer.step(y, x)
         assert thompson(z, y) <= layer.contraction * before + 1e-14
