@@ -1,5 +1,6 @@
 """The implicit Fourier neural operator: one Fourier block, iterated until nothing changes."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -40,8 +41,8 @@ class ImplicitFNO(AbstractGridOperator):
     - `rtol`, `max_steps`: a sample is solved if $\|s \odot B(z) + v - z\|_2$ is at most `rtol` times $\|s \odot B(z) + v\|_2$,
       and is given up after `max_steps` steps. The backward pass takes the same numbers.
     - `accept`: what becomes of a sample that is given up. If its relative residual is at most `accept`, its best point stands for
-      the equilibrium, as published models do; otherwise its output is NaN. 0 is strict; `inf` never refuses. `solve` says which
-      samples are solved.
+      the equilibrium, as in published models; otherwise its output is NaN. The same holds for gradients. In training, that is
+      with a `key`, the best point is always taken. 0 is strict, 10 never refuses. `solve` says which samples are solved.
     - `gradient`: `"implicit"`; or `"phantom"`, the derivative of one step at the equilibrium: cheaper and not exact.
     - `key`: initial weights.
 
@@ -50,8 +51,8 @@ class ImplicitFNO(AbstractGridOperator):
     **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
 
     **Source:** Marwah et al. 2023, arXiv:2312.00234 (FNO-DEQ). Differs: one block of neuraloperator's form instead of three
-    layers that each add the input before their activation; a learned scale; no Fourier layer after the equilibrium; samples are solved
-    one by one. You et al. 2022, arXiv:2203.08205 (IFNO) take a given number $L$ of steps
+    layers that each add the input before their activation; a learned scale; no Fourier layer after the equilibrium; every sample
+    has a solve of its own. You et al. 2022, arXiv:2203.08205 (IFNO) take a given number $L$ of steps
     $z \leftarrow z + \tfrac1L \sigma(Wz + \mathcal K z + c)$ with the same weights from $z = v$: the input enters once, and
     the result is no equilibrium.
 
@@ -152,22 +153,23 @@ class ImplicitFNO(AbstractGridOperator):
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`; NaN for samples without equilibrium (see `accept`)."""
-        return self.solve(u)[0]
+        return self.solve(u, key=key)[0]
 
     def solve(
-        self, u: Inexact[Array, "in_channels *batch_space"]
+        self, u: Inexact[Array, "in_channels *batch_space"], *, key: PRNGKey | None = None
     ) -> tuple[Inexact[Array, "out_channels *batch_out_space"], FixedPoint]:
         """The output, and the equilibrium: the hidden field with a result code, number of steps and residual for each sample."""
         several = u.ndim > 1 + self.num_dims
+        accept = self.accept if key is None else math.inf
         layer = Equilibrium(
             self.step,
             start=lambda v: v,
             method=self._iteration(),
             gradient=self.gradient,
-            linear_solver=Richardson(Anderson(self.history), rtol=self.rtol, max_steps=self.max_steps, accept=self.accept),
+            linear_solver=Richardson(Anderson(self.history), rtol=self.rtol, max_steps=self.max_steps, accept=accept),
             rtol=self.rtol,
             max_steps=self.max_steps,
-            accept=self.accept,
+            accept=accept,
             axis=1 if several else None,
             throw=False,
         )
