@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from neuralop_jax.implicit._iteration import AbstractIteration, check_history, check_range, dot
+from neuralop_jax.implicit._iteration import AbstractIteration, check_history, check_range, combine, dot
 
 
 class Anderson(AbstractIteration):
@@ -56,7 +56,7 @@ class Anderson(AbstractIteration):
         row = dot(changes, change, axes)
         gram = write(write(gram, row), row, 1)
         weights = self._weights(gram, dot(changes, residual, axes)).astype(z.dtype)
-        correction = jnp.sum(weights * (moves + self.mixing * changes), 0)
+        correction = combine(weights, moves + self.mixing * changes)
         return z + self.mixing * residual - correction, (z, residual, moves, changes, gram)
 
     def _weights(self, gram: Array, right: Array) -> Array:

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from neuralop_jax.implicit._iteration import AbstractIteration, check_history, dot
+from neuralop_jax.implicit._iteration import AbstractIteration, check_history, combine, dot
 
 
 class Broyden(AbstractIteration):
@@ -45,10 +45,10 @@ class Broyden(AbstractIteration):
         along = lambda a, b: dot(a, b, axes).astype(z.dtype)  # noqa: E731
         left, right = write(left, jnp.zeros_like(z)), write(right, jnp.zeros_like(z))
         moved, changed = z - last_z, residual - last_residual
-        row = jnp.sum(along(left, moved) * right, 0) - moved
-        image = jnp.sum(along(right, changed) * left, 0) - changed
+        row = combine(along(left, moved), right) - moved
+        image = combine(along(right, changed), left) - changed
         scale = along(row, changed)
         usable = (count > 0) & (scale != 0)
         column = jnp.where(usable, (moved - image) / jnp.where(usable, scale, 1), 0)
         left, right = write(left, column), write(right, jnp.where(usable, row, 0))
-        return z + residual - jnp.sum(along(right, residual) * left, 0), (z, residual, left, right)
+        return z + residual - combine(along(right, residual), left), (z, residual, left, right)

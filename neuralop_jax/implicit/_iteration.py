@@ -1,6 +1,7 @@
 """The loop that all fixed-point iterations share: one verdict per sample, one copy of the map in the compiled program."""
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -135,6 +136,11 @@ def dot(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
     exact = jnp.promote_types(a.dtype, jnp.float32)
     product = a * (b if a.ndim == b.ndim else b[None])
     return jnp.sum(product.astype(exact), axes, keepdims=True)
+
+
+def combine(weights: Array, rows: Array) -> Array:
+    """The sum of the rows times their weights. Not a sum over the leading axis, which takes XLA on CPU ages."""
+    return functools.reduce(jnp.add, [weights[i] * rows[i] for i in range(len(rows))])
 
 
 def check_range(name: str, value: float | int, above: float | int, most: float | int) -> None:

@@ -24,7 +24,7 @@ def with_norm(size, key):
 
 
 @pytest.mark.parametrize("normalized", [False, True])
-@pytest.mark.parametrize("size", [0.33, 1.57, 10.0, 100.0])
+@pytest.mark.parametrize("size", [0.33, 100.0])
 def test_distances_contract_at_the_rate_and_there_is_one_solution(size, normalized):
     """Acceptance 8."""
     layer = SubhomogeneousEquilibrium(
