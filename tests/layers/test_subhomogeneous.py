@@ -66,9 +66,8 @@ def test_the_published_bound_is_where_the_rate_on_all_numbers_reaches_one():
     assert rate(1.2) < 1 < rate(1.19)
 
 
-@pytest.mark.parametrize("normalized", [False, True])
-def test_gradients_are_those_of_finite_differences_and_points_are_independent(normalized):
-    layer = SubhomogeneousEquilibrium(3, 5, normalized=normalized, rtol=1e-13, key=jax.random.key(0))
+def test_gradients_are_those_of_finite_differences_and_points_are_independent():
+    layer = SubhomogeneousEquilibrium(3, 5, normalized=True, rtol=1e-13, key=jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (3, 4))
     loss = jax.jit(lambda layer: jnp.sum(jnp.sin(layer(x))))
     slopes = jax.jit(jax.grad(loss))(layer)
