@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.implicit._iteration import AbstractIteration, check_history, check_range, combine, dot
 
 
@@ -33,7 +34,8 @@ class Anderson(AbstractIteration):
     def __init__(self, history: int = 5, mixing: float | int = 1.0, regularization: float | int = 1e-12):
         check_history("Anderson", history)
         check_range("Anderson.mixing", mixing, 0, 1)
-        check_range("Anderson.regularization", regularization, -1e-300, 1)
+        if not 0 <= regularization <= 1:
+            raise ConfigError(f"Anderson.regularization must be from 0 to 1, got {regularization!r}.")
         self.history, self.mixing, self.regularization = history, float(mixing), float(regularization)
 
     def begin(self, z: Array, axes: tuple[int, ...]) -> PyTree[Array]:
