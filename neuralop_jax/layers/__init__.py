@@ -20,6 +20,11 @@ from neuralop_jax.layers._embedding import (
     grid_points as grid_points,
     periodic_features as periodic_features,
 )
+from neuralop_jax.layers._equilibrium import (
+    Equilibrium as Equilibrium,
+    jacobian_norm as jacobian_norm,
+    skip_penalty as skip_penalty,
+)
 from neuralop_jax.layers._field_norm import FieldNorm as FieldNorm
 from neuralop_jax.layers._fourier_block import FourierBlock as FourierBlock
 from neuralop_jax.layers._fourier_features import FourierFeatures as FourierFeatures
@@ -68,6 +73,7 @@ from neuralop_jax.layers._spectral_weight import (
     TTWeight as TTWeight,
     TuckerWeight as TuckerWeight,
 )
+from neuralop_jax.layers._subhomogeneous import SubhomogeneousEquilibrium as SubhomogeneousEquilibrium
 from neuralop_jax.layers._untrained import Buffer as Buffer, Untrained as Untrained
 from neuralop_jax.layers._vector_field import (
     Forcing as Forcing,

@@ -18,6 +18,7 @@ from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
 from neuralop_jax.models._factformer import FactFormer as FactFormer
 from neuralop_jax.models._fno import FNO as FNO
+from neuralop_jax.models._implicit_fno import ImplicitFNO as ImplicitFNO
 from neuralop_jax.models._irregular_lsm import IrregularLSM as IrregularLSM
 from neuralop_jax.models._lsm import LSM as LSM
 from neuralop_jax.models._mgno import MgNO as MgNO

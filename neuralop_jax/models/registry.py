@@ -17,6 +17,7 @@ from neuralop_jax.models._continuous_time import ContinuousTime
 from neuralop_jax.models._deeponet import DeepONet
 from neuralop_jax.models._factformer import FactFormer
 from neuralop_jax.models._fno import FNO
+from neuralop_jax.models._implicit_fno import ImplicitFNO
 from neuralop_jax.models._irregular_lsm import IrregularLSM
 from neuralop_jax.models._lsm import LSM
 from neuralop_jax.models._mgno import MgNO
@@ -43,6 +44,7 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
     "autoregressive": Autoregressive,
     "continuous_time": ContinuousTime,
     "neural_cde": SeriesCDE,
+    "implicit_fno": ImplicitFNO,
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 

@@ -54,6 +54,7 @@ CASES: dict[str, Case] = {
         resolution=2e-3,
         out_channels=4,
     ),
+    "implicit_fno": Case({"n_modes": [6, 6], "width": 6, "rtol": 1e-7, "max_steps": 24, "accept": 10}, resolution=2e-3),
     "deeponet": Case({"width": 16, "num_basis": 32}, resolution=_SENSORS),
     "pod_deeponet": Case({"width": 16, "num_modes": 16}, resolution=_SENSORS),
     "neural_cde": Case({"width": 4, "hidden": [6], "steps": 1}, resolution="other observations are another path", series=True),

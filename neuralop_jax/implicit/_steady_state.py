@@ -1,0 +1,68 @@
+"""Fixed points as steady states of an ordinary differential equation, found by Diffrax."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from neuralop_jax._result import EXPANDING, MAX_STEPS, NONFINITE, SUCCESS
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._iteration import AbstractFixedPointMethod, Ended, grown, judge, reachable
+
+
+class SteadyState(AbstractFixedPointMethod):
+    r"""Follows $\dot z = T(z) - z$ until it stands still: the fixed point that a flow leads to, if one does.
+
+    It converges wherever the eigenvalues of the derivative of $T$ at the fixed point have real parts below 1, also far from the
+    unit circle. An explicit solver hovers about the steady state at the tolerance of its steps; the error of a step is therefore
+    held to a hundredth of the tolerance of the residual, without which the event would never come.
+
+    **Arguments:**
+
+    - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Kvaerno5()` for stiff maps.
+
+    **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240.
+    """
+
+    solver: diffrax.AbstractSolver | None = None
+
+    def run(
+        self,
+        step: Callable[[Array], Array],
+        start: Array,
+        axes: tuple[int, ...],
+        *,
+        rtol: float | int,
+        atol: float | int,
+        max_steps: int,
+    ) -> Ended:
+        """Integrates until the residual is small, has grown beyond return, or the steps are used up."""
+        if len(axes) < start.ndim:
+            raise ConfigError("SteadyState has one time step for all samples. Leave out axis, and use jax.vmap.")
+        rtol = max(float(rtol), 100 * reachable(0, start))
+        first = judge(step, start, axes, rtol=rtol, atol=atol)[1]
+
+        def over(t: Array, z: Array, args: None, **_: Any) -> Array:
+            size, reached = judge(step, z, axes, rtol=rtol, atol=atol)[1::2]
+            return (reached | grown(size, first, atol) | ~jnp.isfinite(size)).all()
+
+        found = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, z, _: step(z) - z),
+            diffrax.Tsit5() if self.solver is None else self.solver,
+            0.0,
+            jnp.inf,
+            None,
+            start,
+            stepsize_controller=diffrax.PIDController(rtol=rtol / 100, atol=max(float(atol) / 100, 1e-12)),
+            event=diffrax.Event(over),
+            max_steps=max_steps,
+            throw=False,
+        )
+        assert found.ys is not None
+        z = found.ys[0]
+        _, size, relative, reached = judge(step, z, axes, rtol=rtol, atol=atol)
+        spent = jnp.where((found.result == diffrax.RESULTS.max_steps_reached) & (size <= first), MAX_STEPS, EXPANDING)
+        code = jnp.where(reached, SUCCESS, jnp.where(jnp.isfinite(size), spent, NONFINITE))
+        return Ended(z, code, jnp.broadcast_to(found.stats["num_steps"], code.shape), relative)
