@@ -12,7 +12,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["model", "solvers", "own data"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["model", "implicit", "solvers", "own data"])
 def test_example(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -31,6 +31,11 @@ def test_example(block, tmp_path, monkeypatch):
         assert (
             names["sensitivity"].min() < 0 and names["sensitivity"].max() <= 0
         )  # more permeable anywhere, less pressure on average
+    elif "slope" in names:
+        assert names["solution"].values.shape == (11, 2) and names["solution"].successful
+        x, a = names["equilibrium"](jax.numpy.zeros(3), 0.1 * jax.numpy.eye(3)), 0.1
+        rate = 1 - x[0] ** 2  # x = tanh(a x + 1) for each by itself
+        np.testing.assert_allclose(np.diag(names["slope"]), rate * x[0] / (1 - a * rate), rtol=1e-4)
     else:
         assert names["finer"].shape == (1, 200, 90)
         assert jax.numpy.all(jax.numpy.isfinite(names["pressure"]))
