@@ -73,7 +73,7 @@ class LossConfig:
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
     penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness"] = "none"
     """Of continuous_time models: what makes a solve expensive, over all of it or at one random time (see `losses`)."""
-    penalty_weight: Annotated[float, _NOT_NEGATIVE] = 1.0
+    penalty_weight: Annotated[float, _NOT_NEGATIVE] = 0.0
     """Its factor in the loss."""
 
     def __post_init__(self):
@@ -149,6 +149,11 @@ class ExperimentConfig:
     def __post_init__(self):
         check_fields(self, "")
         rate, training = self.optimizer, self.training
+        if (self.loss.penalty == "none") != (self.loss.penalty_weight == 0):
+            raise ConfigError(
+                f"loss.penalty {self.loss.penalty!r} and loss.penalty_weight {self.loss.penalty_weight:g} contradict each other. "
+                "Give both, or none."
+            )
         for name in ("save_every", "evaluate_every"):
             steps = getattr(training, name)
             if steps % training.log_every:

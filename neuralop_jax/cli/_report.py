@@ -146,6 +146,7 @@ def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> 
     times = {"input_time": config.input_time, "target_time": config.target_time}
     split = HDF5Dataset(config.path, name, config.input, config.target, nonfinite=config.nonfinite, **times)
     count = min(len(split), _MOST_SAMPLES)
+    operator = models.on_times(operator, split.times)
     samples = [split[index] for index in range(count)]
     batch = Sample({"u": np.stack([s.inputs["u"] for s in samples])}, np.stack([s.target for s in samples]))
     whole = batch if count == len(split) else split

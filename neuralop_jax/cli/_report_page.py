@@ -82,8 +82,11 @@ def _errors(report: "RunReport") -> Iterator[str]:
 def _channel_table(report: "RunReport", tables: Mapping[str, Mapping[str, Any]]) -> str:
     """The relative L2 error of every channel alone, folded away if there are many."""
     columns = {name: split["channels"]["relative_l2"] for name, split in tables.items() if "channels" in split}
-    count = max(map(len, columns.values()))
+    count = len(report.output) or max(map(len, columns.values()))
     names = [label.name for label in report.output] or [f"channel {number}" for number in range(count)]
+    columns = {name: values for name, values in columns.items() if len(values) == count and "frames" not in tables[name]}
+    if not columns:
+        return ""
     rows = [(names[c], *(_digits(values[c], 4) for values in columns.values())) for c in range(count)]
     body = viz.table(("relative L2 error of each channel alone", *(f">{name}" for name in columns)), rows)
     return viz.folded("Relative L2 error of each channel alone", body) if count > 6 else body

@@ -47,7 +47,7 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
     operator, data = checkpoint.load(run), config.data
     if frames:
         data = dataclasses.replace(data, target_time=frames)
-        operator = models.at_times(operator, open_split(data, names[0]).times)
+        operator = models.at_times(operator, open_split(data, names[0]).times)  # which refuses other operators
     if not (resolution or split):  # what is asked for by name is refused by the operator
         refused = {name: reason for name, _ in chosen if (reason := models.refused_grid(operator, grids[name].shape))}
         chosen = [pair for pair in chosen if pair[0] not in refused]
@@ -56,6 +56,7 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
     results = {}
     for name, strides in chosen:
         dataset = open_split(data, name)
+        times = dataset.times
         label = f"{name} frames {frames}" if frames else name
         if any(stride > 1 for stride in strides):
             dataset = Subsampled(dataset, strides)
@@ -64,7 +65,9 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
             say(f"{label}: no split has the grid {shape}; it is {name} at strides {'x'.join(map(str, strides))}.")
         if (kept := models.clipped_modes(operator, dataset.grid.shape)) is not None:
             say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")
-        results[label] = evaluation.evaluate(operator, dataset, batch_size=config.data.batch_size)
+        results[label] = evaluation.evaluate(models.on_times(operator, times), dataset, batch_size=config.data.batch_size)
+        if frames:
+            results[label]["frames"] = frames
     merge_results(run, results)
     show_errors(results)
     say(f"Added to {run / 'results.json'}.")

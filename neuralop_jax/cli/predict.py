@@ -46,4 +46,6 @@ def predict(run: Positional[Path], input: Positional[Path], output: Positional[P
     size = config.data.batch_size
     values = np.concatenate([np.asarray(apply(operator, u[start : start + size])) for start in range(0, len(u), size)])
     write_fields(output, values, info, config.data, grid)
+    if broken := int((~np.isfinite(values)).reshape(len(values), -1).any(axis=1).sum()):
+        say(f"{broken} of them are not finite: the operator failed on these inputs. Compare them with the training data.")
     say(f"{len(values)} predictions of {', '.join(config.data.target)} in {output}.")

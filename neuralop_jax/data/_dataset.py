@@ -83,6 +83,7 @@ class HDF5Dataset:
         names = self.pairing.names
         with open_hdf5(self.path) as file:
             self._info = info_of(file, names)
+            _check_frames(self._info, split, self.pairing)
             datasets = [find_field(file, self._info, split, name) for name in names]
             finite, digests = zip(*(_scan(dataset, nonfinite) for dataset in datasets), strict=True)
         self._rows = np.flatnonzero(np.all(finite, axis=0))
@@ -145,6 +146,14 @@ class HDF5Dataset:
             opened = self._opened = (os.getpid(), found)
         with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
             return read_rows(opened[1][name], start, stop).astype(np.float32)
+
+
+def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:
+    """Raises `ConfigError` for a range of frames in which there is none."""
+    for option, names in (("input_time", pairing.input), ("target_time", pairing.target)):
+        text, known = getattr(pairing, option), info.splits[split].times if split in info.splits else ()
+        if known and any(info.field(name).time_varying for name in names) and not known[frames(text)]:
+            raise ConfigError(f"{option} {text!r} takes none of the {len(known)} frames of {split!r}. Use 0:{len(known)}.")
 
 
 def _scan(dataset: h5py.Dataset, nonfinite: str) -> tuple[np.ndarray, str]:

@@ -32,7 +32,12 @@ from neuralop_jax.models._pod_deeponet import PODDeepONet as PODDeepONet
 from neuralop_jax.models._series_cde import SeriesCDE as SeriesCDE
 from neuralop_jax.models._sharded_patches import evaluate_sharded as evaluate_sharded
 from neuralop_jax.models._tfno import TFNO as TFNO
-from neuralop_jax.models._trajectory import AbstractTrajectoryOperator as AbstractTrajectoryOperator, at_times as at_times
+from neuralop_jax.models._trajectory import (
+    AbstractTrajectoryOperator as AbstractTrajectoryOperator,
+    at_times as at_times,
+    on_times as on_times,
+    same_times as same_times,
+)
 from neuralop_jax.models.registry import (
     REGISTRY as REGISTRY,
     build as build,

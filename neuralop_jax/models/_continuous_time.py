@@ -1,8 +1,10 @@
 """A trajectory as the solution of a differential equation whose right-hand side is an operator."""
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Inexact
@@ -23,7 +25,8 @@ class ContinuousTime(AbstractTrajectoryOperator):
 
     A neural partial differential equation by the method of lines: it has a state at every time, and refines in space as its
     operator does. `Autoregressive` has the same call and takes equal steps instead. A solve that fails returns NaN, never a state
-    at another time; `solve` says why.
+    at another time; `solve` says why. Where samples that were computed together fail, each is solved by itself, so that only
+    those are NaN that fail alone; in training, that is with a key, all are.
 
     **Arguments:** (keyword-only; all but `key` make the model's `spec_of`)
 
@@ -32,7 +35,7 @@ class ContinuousTime(AbstractTrajectoryOperator):
     - `times`: times of the states that are returned, counted from the input, increasing; filled in from the data.
     - `solver`: a name in `layers.EXPLICIT_SOLVERS` or `IMPLICIT_SOLVERS`.
     - `rtol`, `atol`: tolerances of the local error. Samples that are computed together share their steps, and the largest of
-      their errors controls them.
+      their errors controls them: within the tolerance, an output depends on its companions.
     - `time_step`: the length of constant steps instead. *Good for* training: the same cost in every step of the optimizer.
     - `adjoint`: `"checkpoint"`, exact gradients in little memory; `"direct"`, also in forward mode; `"backsolve"`, approximate
       gradients in constant memory.
@@ -87,8 +90,6 @@ class ContinuousTime(AbstractTrajectoryOperator):
         key: PRNGKey,
     ):
         self.times = check_times(times, in_channels, out_channels)
-        if self.times == (0.0,):
-            raise ConfigError("times must go beyond 0, the time of the input, got [0.0]. Add a later one.")
         one_of("solver", solver, sorted((*EXPLICIT_SOLVERS, *IMPLICIT_SOLVERS)), ConfigError)
         one_of("adjoint", adjoint, _ADJOINTS, ConfigError)
         check_sizes(max_steps=max_steps)
@@ -97,6 +98,11 @@ class ContinuousTime(AbstractTrajectoryOperator):
         self.solver, self.adjoint, self.max_steps = solver, adjoint, max_steps
         self.rtol, self.atol, self.time_step = float(rtol), float(atol), None if time_step is None else float(time_step)
         self.layer(batched=False)  # which refuses what does not fit together
+        if self.time_step is not None and self.times[-1] > self.time_step * max_steps:
+            raise ConfigError(
+                f"time_step {self.time_step:g} comes to {self.time_step * max_steps:g} in max_steps={max_steps}, the last time "
+                f"is {self.times[-1]:g}. Use a max_steps of {math.ceil(self.times[-1] / self.time_step)}."
+            )
 
     def frames(
         self,
@@ -105,26 +111,23 @@ class ContinuousTime(AbstractTrajectoryOperator):
         *,
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "frames channels *batch_space"]:
-        """The states at `times`, for one sample or for several; `key` is not used, so that the equation stays the same."""
-        return self.solve(u, p).values
+        """The states at `times`, for one sample or for several; a `key` says that it is in training, nothing is drawn."""
+        solution = self.solve(u, p)
+        if key is not None or u.ndim == self.num_dims + 1:
+            return solution.values
+        alone = jax.vmap(lambda u, p: self.solve(u, p).values, in_axes=(1, None if p is None else 0), out_axes=2)
+        return jax.lax.cond(solution.successful, lambda: solution.values, lambda: alone(u, p))
 
     def solve(
         self,
         u: Inexact[Array, "channels *batch_space"],
         p: Float[Array, "*batch parameters"] | None = None,
-        *,
-        measure: bool = False,
-        visit: str | None = None,
-        key: PRNGKey | None = None,
     ) -> ODESolution:
-        """The states at `times`, `(frames, channels, *batch_space)`, with the result code and the cost of the solve.
-
-        `measure`, `visit` and `key` are those of a call of `layers.NeuralODE`.
-        """
+        """The states at `times`, `(frames, channels, *batch_space)`, with the result code and the cost of one solve for all."""
         ts = self.solve_times(u.dtype)
         layer = self.layer(batched=u.ndim == self.num_dims + 2)
         check_kept(u.shape, eqx.filter_eval_shape(self.inner.evaluate, u, p).shape)
-        solution = layer(u, ts, p, measure=measure, visit=visit, key=key)
+        solution = layer(u, ts, p)
         kept = (solution.values[-len(self.times) :], solution.times[-len(self.times) :])
         return eqx.tree_at(lambda s: (s.values, s.times), solution, kept)
 

@@ -49,7 +49,8 @@ class AbstractTrajectoryOperator(AbstractGridOperator):
 
     def at_times(self, times: Sequence[float]) -> "AbstractTrajectoryOperator":
         """The same operator, with the same weights, that returns the states at other times."""
-        return rebuilt(self, times=tuple(times), out_channels=len(times) * self.in_channels)
+        times = tuple(float(t) for t in times)
+        return rebuilt(self, times=times, out_channels=max(1, len(times)) * self.in_channels)
 
     @property
     def operator(self) -> dict[str, Any]:
@@ -84,6 +85,21 @@ def at_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOper
     return Normalized(other, operator.input, operator.input.repeated(len(times))) if isinstance(operator, Normalized) else other
 
 
+def on_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOperator:
+    """An operator that is compared with frames at `times`: a trajectory operator takes them, another one stays as it is."""
+    model = operator.model if isinstance(operator, Normalized) else operator
+    if not isinstance(model, AbstractTrajectoryOperator) or not times or same_times(model.times, times):
+        return operator
+    return at_times(operator, times)
+
+
+def same_times(some: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether the times agree to six digits."""
+    return len(some) == len(others) and all(
+        math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12) for a, b in zip(some, others, strict=True)
+    )
+
+
 def build_step(operator: OperatorSpec, channels: int, num_dims: int | None, *, key: PRNGKey) -> AbstractGridOperator:
     """The operator from states to states inside a trajectory operator.
 
@@ -112,6 +128,8 @@ def check_times(times: Sequence[int | float], in_channels: int, out_channels: in
     found = tuple(float(t) for t in times)
     if not all(math.isfinite(t) for t in found) or found[0] < 0 or any(b <= a for a, b in zip(found, found[1:], strict=False)):
         raise ConfigError(f"times must increase, from 0 or later, got {list(found)}. Sort them and leave repeated ones out.")
+    if found[-1] == 0:
+        raise ConfigError("times must go beyond 0, the time of the input, got [0.0]. Add a later one.")
     if out_channels != len(found) * in_channels:
         raise ConfigError(
             f"out_channels must be those of the states at {len(found)} times, {len(found)} x {in_channels}, got {out_channels}. "

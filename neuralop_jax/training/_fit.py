@@ -136,7 +136,10 @@ def fit(
 def _evaluate(operator: Normalized, experiment: Experiment, config: ExperimentConfig) -> dict[str, dict[str, Any]]:
     """The errors on every held-out split."""
     size = config.data.batch_size
-    return {name: evaluation.evaluate(operator, split, batch_size=size) for name, split in experiment.held_out.items()}
+    return {
+        name: evaluation.evaluate(models.on_times(operator, split.times), split, batch_size=size)
+        for name, split in experiment.held_out.items()
+    }
 
 
 def _check_finite(history: History, run: RunDirectory, experiment: Experiment, progress: Progress, schedule: Any) -> None:

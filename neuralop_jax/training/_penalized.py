@@ -16,7 +16,8 @@ from neuralop_jax.training._step import Loss
 def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str, weight: float) -> Loss:
     r"""The losses of predictions by a `ContinuousTime` operator, plus $\lambda R$ with a penalty $R$ on what it costs to solve.
 
-    The samples of a batch are solved together and have the same $R$. It needs steps chosen by the error.
+    Samples that are computed together, a micro-batch, are solved together and have the same $R$. It needs steps chosen by the
+    error.
 
     **Arguments:**
 

@@ -14,7 +14,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.models import AbstractTrajectoryOperator, Normalized
+from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
@@ -70,7 +70,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     left_out = tuple(f"{name} is left out: {reason}." for name, reason in refused.items())
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     for dataset in (train, *held_out.values()):
-        _check_fit(operator, dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
+        _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
     _check_patches(config.loss.patch_levels, train[0].target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
@@ -79,7 +79,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
 
 
-def _check_fit(operator: Normalized, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
+def _check_fit(operator: AbstractOperator, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
     """Raises `ConfigError` unless the operator takes the inputs of a split and returns fields like its targets."""
     if dataset.grid.num_dims != num_dims:
         raise ConfigError(
@@ -125,8 +125,9 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
     )
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
-    if isinstance(model, AbstractTrajectoryOperator):  # its outputs are states like its input
-        output = input.repeated(len(model.times))
+    if isinstance(model, AbstractTrajectoryOperator):
+        _check_states(config.data, model, train)
+        output = input.repeated(len(model.times))  # its outputs are states like its input
     if getattr(model, "boundary_condition", None) and np.any(output.shift_and_scale()[0]):
         raise ConfigError(
             f"data.target_normalizer {config.data.target_normalizer!r} moves the zeros of model.boundary_condition "
@@ -134,6 +135,20 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
         )
     normalize = jax.jit(jax.vmap(output.normalize))
     return Normalized(model.fit_outputs(np.asarray(normalize(target)) for _, target in _blocks(train)), input, output)
+
+
+def _check_states(data: DataConfig, model: AbstractTrajectoryOperator, train: HDF5Dataset) -> None:
+    """Raises `ConfigError` unless the targets are later states of the input, at the times of the model."""
+    if data.input != data.target or data.input_normalizer != data.target_normalizer:
+        raise ConfigError(
+            f"a {type(model).__name__} returns states like its input, got data.input {list(data.input)} with the normalizer "
+            f"{data.input_normalizer!r} and data.target {list(data.target)} with {data.target_normalizer!r}. Make both the same."
+        )
+    if train.times and not models.same_times(model.times, train.times):
+        raise ConfigError(
+            f"model.times {list(model.times)} are not those of the target's frames, {[round(t, 6) for t in train.times]}. Leave "
+            "them out, and choose frames by data.target_time."
+        )
 
 
 def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -10,7 +10,7 @@ import pytest
 from neuralop_jax.config import ModelConfig, load_config
 from neuralop_jax.data import HDF5Dataset
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.models import Autoregressive, build, clipped_modes, spec_of
+from neuralop_jax.models import FNO, Autoregressive, at_times, build, clipped_modes, on_times, spec_of
 from neuralop_jax.normalizers import GaussianNormalizer, IdentityNormalizer
 from neuralop_jax.training._setup import prepare
 
@@ -72,6 +72,7 @@ def test_specification_and_modes_of_the_operator_inside():
     [
         ({"times": (), "out_channels": 1}, "times must be a list of at least one time"),
         ({"times": (1.0, 1.0), "out_channels": 2}, r"times must increase, from 0 or later, got \[1.0, 1.0\]"),
+        ({"times": (0.0,)}, "times must go beyond 0"),
         ({"times": (-1.0,)}, "times must increase, from 0 or later"),
         ({"out_channels": 2}, "out_channels must be those of the states at 1 times, 1 x 1, got 2"),
         ({"time_step": -0.5}, "time_step must be positive"),
@@ -115,6 +116,34 @@ def test_ranges_of_frames():
     for text in ("1:2:0", "2", "a:b", "-:", ""):
         with pytest.raises(ConfigError, match="must be 'all', 'first', 'last' or a range of frames"):
             HDF5Dataset(path, "train", "velocity", "velocity", target_time=text)
+
+
+def test_a_range_without_frames_is_refused():
+    for text in ("20:", "5:2"):
+        with pytest.raises(ConfigError, match=f"target_time '{text}' takes none of the 17 frames of 'train'. Use 0:17"):
+            HDF5Dataset("datasets/burgers_small/burgers_small.h5", "train", "velocity", "velocity", target_time=text)
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "said"),
+    [
+        ([], {"times": [1.0, 2.0]}, "out_channels must be"),
+        ([], {"times": [float(t) for t in range(1, 9)]}, "model.times .* are not those of the target's frames, .0.12, 0.24"),
+        (["--data.target-normalizer", "rms"], {}, "with 'rms'. Make both the same"),
+    ],
+)
+def test_configurations_whose_states_do_not_follow_the_input_are_refused(words, options, said):
+    config = load_config("configs/burgers_small/fno.toml", ["--data.target-time", "2::2", *words])
+    with pytest.raises(ConfigError, match=said):
+        prepare(dataclasses.replace(config, model=ModelConfig("autoregressive", {"operator": INNER} | options)))
+
+
+def test_operators_follow_the_times_of_what_they_are_compared_with():
+    model, other = model_of((1.0, 2.0)), FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY)
+    assert on_times(other, (1.0,)) is other and on_times(model, (1.0, 2.0 + 1e-9)) is model
+    assert on_times(model, (np.float64(0.5),)).times == (0.5,) and on_times(model, ()) is model
+    with pytest.raises(ConfigError, match="FNO returns what it was trained on"):
+        at_times(other, (1.0,))
 
 
 def test_repeated_normalizers():

@@ -71,6 +71,14 @@ def test_a_solve_that_fails_has_no_state():
     assert np.isnan(exploding(jnp.full((1, 8), 9.0))).all()  # infinite at time 0.118
 
 
+def test_a_sample_that_fails_leaves_the_others_whole():
+    model = model_of((1.0,), operator={"kind": "rates", "square": 1.0})
+    u = jnp.asarray([0.5, 9.0, 0.2]).reshape(3, 1, 1) * jnp.ones((3, 1, 4))
+    together = eqx.filter_jit(lambda m, u: m.batched(u))(model, u)
+    assert np.isnan(together[1]).all() and not model.solve(jnp.moveaxis(u, 0, 1)).successful
+    np.testing.assert_array_equal(together[::2], eqx.filter_jit(jax.vmap(lambda u: model(u)))(u[::2]))
+
+
 def test_constant_steps_of_euler_are_an_autoregressive_operator():
     continuous = model_of((1.0, 2.0), solver="euler", time_step=1.0)
     steps = Autoregressive(in_channels=1, out_channels=2, operator=INNER, times=(1.0, 2.0), key=KEY)
@@ -103,6 +111,7 @@ def test_specification_and_back():
         ({"time_step": -1.0}, "step must be positive"),
         ({"rtol": 0.0, "atol": 0.0}, "needs tolerances of which one is positive"),
         ({"solver": "euler"}, "Euler does not estimate its error"),
+        ({"time_step": 1e-4}, "comes to 0.1 in max_steps=1000, the last time is 1. Use a max_steps of 10000"),
         ({"max_steps": 0}, "max_steps must be an integer of at least 1"),
     ],
 )
