@@ -135,7 +135,7 @@ def test_nested_model_options(read):
             DATA + '[loss]\nkind = "relative_l3"\n',
             (
                 "loss.kind must be one of 'relative_l2', 'relative_h1', 'difference_h1', 'truncated_h1', 'mse', "
-                "got the string 'relative_l3' (run.toml, line 6). "
+                "'cross_entropy', got the string 'relative_l3' (run.toml, line 6). "
                 "Did you mean 'relative_l2'?"
             ),
         ),
@@ -300,3 +300,9 @@ def test_arguments_of_a_constructor(arguments, message):
     with pytest.raises(ConfigError) as caught:
         check_arguments(function, arguments, "model")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("words", [["--loss.penalty", "error"], ["--loss.penalty-weight", "0.1"]])
+def test_a_penalty_and_its_weight_belong_together(words):
+    with pytest.raises(ConfigError, match="contradict each other. Give both, or none"):
+        load_config("configs/burgers_small/fno.toml", words)
