@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 
 
 def arrays(tree: PyTree) -> PyTree:
@@ -46,3 +46,15 @@ def floating(who: str, tree: PyTree) -> PyTree:
 def is_known(value: Any) -> bool:
     """Whether `value` is a number, or an array with entries that can be looked at: not one inside compiled code."""
     return isinstance(value, bool | int | float | np.ndarray | np.generic | jax.Array) and not isinstance(value, Tracer)
+
+
+def check_least(who: str, name: str, value: ArrayLike, least: float | int, *, above: bool = False) -> None:
+    """`ModelInputError` unless every number of `value`, where they are known, is at least `least`, or `above` it."""
+    if is_known(value) and not np.all(np.asarray(value) > least if above else np.asarray(value) >= least):
+        raise ModelInputError(f"{who} needs {name} {'above' if above else 'of at least'} {least:g}, got {value}.")
+
+
+def unit_of(x: Array, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Array:
+    """The largest absolute value along `axis`, or of all, or 1: a number to divide by before squares are taken."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis, keepdims=keepdims, initial=0))
+    return jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)

@@ -49,9 +49,9 @@ def custom_root(
         sample under `jax.vmap`); $x$ then has the shapes and types of the start.
     - `throw`: raise if the linear system of a derivative has no solution; otherwise the derivative is NaN.
 
-    **Returns:** a decorator. The solver that it returns is called `solve(start, *arguments, **keywords)`. Keywords that `residual`
-    knows by name are parameters like the others; the rest are options, which reach the solver alone. The start and the options
-    have no derivatives.
+    **Returns:** a decorator. The solver that it returns is called `solve(start, *arguments, **keywords)`. Keywords that
+    `residual` knows by name are parameters like the others; the rest are options, which reach the solver alone. The start and
+    the options have no derivatives.
 
     **Raises:** `ConfigError` if the solution is not one of real floating arrays, or `residual` does not return its structure.
 
@@ -83,7 +83,7 @@ def custom_root(
             named = {name: value for name, value in keywords.items() if is_parameter(name)}
             options = {name: value for name, value in keywords.items() if name not in named}
             given, known = stopped(arrays(((start, *arguments), named))), stopped(options)
-            found = _on_host(solve, *given, known) if host else solve(*given[0], **given[1], **known)
+            found = _on_host(solve, given[0], given[1], known) if host else solve(*given[0], **given[1], **known)
             x, aux = stopped(found) if has_aux else (found, None)
             x = implicit_root(called, x, arguments, named, linear_solver=linear_solver, tags=tags, throw=throw)
             return (x, aux) if has_aux else x

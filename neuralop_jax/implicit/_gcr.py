@@ -74,8 +74,8 @@ class GCR(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         kinds = {leaf.dtype for leaf in jax.tree.leaves(operator.in_structure())}
         if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
             raise ConfigError(
-                f"GCR needs an operator on real floating arrays, got {', '.join(sorted(map(str, kinds)))}. Split complex unknowns "
-                "into real and imaginary parts, or take lineax.GMRES."
+                f"GCR needs an operator on real floating arrays, got {', '.join(sorted(map(str, kinds)))}. "
+                "Split complex unknowns into real and imaginary parts."
             )
         return lx.linearise(operator)
 

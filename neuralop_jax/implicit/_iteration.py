@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from neuralop_jax._result import EXPANDING, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import unit_of
 
 _GROWTH: Final = 1e4
 """A residual that has grown by this factor, and is larger than the map's value, will not come back."""
@@ -137,8 +138,7 @@ def norm(a: Array, axes: tuple[int, ...] | None = None) -> Array:
     """The 2-norm over `axes`, which stay as ones, or of all; in single precision at least, without squares out of range."""
     a = jnp.abs(a.astype(jnp.promote_types(a.dtype, jnp.float32)))
     keep = axes is not None
-    largest = jnp.max(a, axes, keepdims=keep, initial=0)
-    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    unit = unit_of(a, axes, keepdims=keep)
     scaled = a / unit if keep else a / unit.reshape((1,) * a.ndim)
     return unit * jnp.sqrt(jnp.sum(scaled**2, axes, keepdims=keep))
 

@@ -28,7 +28,7 @@ def solve_linear(
     r"""The solution of $Ax = b$, $A$ square and known by its products with vectors; NaN, or an error, where it is not believed.
 
     It is believed if the solver says that it succeeded and it is finite, or if $\|b - Ax\|_2 \le \sqrt\varepsilon\,\|b\|_2$: a
-    tolerance below round-off is no failure. In half precision, where $\varepsilon$ is that of the products, the solver computes in
+    tolerance below round-off is no failure. In half precision, where $\varepsilon$ is that of the products, the solver works in
     single precision. The derivatives are again linear solves, with $A$ or its transpose; unlike those of
     `lineax.linear_solve` they follow `throw`, too, so that one sample of a batch may fail.
 

@@ -21,7 +21,9 @@ class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     $$x = \alpha\sum_{j=0}^{K}(I - \alpha A)^j\,b,\qquad K + 1 = \texttt{num\_terms}.$$
 
     It is not exact by design and claims success, unless its last term is larger than its first, or than both before it: then the
-    series diverges, and the result is `breakdown`. If $A$ is symmetric with eigenvalues between $\mu$ and $1/\alpha$, the error is at most
+    series diverges, and the result is `breakdown`.
+
+    If $A$ is symmetric with eigenvalues between $\mu$ and $1/\alpha$, the error is at most
     $(1 - \alpha\mu)^{K+1}$ of the solution. In memory it takes three vectors. One term with $\alpha = 1$ is the rule that takes
     $A$ for the identity.
 

@@ -50,7 +50,7 @@ class SteadyState(AbstractFixedPointMethod):
         first = judged(start)[1]
 
         def over(t: Array, z: Array, args: None, **_: Any) -> Array:
-            _, size, relative, reached = judged(z)
+            size, relative, reached = judged(z)[1:]
             return (reached | grown(size, first, relative, atol) | ~jnp.isfinite(size)).all()
 
         found = diffrax.diffeqsolve(
