@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from neuralop_jax._result import SUCCESS, believed
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.implicit._anderson import Anderson
-from neuralop_jax.implicit._arguments import arrays, floating, kinds, stopped
+from neuralop_jax.implicit._arguments import arrays, floating, is_known, kinds, stopped
 from neuralop_jax.implicit._custom_root import implicit_root
 from neuralop_jax.implicit._iteration import AbstractFixedPointMethod
 from neuralop_jax.implicit._richardson import Richardson
@@ -26,8 +26,9 @@ class FixedPoint(eqx.Module):
 
     - `value`: the solution; NaN where the solve failed, unless `accept` says otherwise.
     - `result`: 0 success; 1 too many steps; 2 not finite; 8 expanding map.
-    - `num_steps`: steps taken; the map was evaluated once more.
-    - `relative_residual`: $\\|T(x) - x\\|_2 / \\|T(x)\\|_2$ at the solution, or where the solve came closest to one.
+    - `num_steps`: steps taken; the map was evaluated once more, by `SteadyState` several times for each.
+    - `relative_residual`: $\\|T(x) - x\\|_2 / \\|T(x)\\|_2$ at the solution, or where the solve came closest to one; of a
+      `SteadyState` that failed, where it ended.
     """
 
     value: PyTree[Array]
@@ -68,7 +69,7 @@ def fixed_point(
 
     - `step`: $T$, called `step(x, *arguments)`; it returns the structure of `x`.
     - `start`: where to begin, a tree of real arrays. It has no derivative.
-    - `arguments`: $\theta$, anything.
+    - `arguments`: $\theta$, anything; floats become arrays.
     - `method`: `Picard`, `Anderson`, `Broyden` or `SteadyState`; `Anderson()` if `None`.
     - `rtol`, `atol`: converged if $\|T(x) - x\|_2 \le \max(\text{rtol}\,\|T(x)\|_2, \text{atol})$. Less than ten rounding errors
         is taken as ten. `atol` is a residual that is small whatever the solution's size: give 0 where states of norm `atol`
@@ -76,7 +77,8 @@ def fixed_point(
     - `max_steps`: steps after which to give up. A residual that is then larger than the first, or that has grown ten thousand
         times before and is larger than $T(x)$, or $10^{12}$ times, is reported as an expanding map.
     - `accept`: the largest relative residual with which the best point of a failed solve is returned instead of NaN, and not
-        raised; the result code stays. *Good values*: 0; for layers in training 0.1, or `inf`, which is common practice.
+        raised; the result code stays. One that is not finite is never accepted. *Good values*: 0; for layers in training 0.1,
+        or `inf`, which is common practice.
     - `axis`: the axis of the state, then one array, along which samples stand, each with its own verdict and acceleration: the
         same as `jax.vmap`, without its copies of the history.
     - `linear_solver`: for the derivatives, of $I - \partial_x T$; `GCR` if `None`. *Good values*: `Richardson()` for
@@ -101,8 +103,8 @@ def fixed_point(
         ```
     """
     for name, value in (("rtol", rtol), ("atol", atol), ("accept", accept)):
-        if not isinstance(value, int | float) or not value >= 0:
-            raise ConfigError(f"fixed_point needs {name} to be a Python number of at least 0, got {value!r}.")
+        if not is_known(value) or not float(value) >= 0:
+            raise ConfigError(f"fixed_point needs {name} to be a known number of at least 0, got {value!r}.")
     if not isinstance(max_steps, int) or max_steps < 0:
         raise ConfigError(f"fixed_point needs max_steps to be an integer of at least 0, got {max_steps!r}.")
     if method is not None and not isinstance(method, AbstractFixedPointMethod):

@@ -143,6 +143,7 @@ def invert(
     shape = (1, *prior.grid.shape)
     if not eqx.is_inexact_array(data):
         raise ConfigError(f"data must be a floating array, got {getattr(data, 'dtype', type(data).__name__)}.")
+    data, start = jnp.asarray(data), None if start is None else jnp.asarray(start)
     if start is not None and (start.shape != shape or start.dtype != data.dtype):
         raise ConfigError(
             f"start must have the shape of the fields of the prior and the type of the data, {shape} {data.dtype}, got "

@@ -48,7 +48,8 @@ class ImplicitFNO(AbstractGridOperator):
 
     Fields in half precision are iterated in single precision.
 
-    **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
+    **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample,
+    or with a grid without points.
 
     **Source:** Marwah et al. 2023, arXiv:2312.00234 (FNO-DEQ). Differs: one block of neuraloperator's form instead of three
     layers that each add the input before their activation; a learned scale; no Fourier layer after the equilibrium; every sample

@@ -43,7 +43,7 @@ SETS = {
 }
 OPTIONS = {
     "max_steps to be an integer of at least 0, got -3": lambda: fixed_point(jnp.cos, X, max_steps=-3),
-    "rtol to be a Python number of at least 0, got nan": lambda: fixed_point(jnp.cos, X, rtol=float("nan")),
+    "rtol to be a known number of at least 0, got nan": lambda: fixed_point(jnp.cos, X, rtol=float("nan")),
     "a start of real floating arrays, got nothing": lambda: fixed_point(jnp.cos, jnp.zeros(0)),
     "rtol and atol of at least 0, got -1.0": lambda: GCR(rtol=-1.0),
     "rtol and atol of at least 0, got nan": lambda: GCR(rtol=float("nan")),
