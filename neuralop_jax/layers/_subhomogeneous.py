@@ -28,8 +28,8 @@ class SubhomogeneousEquilibrium(eqx.Module):
     - `in_features`, `width`: sizes of $x$ and $z$.
     - `shift`: $s$, at least 1.2, the published bound.
     - `normalized`: divide by the largest entry, of all features of a point.
-    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, none negative. $W$ is the absolute value of what
-      is trained, so that it stays so.
+    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, also a list, none negative. $W$ is the absolute
+      value of what is trained, so that it stays so.
     - `method`: `implicit.Picard()` if `None`, which is guaranteed to converge.
     - `rtol`, `max_steps`, `throw`: as in `implicit.fixed_point`.
     - `key`: initial weights.
@@ -68,7 +68,7 @@ class SubhomogeneousEquilibrium(eqx.Module):
         *,
         shift: float | int = _LEAST_SHIFT,
         normalized: bool = False,
-        weight: ArrayLike | Sequence[Sequence[float]] | None = None,
+        weight: ArrayLike | Sequence[Sequence[float | int]] | None = None,
         method: AbstractFixedPointMethod | None = None,
         rtol: float | int = 1e-6,
         max_steps: int = 256,
