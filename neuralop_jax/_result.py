@@ -28,7 +28,9 @@ _MEANING = {
     NOT_POSITIVE: "The operator is not positive definite. Permeabilities must be positive and finite, a reaction must not be "
     "negative (an indefinite Helmholtz operator needs another method), and without Dirichlet boundary it must not vanish",
     INCOMPATIBLE: "The source has a mean, and without Dirichlet boundary or reaction there is no solution. Subtract the mean",
-    SINGULAR: "The linear system is singular. Check that the solution is isolated, or regularize",
+    SINGULAR: "The linear system was not solved: it is singular, or its solver used up its products. Check that the solution is "
+    "isolated, or regularize; where it is, take another linear_solver: lineax.Normal(lineax.CG(1e-6, 1e-6)), a GCR with a larger "
+    "truncation, or lineax.LU() for few unknowns",
     EXPANDING: "The fixed-point iteration diverged: the map is no contraction. Damp it, or take Anderson or Broyden steps",
     UNSORTED: "The times neither increase nor decrease. Sort them, and drop repeated ones",
     STALLED: "The line search found no smaller objective, though the gradient promises one. Compute in float64, or solve the "

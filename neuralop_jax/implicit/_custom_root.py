@@ -1,6 +1,7 @@
 """Derivatives of solutions by the implicit function theorem, whatever found the solution."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PyTree
 
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import arrays, floating, kinds, stopped
 from neuralop_jax.implicit._linear_solve import solve_linear
 
 
@@ -47,10 +49,11 @@ def custom_root(
         sample under `jax.vmap`); $x$ then has the shapes and types of the start.
     - `throw`: raise if the linear system of a derivative has no solution; otherwise the derivative is NaN.
 
-    **Returns:** a decorator. The solver that it returns is called `solve(start, *arguments, **options)`; the start and the
-    options, which reach the solver alone, have no derivatives.
+    **Returns:** a decorator. The solver that it returns is called `solve(start, *arguments, **keywords)`. Keywords that
+    `residual` knows by name are parameters like the others; the rest are options, which reach the solver alone. The start and
+    the options have no derivatives.
 
-    **Raises:** `ConfigError` if `residual` does not return the structure of the solution.
+    **Raises:** `ConfigError` if the solution is not one of real floating arrays, or `residual` does not return its structure.
 
     **Source:** Blondel et al. 2022, arXiv:2105.15183, section 2.
 
@@ -71,13 +74,18 @@ def custom_root(
     if host and has_aux:
         raise ConfigError("custom_root cannot take aux from a solver on the host. Set has_aux=False, or return it as part of x.")
 
+    is_parameter = _keywords(residual)
+    called = lambda x, arguments, named: residual(x, *arguments, **named)
+
     def decorate(solve: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(solve)
-        def solved(start: PyTree, *arguments: Any, **options: Any) -> Any:
-            run, known = functools.partial(solve, **options), _stopped(_arrays((start, *arguments)))
-            found = _on_host(run, *known) if host else run(*known)
-            x, aux = _stopped(found) if has_aux else (found, None)
-            x = implicit_root(residual, x, *arguments, linear_solver=linear_solver, tags=tags, throw=throw)
+        def solved(start: PyTree, *arguments: Any, **keywords: Any) -> Any:
+            named = {name: value for name, value in keywords.items() if is_parameter(name)}
+            options = {name: value for name, value in keywords.items() if name not in named}
+            given, known = stopped(arrays(((start, *arguments), named))), stopped(options)
+            found = _on_host(solve, given[0], given[1], known) if host else solve(*given[0], **given[1], **known)
+            x, aux = stopped(found) if has_aux else (found, None)
+            x = implicit_root(called, x, arguments, named, linear_solver=linear_solver, tags=tags, throw=throw)
             return (x, aux) if has_aux else x
 
         return solved
@@ -98,8 +106,8 @@ def custom_fixed_point(
 
     $$(I - \partial_x T)\,\dot x = \partial_\theta T\,\dot\theta.$$
 
-    **Arguments:** `step` is $T$, called `step(x, *arguments)`; `tags` are those of $I - \partial_x T$; the others as in
-    `custom_root`.
+    **Arguments:** `step` is $T$, called `step(x, *arguments)`, also with keywords that it knows; `tags` are those of
+    $I - \partial_x T$; the others as in `custom_root`.
 
     !!! example
 
@@ -118,8 +126,13 @@ def custom_fixed_point(
         assert abs(slope + x * jnp.sin(x) / (1 + jnp.sin(x))) < 1e-5
         ```
     """
+
+    @functools.wraps(step)  # custom_root asks for its signature
+    def residual(x: PyTree[Array], *arguments: Any, **named: Any) -> PyTree[Array]:
+        return jax.tree.map(jnp.subtract, x, step(x, *arguments, **named))
+
     return custom_root(
-        lambda x, *arguments: jax.tree.map(jnp.subtract, x, step(x, *arguments)),
+        residual,
         linear_solver=linear_solver,
         tags=tags,
         has_aux=has_aux,
@@ -140,8 +153,8 @@ def implicit_root(
 
     What `custom_root` does to a solution that is already there; arguments as for it.
     """
-    x, arguments = _stopped(_arrays(x)), _arrays(arguments)
-    found, wanted = (_kinds(tree) for tree in (eqx.filter_eval_shape(residual, x, *arguments), x))
+    x, arguments = stopped(floating("implicit_root needs a solution", x)), arrays(arguments)
+    found, wanted = (kinds(tree) for tree in (eqx.filter_eval_shape(residual, x, *arguments), x))
     if found != wanted:
         raise ConfigError(
             f"The residual of an implicit solution must have the structure and types of the solution, {wanted}, got {found}. "
@@ -172,27 +185,32 @@ def _rooted_jvp(primals, tangents, *, solve):
     return x, solve(product, jax.tree.map(jnp.negative, pushed))
 
 
-def _arrays(tree: PyTree) -> PyTree:
-    """The tree with its floats as arrays; anything that is no number stays."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, float | np.ndarray | jax.Array) else leaf, tree)
+def _keywords(residual: Callable[..., Any]) -> Callable[[str], bool]:
+    """Whether a function knows a keyword by name."""
+    try:
+        parameters = inspect.signature(residual).parameters
+    except ValueError:  # of some builtins nothing is known
+        return lambda name: False
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return lambda name: name in parameters and parameters[name].kind in named
 
 
-def _kinds(tree: PyTree) -> PyTree[str]:
-    """Type and shape of every array; whether a type is weak does not matter."""
-    return jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", tree)
-
-
-def _stopped(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, tree)
-
-
-def _on_host(solve: Callable[..., Any], start: PyTree, *arguments: Any) -> PyTree[Array]:
-    """The solution by a NumPy function."""
+def _on_host(solve: Callable[..., Any], arguments: tuple, named: dict[str, Any], options: dict[str, Any]) -> PyTree[Array]:
+    """The solution by a NumPy function, of the shapes and types of the start."""
+    start = floating("a solver on the host needs a start", arguments[0])
     like = jax.eval_shape(lambda: start)
-    moving, fixed = eqx.partition((start, *arguments), eqx.is_array)
+    moving, fixed = eqx.partition(((start, *arguments[1:]), named), eqx.is_array)
 
     def call(moving: PyTree) -> PyTree[np.ndarray]:
-        found = solve(*eqx.combine(jax.tree.map(np.asarray, moving), fixed))
-        return jax.tree.map(lambda x, a: np.asarray(x, a.dtype), found, like)
+        given, parameters = eqx.combine(jax.tree.map(np.array, moving), fixed)  # copies, which may be written to
+        found = jax.tree.map(np.asarray, solve(*given, **parameters, **options))
+        fits = jax.tree.structure(found) == jax.tree.structure(like) and all(
+            a.shape == b.shape and np.can_cast(a.dtype, float) for a, b in zip(*map(jax.tree.leaves, (found, like)), strict=True)
+        )
+        if not fits:
+            raise ConfigError(
+                f"A solver on the host must return real numbers in the structure of its start, {kinds(like)}, got {kinds(found)}."
+            )
+        return jax.tree.map(lambda x, a: x.astype(a.dtype), found, like)
 
     return jax.pure_callback(call, like, moving, vmap_method="sequential")

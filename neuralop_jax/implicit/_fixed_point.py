@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from neuralop_jax._result import SUCCESS, believed
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.implicit._anderson import Anderson
+from neuralop_jax.implicit._arguments import arrays, floating, is_known, kinds, stopped
 from neuralop_jax.implicit._custom_root import implicit_root
 from neuralop_jax.implicit._iteration import AbstractFixedPointMethod
 from neuralop_jax.implicit._richardson import Richardson
@@ -25,8 +26,9 @@ class FixedPoint(eqx.Module):
 
     - `value`: the solution; NaN where the solve failed, unless `accept` says otherwise.
     - `result`: 0 success; 1 too many steps; 2 not finite; 8 expanding map.
-    - `num_steps`: steps taken; the map was evaluated once more.
-    - `relative_residual`: $\\|T(x) - x\\|_2 / \\|T(x)\\|_2$ at the solution, or where the solve came closest to one.
+    - `num_steps`: steps taken; the map was evaluated once more, by `SteadyState` several times for each.
+    - `relative_residual`: $\\|T(x) - x\\|_2 / \\|T(x)\\|_2$ at the solution, or where the solve came closest to one; of a
+      `SteadyState` that failed, where it ended.
     """
 
     value: PyTree[Array]
@@ -67,23 +69,26 @@ def fixed_point(
 
     - `step`: $T$, called `step(x, *arguments)`; it returns the structure of `x`.
     - `start`: where to begin, a tree of real arrays. It has no derivative.
-    - `arguments`: $\theta$, anything.
+    - `arguments`: $\theta$, anything; floats become arrays.
     - `method`: `Picard`, `Anderson`, `Broyden` or `SteadyState`; `Anderson()` if `None`.
     - `rtol`, `atol`: converged if $\|T(x) - x\|_2 \le \max(\text{rtol}\,\|T(x)\|_2, \text{atol})$. Less than ten rounding errors
-        is taken as ten.
+        is taken as ten. `atol` is a residual that is small whatever the solution's size: give 0 where states of norm `atol`
+        mean anything.
     - `max_steps`: steps after which to give up. A residual that is then larger than the first, or that has grown ten thousand
-        times before, is reported as an expanding map.
+        times before and is larger than $T(x)$, or $10^{12}$ times, is reported as an expanding map.
     - `accept`: the largest relative residual with which the best point of a failed solve is returned instead of NaN, and not
-        raised; the result code stays. *Good values*: 0; for layers in training 0.1, or `inf`, which is common practice.
+        raised; the result code stays. One that is not finite is never accepted. *Good values*: 0; for layers in training 0.1,
+        or `inf`, which is common practice.
     - `axis`: the axis of the state, then one array, along which samples stand, each with its own verdict and acceleration: the
         same as `jax.vmap`, without its copies of the history.
-    - `linear_solver`: for the derivatives, of $I - \partial_x T$; restarted GMRES if `None`. *Good values*: `Richardson()` for
+    - `linear_solver`: for the derivatives, of $I - \partial_x T$; `GCR` if `None`. *Good values*: `Richardson()` for
         maps that nearly contract.
     - `throw`: raise on failure, also of the linear system of a derivative.
 
     **Returns:** a `FixedPoint`.
 
-    **Raises:** `ConfigError` if `step` does not return the structure of `start`; `SolverError`, if `throw`, for failure.
+    **Raises:** `ConfigError` if `step` does not return the structure of `start`, and for options that are no numbers or negative;
+    `SolverError`, if `throw`, for failure.
 
     !!! example
 
@@ -97,21 +102,28 @@ def fixed_point(
         assert abs(slope * (1 - 0.9 * jnp.cos(x)) - 1) < 1e-4
         ```
     """
-    start = _floating(start)
-    flat, restore, axes = _flattened(_stopped(start), axis)
+    for name, value in (("rtol", rtol), ("atol", atol), ("accept", accept)):
+        if not is_known(value) or not float(value) >= 0:
+            raise ConfigError(f"fixed_point needs {name} to be a known number of at least 0, got {value!r}.")
+    if not isinstance(max_steps, int) or max_steps < 0:
+        raise ConfigError(f"fixed_point needs max_steps to be an integer of at least 0, got {max_steps!r}.")
+    if method is not None and not isinstance(method, AbstractFixedPointMethod):
+        raise ConfigError(f"fixed_point needs a method such as Anderson(), Broyden(), Picard() or SteadyState(), got {method!r}.")
+    start, arguments = floating("fixed_point needs a start", start), arrays(arguments)
+    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=leaf.dtype), start)  # its type weak no longer
+    flat, restore, axes = _flattened(stopped(start), axis)
     hoisted = eqx.filter_closure_convert(step, start, *arguments)
-    found, wanted = jax.eval_shape(lambda: hoisted(start, *arguments)), jax.eval_shape(lambda: start)
+    found, wanted = kinds(jax.eval_shape(lambda: hoisted(start, *arguments))), kinds(start)
     if found != wanted:
-        shapes = [jax.tree.map(lambda leaf: f"{leaf.shape} {leaf.dtype}", tree) for tree in (wanted, found)]
-        raise ConfigError(f"fixed_point got a start of {shapes[0]} and a step that returns {shapes[1]}. Return what it is given.")
-    still, known = _stopped((hoisted, arguments))
+        raise ConfigError(f"fixed_point got a start of {wanted} and a step that returns {found}. Return what it is given.")
+    still, known = stopped((hoisted, arguments))
     flatten = lambda x: _flattened(x, axis)[0]  # noqa: E731
     if axis is not None and isinstance(linear_solver, Richardson):
         linear_solver = linear_solver.over(flat.shape)
     method = Anderson() if method is None else method
     advance = lambda z: flatten(still(restore(z), *known))  # noqa: E731
     ended = method.run(advance, flat, axes, rtol=rtol, atol=atol, max_steps=max_steps)
-    kept = (ended.result == SUCCESS) | (ended.relative_residual <= accept)
+    kept = (ended.result == SUCCESS) | ((ended.relative_residual <= accept) & jnp.isfinite(ended.relative_residual))
     # A sample that failed takes no part in the linear systems of the derivatives: there its map is constant, its input the start.
     value = implicit_root(
         lambda x, step, *arguments: x - jnp.where(kept, flatten(step(restore(jnp.where(kept, x, flat)), *arguments)), 0),
@@ -148,15 +160,3 @@ def _flattened(x: PyTree[Array], axis: int | None) -> tuple[Array, Callable[[Arr
         raise ConfigError(f"axis={axis} needs a state that is one array with such an axis. Use jax.vmap instead.")
     shape, axis = x.shape, axis % x.ndim
     return x.reshape(math.prod(shape[:axis]), shape[axis], -1), lambda z: z.reshape(shape), (-3, -1)
-
-
-def _floating(tree: PyTree[ArrayLike]) -> PyTree[Array]:
-    tree = jax.tree.map(jnp.asarray, tree)
-    types = {str(leaf.dtype) for leaf in jax.tree.leaves(tree) if not jnp.issubdtype(leaf.dtype, jnp.floating)}
-    if types or not jax.tree.leaves(tree):
-        raise ConfigError(f"fixed_point needs a start of real floating arrays, got {', '.join(sorted(types)) or 'nothing'}.")
-    return tree
-
-
-def _stopped(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, tree)

@@ -9,6 +9,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import is_known
+from neuralop_jax.implicit._iteration import norm
 
 Options = dict[str, Any]
 
@@ -31,8 +33,8 @@ class GCR(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     - `truncation`: number of directions to be kept, two arrays of the size of $b$ each.
     - `max_steps`: products at most, one more to check.
 
-    **Raises:** `ConfigError` for a truncation or steps below one, for operators that are not square, and for options of
-    `lineax.linear_solve`, of which there are none.
+    **Raises:** `ConfigError` for a truncation or steps below one, negative tolerances, operators that are not square or not real,
+    and options of `lineax.linear_solve`, of which there are none.
 
     **Source:** Eisenstat, Elman, Schultz, SIAM J. Numer. Anal. 20 (1983), doi:10.1137/0720023; the choice of directions from
     Jiránek, Rozložník, Numer. Algorithms 53 (2010), doi:10.1007/s11075-009-9311-2.
@@ -50,64 +52,76 @@ class GCR(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         ```
     """
 
-    rtol: float = 1e-8
-    atol: float = 0.0
+    rtol: float | int | Array = 1e-8
+    atol: float | int | Array = 0.0
     truncation: int = 16
     max_steps: int | Array = 5000
 
     def __check_init__(self):
-        if self.truncation < 1 or (isinstance(self.max_steps, int) and self.max_steps < 1):
-            raise ConfigError(f"GCR needs truncation and max_steps of at least 1, got {self.truncation} and {self.max_steps}.")
+        counts = [self.truncation, *([self.max_steps] if is_known(self.max_steps) else [])]
+        if not all(float(count) >= 1 and float(count).is_integer() for count in counts):
+            raise ConfigError(
+                f"GCR needs integers truncation and max_steps of at least 1, got {self.truncation} and {self.max_steps}."
+            )
+        if not all(float(tolerance) >= 0 for tolerance in (self.rtol, self.atol) if is_known(tolerance)):
+            raise ConfigError(f"GCR needs rtol and atol of at least 0, got {self.rtol} and {self.atol}.")
 
     def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
         if options:
             raise ConfigError(f"GCR takes no options, got {', '.join(options)}. Take lineax.GMRES for them.")
         if operator.in_structure() != operator.out_structure():
             raise ConfigError("GCR needs a square operator. Take lineax.LSMR for others.")
+        kinds = {leaf.dtype for leaf in jax.tree.leaves(operator.in_structure())}
+        if not all(jnp.issubdtype(kind, jnp.floating) for kind in kinds):
+            raise ConfigError(
+                f"GCR needs an operator on real floating arrays, got {', '.join(sorted(map(str, kinds)))}. "
+                "Split complex unknowns into real and imaginary parts."
+            )
         return lx.linearise(operator)
 
     def compute(
         self, state: lx.AbstractLinearOperator, vector: PyTree[Array], options: Options
     ) -> tuple[PyTree[Array], lx.RESULTS, Options]:
         b, unravel = ravel_pytree(vector)
-        size, scale, tiny = min(self.truncation, b.size), jnp.linalg.norm(b), 10 * jnp.finfo(b.dtype).eps
-        target = jnp.maximum(self.rtol * scale, self.atol)
+        size, scale, tiny = min(self.truncation, b.size), norm(b), 10 * jnp.finfo(b.dtype).eps
+        unit = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1).astype(b.dtype)  # x is found for b of norm one
+        b, target = b / unit, jnp.maximum(self.rtol, self.atol / unit)
 
         def step(carry: tuple) -> tuple:
             """A step along a new direction, or, when `checking`, the true residual of `x`."""
-            x, best, r, z, norm, known, checking, stuck, directions, images, count = carry
+            x, best, r, z, left, known, checking, stuck, directions, images, count = carry
             p = jnp.where(checking, x, z)
             image = ravel_pytree(state.mv(unravel(p)))[0]
             q = image
             for _ in range(2):  # once loses orthogonality
                 along = images @ q
                 p, q = p - along @ directions, q - along @ images
-            length = jnp.linalg.norm(q)
-            new = ~checking & (length > tiny * jnp.linalg.norm(image))
+            length = norm(q).astype(q.dtype)
+            new = ~checking & (length > tiny * norm(image))
             p, q = (jnp.where(new, part / jnp.where(new, length, 1), 0) for part in (p, q))
             along = q @ r
             x, r = x + along * p, jnp.where(checking, b - image, r - along * q)
-            norm, before = jnp.linalg.norm(r), norm
-            z = jnp.where(new & (norm > 0.99 * before), q, r / jnp.where(norm > 0, norm, 1))
-            better = checking & (norm < known)
-            best, known = jnp.where(better, x, best), jnp.where(better, norm, known)
-            check = ~checking & ((norm <= target) | ~new | (count + 1 >= self.max_steps))
+            left, before = norm(r).astype(r.dtype), left
+            z = jnp.where(new & (left > 0.99 * before), q, r / jnp.where(left > 0, left, 1))
+            better = checking & (left < known)
+            best, known = jnp.where(better, x, best), jnp.where(better, left, known)
+            check = ~checking & ((left <= target) | ~new | (count + 1 >= self.max_steps))
             directions, images = (kept.at[count % size].set(new) for kept, new in ((directions, p), (images, q)))
-            return x, best, r, z, norm, known, check, checking & ~better, directions, images, count + 1
+            return x, best, r, z, left, known, check, checking & ~better, directions, images, count + 1
 
         def going(carry: tuple) -> Array:
             known, checking, stuck, count = *carry[5:8], carry[-1]
             return (known > target) & ~stuck & (checking | (count < self.max_steps))
 
         zero, no, none = jnp.zeros_like(b), jnp.zeros((), bool), jnp.zeros((size, b.size), b.dtype)
-        start = b / jnp.where(scale > 0, scale, 1)
-        carry = (zero, zero, b, start, scale, scale, no, no, none, none, jnp.zeros((), int))
+        first = (scale / unit).astype(b.dtype)
+        carry = (zero, zero, b, b, first, first, no, no, none, none, jnp.zeros((), int))
         _, x, _, _, _, known, _, stuck, _, _, count = jax.lax.while_loop(going, step, carry)
         late = count > self.max_steps
         result = lx.RESULTS.where(stuck & ~late, lx.RESULTS.stagnation, lx.RESULTS.max_steps_reached)
         result = lx.RESULTS.where(known <= target, lx.RESULTS.successful, result)
         result = lx.RESULTS.where(jnp.isfinite(scale), result, lx.RESULTS.nonfinite_input)
-        return unravel(x), result, {"num_steps": count, "relative_residual": known / jnp.where(scale > 0, scale, 1)}
+        return unravel(x * unit), result, {"num_steps": count, "relative_residual": known}
 
     def transpose(self, state: lx.AbstractLinearOperator, options: Options) -> tuple[lx.AbstractLinearOperator, Options]:
         return state.transpose(), options

@@ -12,9 +12,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from neuralop_jax._result import EXPANDING, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import unit_of
 
 _GROWTH: Final = 1e4
-"""A residual that has grown by this factor will not come back."""
+"""A residual that has grown by this factor, and is larger than the map's value, will not come back."""
+
+_MOST_GROWTH: Final = 1e12
+"""Nor will one that has grown by this factor, however large the map's value is."""
 
 Map = Callable[[Array], Array]
 
@@ -66,7 +70,7 @@ class AbstractIteration(AbstractFixedPointMethod):
             first = jnp.where(count == 0, size, first)
             spent = jnp.where(size > first, EXPANDING, MAX_STEPS)
             code = jnp.where(ended.num_steps < max_steps, RUNNING, spent)
-            code = jnp.where(grown(size, first, atol), EXPANDING, code)
+            code = jnp.where(grown(size, first, relative, atol), EXPANDING, code)
             code = jnp.where(reached, SUCCESS, jnp.where(jnp.isfinite(size), code, NONFINITE))
             better, running = (size < least) | reached, code == RUNNING
             moved, memory = self.move(memory, z, residual, count, axes)
@@ -113,22 +117,30 @@ def judge(
     value = step(z)
     residual = value - z
     size, scale = norm(residual, axes), norm(value, axes)
-    return residual, size, size / jnp.where(scale > 0, scale, 1), size <= jnp.maximum(rtol * scale, atol)
+    reached = (size <= jnp.maximum(rtol * scale, atol)) & jnp.isfinite(size)  # infinity is as large as infinity
+    return residual, size, size / jnp.where(scale > 0, scale, 1), reached
 
 
-def grown(size: Array, first: Array, atol: float | int) -> Array:
-    """Whether a residual has become so much larger than the first that the map must be expanding."""
-    return size > _GROWTH * jnp.maximum(first, atol)
+def grown(size: Array, first: Array, relative: Array, atol: float | int) -> Array:
+    """Whether a residual has become so much larger than the first that the map must be expanding.
+
+    A start close to a fixed point that repels has a small residual, which grows until the state has reached its size.
+    """
+    return size > jnp.where(relative > 1, _GROWTH, _MOST_GROWTH) * jnp.maximum(first, atol)
 
 
-def reachable(rtol: float | int, like: Array) -> float:
+def reachable(rtol: float | int, like: Array | jnp.dtype) -> float:
     """The tolerance, or ten rounding errors if that is more."""
-    return max(float(rtol), 10 * float(jnp.finfo(like.dtype).eps))
+    return max(float(rtol), 10 * float(jnp.finfo(like).eps))
 
 
-def norm(a: Array, axes: tuple[int, ...]) -> Array:
-    """The 2-norm over `axes`, which stay as ones, in single precision at least."""
-    return jnp.sqrt(dot(a, a, axes))
+def norm(a: Array, axes: tuple[int, ...] | None = None) -> Array:
+    """The 2-norm over `axes`, which stay as ones, or of all; in single precision at least, without squares out of range."""
+    a = jnp.abs(a.astype(jnp.promote_types(a.dtype, jnp.float32)))
+    keep = axes is not None
+    unit = unit_of(a, axes, keepdims=keep)
+    scaled = a / unit if keep else a / unit.reshape((1,) * a.ndim)
+    return unit * jnp.sqrt(jnp.sum(scaled**2, axes, keepdims=keep))
 
 
 def dot(a: Array, b: Array, axes: tuple[int, ...]) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 
 from neuralop_jax._result import EXPANDING, SINGULAR, meaning
 from neuralop_jax.implicit._gcr import GCR
+from neuralop_jax.implicit._iteration import norm
 from neuralop_jax.implicit._neumann import Neumann
 
 Map = Callable[[PyTree[Array]], PyTree[Array]]
@@ -27,7 +28,8 @@ def solve_linear(
     r"""The solution of $Ax = b$, $A$ square and known by its products with vectors; NaN, or an error, where it is not believed.
 
     It is believed if the solver says that it succeeded and it is finite, or if $\|b - Ax\|_2 \le \sqrt\varepsilon\,\|b\|_2$: a
-    tolerance below round-off is no failure. The derivatives are again linear solves, with $A$ or its transpose; unlike those of
+    tolerance below round-off is no failure. In half precision, where $\varepsilon$ is that of the products, the solver works in
+    single precision. The derivatives are again linear solves, with $A$ or its transpose; unlike those of
     `lineax.linear_solve` they follow `throw`, too, so that one sample of a batch may fail.
 
     **Arguments:**
@@ -40,18 +42,21 @@ def solve_linear(
     """
     tags = tags if isinstance(tags, frozenset) else frozenset((tags,))
     flat, unravel = ravel_pytree(b)  # one array: JAX transposes a solve only if all parts of b move
-    structure = jax.eval_shape(lambda: flat)
-    solver = GCR(rtol=100 * float(jnp.finfo(flat.dtype).eps)) if solver is None else solver
+    own, exact = flat.dtype, jnp.promote_types(flat.dtype, jnp.float32)
+    structure = jax.ShapeDtypeStruct(flat.shape, exact)
+    solver = GCR(rtol=100 * float(jnp.finfo(exact).eps)) if solver is None else solver
 
     def solve(tags: frozenset[object], product: Map, b: Array) -> Array:
-        scale = jnp.linalg.norm(b)
+        scale = norm(b)
         scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
-        operator = lx.FunctionLinearOperator(product, structure, tags)
-        x, result, stats = solver.compute(solver.init(operator, {}), b / scale, {})
-        missed = stats["relative_residual"] if isinstance(solver, GCR) else jnp.linalg.norm(b / scale - product(x))
+        b = b.astype(exact) / scale
+        multiply = lambda v: product(v.astype(own)).astype(exact)
+        operator = lx.FunctionLinearOperator(multiply, structure, tags)
+        x, result, stats = solver.compute(solver.init(operator, {}), b, {})
+        missed = stats["relative_residual"] if isinstance(solver, GCR) else norm(b - multiply(x))
         claimed = (result == lx.RESULTS.successful) & jnp.isfinite(missed)
-        believed = claimed | (missed <= jnp.sqrt(jnp.finfo(missed.dtype).eps))
-        x = jnp.where(believed, x * scale, jnp.nan)
+        believed = claimed | (missed <= jnp.sqrt(jnp.finfo(own).eps).astype(exact))
+        x = jnp.where(believed, x * scale, jnp.nan).astype(own)
         failure = EXPANDING if isinstance(solver, Neumann) else SINGULAR
         return eqx.error_if(x, ~believed, meaning(failure)) if throw else x
 

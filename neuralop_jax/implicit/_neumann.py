@@ -9,6 +9,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import is_known
+from neuralop_jax.implicit._iteration import norm
 
 Options = dict[str, Any]
 
@@ -18,8 +20,10 @@ class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
 
     $$x = \alpha\sum_{j=0}^{K}(I - \alpha A)^j\,b,\qquad K + 1 = \texttt{num\_terms}.$$
 
-    It is not exact by design and claims success, unless its last term is larger than its first: then the series diverges, and the
-    result is `breakdown`. If $A$ is symmetric with eigenvalues between $\mu$ and $1/\alpha$, the error is at most
+    It is not exact by design and claims success, unless its last term is larger than its first, or than both before it: then the
+    series diverges, and the result is `breakdown`.
+
+    If $A$ is symmetric with eigenvalues between $\mu$ and $1/\alpha$, the error is at most
     $(1 - \alpha\mu)^{K+1}$ of the solution. In memory it takes three vectors. One term with $\alpha = 1$ is the rule that takes
     $A$ for the identity.
 
@@ -48,13 +52,13 @@ class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     """
 
     num_terms: int | Array
-    scale: float | Array = 1.0
+    scale: float | int | Array = 1.0
 
     def __check_init__(self):
-        if isinstance(self.num_terms, int) and self.num_terms < 1:
-            raise ConfigError(f"Neumann.num_terms must be at least 1, got {self.num_terms}.")
-        if isinstance(self.scale, float) and not self.scale > 0:
-            raise ConfigError(f"Neumann.scale must be positive, got {self.scale}.")
+        if is_known(self.num_terms) and not (float(self.num_terms) >= 1 and float(self.num_terms).is_integer()):
+            raise ConfigError(f"Neumann.num_terms must be an integer of at least 1, got {self.num_terms}.")
+        if is_known(self.scale) and not 0 < float(self.scale) < float("inf"):
+            raise ConfigError(f"Neumann.scale must be positive and finite, got {self.scale}.")
 
     def init(self, operator: lx.AbstractLinearOperator, options: Options) -> lx.AbstractLinearOperator:
         if options:
@@ -69,13 +73,15 @@ class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
         b, unravel = ravel_pytree(vector)
         scale = jnp.asarray(self.scale, b.dtype)
 
-        def step(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            total, term = carry
+        def step(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+            total, term, last, before, _ = carry
             term = term - scale * ravel_pytree(state.mv(unravel(term)))[0]
-            return total + term, term
+            return total + term, term, norm(term), last, before
 
-        total, term = jax.lax.fori_loop(1, self.num_terms, step, (b, b))
-        grown = ~(jnp.linalg.norm(term) <= jnp.linalg.norm(b))
+        first = norm(b)
+        total, _, last, *before = jax.lax.fori_loop(1, self.num_terms, step, (b, b, first, first, first))
+        most = jnp.minimum(first, jnp.maximum(*before))  # of two, for terms may swing while they fall
+        grown = ~(last <= (1 + 100 * jnp.finfo(first.dtype).eps) * most)
         result = lx.RESULTS.where(grown, lx.RESULTS.breakdown, lx.RESULTS.successful)
         return unravel(scale * total), result, {"num_steps": self.num_terms - 1}
 

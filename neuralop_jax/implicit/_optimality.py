@@ -76,6 +76,8 @@ def newton(residual: Map, rate: ArrayLike = 1.0, *, linear_solver: lx.AbstractLi
     - `rate`: $\eta$, 1 or less.
     - `linear_solver`: a Lineax solver for $\partial_x G$; `GCR` if `None`.
 
+    **Returns:** the step, called `step(x, *arguments)`; NaN where $\partial_x G$ is singular, so that one sample harms no other.
+
     !!! example
 
         ```python
@@ -89,7 +91,7 @@ def newton(residual: Map, rate: ArrayLike = 1.0, *, linear_solver: lx.AbstractLi
     def step(x: PyTree, *arguments: Any) -> PyTree[Array]:
         x = jax.tree.map(jnp.asarray, x)
         value, product = jax.linearize(lambda x: residual(x, *arguments), x)
-        change = solve_linear(product, value, linear_solver)
+        change = solve_linear(product, value, linear_solver, throw=False)
         return jax.tree.map(lambda a, d: a - rate * d, x, change)
 
     return step

@@ -1,12 +1,17 @@
 """Euclidean projections onto convex sets, differentiable almost everywhere.
 
 Each takes one array; a tree is projected leaf by leaf with `jax.tree.map`. At a kink the derivative is that of one side. NaN
-stays NaN.
+stays NaN. Sets that are empty, and vectors of another shape, raise `ModelInputError`; bounds and radii inside compiled code are
+not looked at.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
+
+from neuralop_jax.errors import ModelInputError
+from neuralop_jax.implicit._arguments import check_least, is_known, unit_of
 
 
 def project_nonnegative(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -28,10 +33,12 @@ def project_box(x: Float[Array, "*shape"], lower: ArrayLike, upper: ArrayLike) -
         assert project_box(jnp.asarray([-1.0, 0.5, 3.0]), 0.0, jnp.asarray([1.0, 1.0, 2.0])).tolist() == [0, 0.5, 2]
         ```
     """
+    if is_known(lower) and is_known(upper) and np.any(np.asarray(lower) > np.asarray(upper)):
+        raise ModelInputError("project_box needs lower <= upper everywhere, got bounds between which there is nothing.")
     return jnp.where(x < lower, lower, jnp.where(x > upper, upper, x))
 
 
-def project_simplex(x: Float[Array, " n"], total: ArrayLike = 1.0) -> Float[Array, " n"]:
+def project_simplex(x: Float[Array, "..."], total: ArrayLike = 1.0) -> Float[Array, "..."]:
     r"""The nearest point of $\{x \ge 0,\ \sum_i x_i = s\}$: $\max(x - \tau, 0)$ with the right $\tau$.
 
     **Arguments:**
@@ -50,6 +57,9 @@ def project_simplex(x: Float[Array, " n"], total: ArrayLike = 1.0) -> Float[Arra
         assert jnp.allclose(project_simplex(jnp.asarray([0.9, 0.5, -1.0])), jnp.asarray([0.7, 0.3, 0.0]))
         ```
     """
+    _check_vector("project_simplex", x)
+    check_least("project_simplex", "total", total, 0, above=True)
+    x = x - jax.lax.stop_gradient(jnp.max(x))  # which changes nothing but the size of the sums
     falling = -jnp.sort(-jax.lax.stop_gradient(x))
     excess = jnp.cumsum(falling) - jax.lax.stop_gradient(total)
     count = jnp.arange(1, x.size + 1, dtype=x.dtype)
@@ -59,13 +69,15 @@ def project_simplex(x: Float[Array, " n"], total: ArrayLike = 1.0) -> Float[Arra
     return jnp.where(positive, jnp.maximum(x - shift, 0), 0)
 
 
-def project_l1_ball(x: Float[Array, " n"], radius: ArrayLike = 1.0) -> Float[Array, " n"]:
+def project_l1_ball(x: Float[Array, "..."], radius: ArrayLike = 1.0) -> Float[Array, "..."]:
     r"""The nearest point with $\sum_i |x_i| \le r$.
 
     **Arguments:** `x`, a vector; `radius`, $r > 0$.
 
     **Source:** Duchi et al., ICML 2008, doi:10.1145/1390156.1390191, section 4.
     """
+    _check_vector("project_l1_ball", x)
+    check_least("project_l1_ball", "radius", radius, 0, above=True)
     inside = jnp.sum(jnp.abs(x)) <= radius
     return jnp.where(inside, x, jnp.sign(x) * project_simplex(jnp.abs(x), radius))
 
@@ -75,13 +87,15 @@ def project_l2_ball(x: Float[Array, "*shape"], radius: ArrayLike = 1.0) -> Float
 
     **Arguments:** `x`, an array; `radius`, $r \ge 0$.
     """
-    square = jnp.sum(x**2)
+    check_least("project_l2_ball", "radius", radius, 0)
+    unit = unit_of(x)
+    radius, square = radius / unit, jnp.sum((x / unit.reshape((1,) * x.ndim)) ** 2)
     outside = square > radius**2
     norm = jnp.sqrt(jnp.where(outside, square, 1))  # whose derivative at zero would be infinite
     return x * jnp.where(outside, radius / norm, 1)
 
 
-def project_affine(x: Float[Array, " n"], matrix: Float[Array, "m n"], b: Float[Array, " m"]) -> Float[Array, " n"]:
+def project_affine(x: Float[Array, "..."], matrix: Float[Array, "m n"], b: Float[Array, " m"]) -> Float[Array, "..."]:
     r"""The nearest point with $Ax = b$: $x - A^\top(AA^\top)^{-1}(Ax - b)$.
 
     **Arguments:**
@@ -100,4 +114,10 @@ def project_affine(x: Float[Array, " n"], matrix: Float[Array, "m n"], b: Float[
         assert jnp.allclose(x, 0.5)
         ```
     """
+    _check_vector("project_affine", x)
     return x - matrix.T @ jnp.linalg.solve(matrix @ matrix.T, matrix @ x - b)
+
+
+def _check_vector(who: str, x: Array) -> None:
+    if x.ndim != 1 or not x.size:
+        raise ModelInputError(f"{who} needs one vector, not empty, got shape {x.shape}. Flatten it, or use jax.vmap.")

@@ -2,10 +2,13 @@ r"""Proximal operators $\operatorname{prox}_{g}(x) = \arg\min_z \tfrac12\|z - x\
 
 Each takes one array and weights in which $g_w$ is linear, so that a step of length $\eta$ takes the weights $\eta w$. A tree is
 treated leaf by leaf with `jax.tree.map(prox, x, weights)`. At a kink the derivative is that of one side. NaN stays NaN.
+Negative weights raise `ModelInputError`; inside compiled code they are not looked at.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
+
+from neuralop_jax.implicit._arguments import check_least, unit_of
 
 
 def prox_lasso(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*shape"]:
@@ -22,6 +25,7 @@ def prox_lasso(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*s
         assert prox_lasso(jnp.asarray([-3.0, 0.5, 2.0]), 1.0).tolist() == [-2, 0, 1]
         ```
     """
+    check_least("prox_lasso", "weight", weight, 0)
     return jnp.where(jnp.abs(x) <= weight, 0, x - weight * jnp.sign(x))
 
 
@@ -30,6 +34,7 @@ def prox_ridge(x: Float[Array, "*shape"], weight: ArrayLike) -> Float[Array, "*s
 
     **Arguments:** as `prox_lasso`.
     """
+    check_least("prox_ridge", "weight", weight, 0)
     return x / (1 + weight)
 
 
@@ -60,7 +65,9 @@ def prox_group_lasso(x: Float[Array, "*groups size"], weight: ArrayLike) -> Floa
         assert jnp.allclose(prox_group_lasso(jnp.asarray([[3.0, 4.0], [0.3, 0.4]]), 1.0), jnp.asarray([[2.4, 3.2], [0, 0]]))
         ```
     """
-    square = jnp.sum(x**2, axis=-1)
+    check_least("prox_group_lasso", "weight", weight, 0)
+    unit = unit_of(x, -1)
+    weight, square = weight / unit, jnp.sum((x / unit[..., None]) ** 2, axis=-1)
     inside = square <= weight**2
     norm = jnp.sqrt(jnp.where(inside, 1, square))  # whose derivative at zero would be infinite
     return x * jnp.where(inside, 0, 1 - weight / norm)[..., None]
@@ -71,4 +78,5 @@ def prox_nonnegative(x: Float[Array, "*shape"], weight: ArrayLike = 0.0) -> Floa
 
     **Arguments:** as `prox_lasso`.
     """
+    check_least("prox_nonnegative", "weight", weight, 0)
     return jnp.where(x <= weight, 0, x - weight)

@@ -18,8 +18,8 @@ from neuralop_jax.inverse._coefficients import AbstractCoefficient, Exponential
 from neuralop_jax.inverse._line_search import Step, next_length
 from neuralop_jax.inverse._priors import AbstractPrior
 
-_TRIALS = 30
-"""Steps tried along one direction: from length 1 down to round-off."""
+_FALLEN = 0.1
+"""Round-off of the objective is success only if the gradient norm has fallen to this part."""
 
 Observed = Float[Array, "..."]
 
@@ -95,8 +95,9 @@ def invert(
     coefficient within what the equation admits. The method is L-BFGS in the coordinates of the prior with a line search for the
     weak Wolfe conditions, all in one compiled loop. $J$ never grows. Where the forward model gives NaN the step is halved.
 
-    It ends when the gradient, in the coordinates of the prior, has fallen by `rtol`, when the objective has come to round-off,
-    or by the discrepancy.
+    It ends when the gradient, in the coordinates of the prior, has fallen by `rtol`; by the discrepancy; or when the objective
+    has come to round-off, which is success if the gradient has fallen to a tenth, and otherwise, also for a start that is the
+    minimum but for round-off, result 10.
 
     **Arguments:**
 
@@ -140,14 +141,24 @@ def invert(
     """
     coefficient = Exponential() if coefficient is None else coefficient
     shape = (1, *prior.grid.shape)
-    if start is not None and start.shape != shape:
-        raise ConfigError(f"start must have the shape of the fields of the prior, {shape}, got {start.shape}.")
-    if not 0 < rtol < 1 or max_steps < 1 or memory < 1:
-        raise ConfigError(f"invert needs 0 < rtol < 1, max_steps and memory >= 1, got {rtol}, {max_steps} and {memory}.")
+    if not eqx.is_inexact_array(data):
+        raise ConfigError(f"data must be a floating array, got {getattr(data, 'dtype', type(data).__name__)}.")
+    data, start = jnp.asarray(data), None if start is None else jnp.asarray(start)
+    if start is not None and (start.shape != shape or start.dtype != data.dtype):
+        raise ConfigError(
+            f"start must have the shape of the fields of the prior and the type of the data, {shape} {data.dtype}, got "
+            f"{start.shape} {start.dtype}."
+        )
+    if not 0 < rtol < 1 or not all(isinstance(n, int) and n >= 1 for n in (max_steps, memory)):
+        raise ConfigError(f"invert needs 0 < rtol < 1, integers max_steps and memory >= 1, got {rtol}, {max_steps} and {memory}.")
     if discrepancy is not None and not discrepancy > 0:
         raise ConfigError(f"discrepancy must be positive, got {discrepancy}. The noise has discrepancy 1.")
-    if not isinstance(noise, Tracer) and not (np.asarray(noise) > 0).all():
-        raise ConfigError("noise must be positive: it is the standard deviation of the data, and their weight against the prior.")
+    if not isinstance(noise, Tracer) and not ((np.asarray(noise) > 0) & np.isfinite(noise)).all():
+        raise ConfigError(
+            "noise must be positive and finite: it is the standard deviation of the data, and their weight against the prior."
+        )
+    if jnp.shape(noise) not in ((), data.shape):
+        raise ConfigError(f"noise must be one number or have the shape of the data, {data.shape}, got {jnp.shape(noise)}.")
     m = jnp.broadcast_to(jnp.asarray(prior.mean, data.dtype), shape) if start is None else start
     wanted = eqx.filter_eval_shape(lambda m: observe(forward(coefficient(m))), m).shape
     if data.shape != wanted:
@@ -199,9 +210,11 @@ def _minimize(forward, data, observe, prior, noise, coefficient, m, monitor, eno
         slope = jnp.where(descends, slope, -(norm**2))
         first = jnp.where(state.num_steps < 0, norm, state.first_norm)
         done = (norm <= rtol * first) | (2 * misfit <= data.size * enough**2)
-        done |= state.value - value <= 10 * eps * jnp.abs(value)
+        rounded = state.value - value <= 10 * eps * jnp.abs(value)
         count = state.num_steps + 1
-        code = jnp.where(done, SUCCESS, jnp.where(count < max_steps, RUNNING, MAX_STEPS)).astype(state.code.dtype)
+        code = jnp.where(rounded, jnp.where(norm <= _FALLEN * first, SUCCESS, STALLED), RUNNING)
+        code = jnp.where(done, SUCCESS, jnp.where((code == RUNNING) & (count >= max_steps), MAX_STEPS, code))
+        code = code.astype(state.code.dtype)
         said = jnp.asarray(jnp.nan if monitor is None else monitor(prior.field(w)), value.dtype)
         past, now = state.history, (value, misfit, norm, said)
         kept = (past.objective, past.misfit, past.gradient_norm, past.monitor)
@@ -214,8 +227,9 @@ def _minimize(forward, data, observe, prior, noise, coefficient, m, monitor, eno
     def reject(state: _State, value: Array, slope: Array) -> _State:
         step = next_length(state.step, state.value, state.slope, value, slope)
         rounded = -state.slope <= jnp.sqrt(eps) * jnp.abs(state.value)  # what a step of length one could gain
+        rounded &= jnp.linalg.norm(state.gradient) <= _FALLEN * state.first_norm
         given_up = jnp.where(state.num_steps < 0, NONFINITE, jnp.where(rounded, SUCCESS, STALLED))
-        last = (step.trials >= _TRIALS) | (state.num_steps < 0)
+        last = step.is_used_up | (state.num_steps < 0)
         code = jnp.where(last, given_up, RUNNING).astype(state.code.dtype)
         return eqx.tree_at(lambda s: (s.step, s.code), state, (step, code))
 

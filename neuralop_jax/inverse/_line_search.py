@@ -6,6 +6,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 _DECREASE, _CURVATURE = 1e-4, 0.9
 
+_TRIALS = 30
+"""Steps tried along one direction: from length 1 down to round-off."""
+
 Number = Float[Array, ""]
 
 
@@ -31,13 +34,22 @@ class Step(eqx.Module):
     def is_enough(self, value: Number, slope: Number, trial: Number, trial_slope: Number) -> Bool[Array, ""]:
         r"""Whether the weak Wolfe conditions hold: $f(t) \le f(0) + 10^{-4}\,t f'(0)$ and $f'(t) \ge 0.9 f'(0)$.
 
+        After the last trial the first is enough.
+
         **Arguments:** $f(0)$, $f'(0) \le 0$, $f(t)$, $f'(t)$ at the length.
         """
-        return _falls(self, value, slope, trial) & (trial_slope >= _CURVATURE * slope)
+        return _falls(self, value, slope, trial) & ((trial_slope >= _CURVATURE * slope) | (self.trials >= _TRIALS))
+
+    @property
+    def is_used_up(self) -> Bool[Array, ""]:
+        """Whether all trials were in vain: no length is known at which the objective has fallen."""
+        return (self.trials >= _TRIALS) & (self.low == 0)
 
 
 def next_length(step: Step, value: Number, slope: Number, trial: Number, trial_slope: Number) -> Step:
     """The next trial after a length that was not enough: longer where the objective still falls, else within the bracket.
+
+    After the last trial it is `low`, the best length before what may be a wall.
 
     **Arguments:** as in `Step.is_enough`; a trial that is not finite counts as too long.
     """
@@ -48,7 +60,8 @@ def next_length(step: Step, value: Number, slope: Number, trial: Number, trial_s
     parabola = jnp.clip(parabola, 0.1 * step.length, 0.5 * step.length)
     usable = (low == 0) & ~falls & jnp.isfinite(rise) & (rise > 0)
     inside = jnp.where(usable, parabola, 0.5 * (low + high))
-    return Step(jnp.where(jnp.isfinite(high), inside, 2 * step.length), low, high, step.trials + 1)
+    length, trials = jnp.where(jnp.isfinite(high), inside, 2 * step.length), step.trials + 1
+    return Step(jnp.where((trials >= _TRIALS) & (low > 0), low, length), low, high, trials)
 
 
 def _falls(step: Step, value: Number, slope: Number, trial: Number) -> Bool[Array, ""]:

@@ -93,6 +93,8 @@ class Equilibrium(eqx.Module):
         throw: bool = True,
     ):
         one_of("gradient", gradient, ("implicit", "phantom"), ConfigError)
+        if method is not None and not isinstance(method, AbstractFixedPointMethod):
+            raise ConfigError(f"Equilibrium needs a method such as implicit.Anderson() or implicit.Picard(), got {method!r}.")
         if phantom_steps < 1 or not 0 < phantom_damping <= 1:
             raise ConfigError(
                 "Equilibrium needs phantom_steps of at least 1 and a phantom_damping above 0 and at most 1, got "

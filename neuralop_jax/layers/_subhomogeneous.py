@@ -1,13 +1,15 @@
 """An equilibrium layer whose fixed point exists and is the only one, whatever its weights are trained to."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.implicit import AbstractFixedPointMethod, FixedPoint, Picard, Richardson, fixed_point
 
 _LEAST_SHIFT = 1.2
@@ -26,13 +28,14 @@ class SubhomogeneousEquilibrium(eqx.Module):
     - `in_features`, `width`: sizes of $x$ and $z$.
     - `shift`: $s$, at least 1.2, the published bound.
     - `normalized`: divide by the largest entry, of all features of a point.
-    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, none negative. $W$ is the absolute value of what
-      is trained, so that it stays so.
+    - `weight`: initial values of $W$ instead of random ones, `(width, width)`, also a list, none negative. $W$ is the absolute
+      value of what is trained, so that it stays so.
     - `method`: `implicit.Picard()` if `None`, which is guaranteed to converge.
     - `rtol`, `max_steps`, `throw`: as in `implicit.fixed_point`.
     - `key`: initial weights.
 
-    **Raises:** `ConfigError` for a shift below 1.2 or a weight with negative entries: with those there can be several solutions.
+    **Raises:** `ConfigError` for a shift below 1.2 or a weight with negative entries: with those there can be several solutions;
+    `ModelInputError` when called with another number of features.
 
     **Source:** Sittoni, Tudisco 2024, arXiv:2403.00720. Differs: $W \ge 0$ always, without which uniqueness can fail.
 
@@ -65,7 +68,7 @@ class SubhomogeneousEquilibrium(eqx.Module):
         *,
         shift: float | int = _LEAST_SHIFT,
         normalized: bool = False,
-        weight: Float[Array, "width width"] | None = None,
+        weight: ArrayLike | Sequence[Sequence[float | int]] | None = None,
         method: AbstractFixedPointMethod | None = None,
         rtol: float | int = 1e-6,
         max_steps: int = 256,
@@ -77,6 +80,7 @@ class SubhomogeneousEquilibrium(eqx.Module):
                 f"SubhomogeneousEquilibrium needs a shift of at least {_LEAST_SHIFT}, the published bound, got {shift}."
             )
         inward_key, recurrent_key = jax.random.split(key)
+        weight = None if weight is None else jnp.asarray(weight) * 1.0  # of a list of integers, too
         if weight is not None and (weight.shape != (width, width) or not bool((weight >= 0).all())):
             raise ConfigError(
                 f"SubhomogeneousEquilibrium needs a weight ({width}, {width}) without negative entries, got shape {weight.shape} "
@@ -118,6 +122,11 @@ class SubhomogeneousEquilibrium(eqx.Module):
         )
 
     def _inject(self, x: Array) -> Array:
+        if not x.ndim or len(x) != self.inward.shape[1]:
+            raise ModelInputError(
+                f"SubhomogeneousEquilibrium has in_features={self.inward.shape[1]} and got an input of shape {x.shape}. "
+                "Put the features first."
+            )
         product = self.inward.astype(x.dtype) @ x.reshape(len(x), -1)
         return jax.nn.relu(product).reshape(-1, *x.shape[1:]) + self.shift
 

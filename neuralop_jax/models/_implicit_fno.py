@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.implicit import AbstractIteration, Anderson, Broyden, FixedPoint, Picard, Richardson
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, Equilibrium, FourierBlock, SoftGate, append_coordinates, crop_domain, pad_domain
@@ -48,7 +48,8 @@ class ImplicitFNO(AbstractGridOperator):
 
     Fields in half precision are iterated in single precision.
 
-    **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample.
+    **Raises:** `ConfigError` for options that do not fit; `ModelInputError` when called with anything but one sample,
+    or with a grid without points.
 
     **Source:** Marwah et al. 2023, arXiv:2312.00234 (FNO-DEQ). Differs: one block of neuraloperator's form instead of three
     layers that each add the input before their activation; a learned scale; no Fourier layer after the equilibrium; every sample
@@ -152,7 +153,7 @@ class ImplicitFNO(AbstractGridOperator):
         *,
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
-        """The output for `(channels, *batch, *space)`; NaN for samples without equilibrium (see `accept`)."""
+        """The output for `(channels, *space)`, or with one batch axis behind; NaN for samples without equilibrium (`accept`)."""
         return self.solve(u, key=key)[0]
 
     def solve(
@@ -160,6 +161,8 @@ class ImplicitFNO(AbstractGridOperator):
     ) -> tuple[Inexact[Array, "out_channels *batch_out_space"], FixedPoint]:
         """The output, and the equilibrium: the hidden field with a result code, number of steps and residual for each sample."""
         several = u.ndim > 1 + self.num_dims
+        if not math.prod(u.shape[u.ndim - self.num_dims :]):
+            raise ModelInputError(f"ImplicitFNO needs a grid with points, got an input of shape {u.shape}.")
         accept = self.accept if key is None else math.inf
         layer = Equilibrium(
             self.step,

@@ -123,7 +123,7 @@ def test_trees_captured_values_and_start():
 def test_failures_are_named_poisoned_accepted_or_raised():
     doubling = lambda x: 2 * x + 1
     assert fixed_point(doubling, jnp.ones(2), method=Picard(), throw=False).result == 8
-    with pytest.raises(SolverError, match=r"the map is no contraction.*\(result 8\). Steps 1\d, relative residual"):
+    with pytest.raises(SolverError, match=r"the map is no contraction.*\(result 8\). Steps 4\d, relative residual"):
         fixed_point(doubling, jnp.ones(2), method=Picard())
     with pytest.raises(Exception, match=r"the map is no contraction"):
         jax.jit(lambda: fixed_point(doubling, jnp.ones(2), method=Picard()).value)().block_until_ready()
@@ -144,7 +144,7 @@ def test_failures_are_named_poisoned_accepted_or_raised():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match=r"a start of \(2,\) float64 and a step that returns \(3,\) float64"):
+    with pytest.raises(ConfigError, match=r"a start of float64\(2,\) and a step that returns float64\(3,\)"):
         fixed_point(lambda x: jnp.ones(3), jnp.ones(2))
     with pytest.raises(ConfigError, match="real floating arrays, got int64"):
         fixed_point(lambda x: x, 1)

@@ -93,7 +93,7 @@ def test_samples_single_precision_and_trees():
 
 
 def test_what_gcr_refuses():
-    with pytest.raises(ConfigError, match="GCR needs truncation and max_steps of at least 1, got 0 and 5000"):
+    with pytest.raises(ConfigError, match="GCR needs integers truncation and max_steps of at least 1, got 0 and 5000"):
         GCR(truncation=0)
     operator = lx.MatrixLinearOperator(jnp.eye(2))
     with pytest.raises(ConfigError, match="GCR takes no options, got y0"):

@@ -111,7 +111,7 @@ def test_warm_starts_carry_the_inner_minimum_along():
 def test_hypergradients_refuse_what_cannot_be():
     with pytest.raises(ConfigError, match="bilevel needs num_steps of at least 1, got 0"):
         bilevel(outer, inner, minimum, WANTED, THETA, optimizer=optax.sgd(0.1), num_steps=0)
-    with pytest.raises(ConfigError, match="Neumann.num_terms must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="Neumann.num_terms must be an integer of at least 1, got 0"):
         Neumann(0)
-    with pytest.raises(ConfigError, match="Neumann.scale must be positive, got -1.0"):
+    with pytest.raises(ConfigError, match="Neumann.scale must be positive and finite, got -1.0"):
         Neumann(3, -1.0)

@@ -102,6 +102,16 @@ def test_a_forward_model_that_fails_makes_steps_shorter():
     np.testing.assert_allclose(found.coefficient, 2, atol=0.01)
 
 
+def test_the_best_point_before_a_wall_is_taken_and_is_no_success():
+    """The minimum, at 2, lies behind the wall at 1.7: the inversion comes close to the wall, and stalls there."""
+    fails = lambda a: jnp.where(jnp.max(a) < 1.7, a**2, jnp.nan)
+    data = SENSORS(jnp.full((1, 12), 4.0))
+    found = invert(fails, data, SENSORS, Tikhonov(GRID, weight=1e-3), noise=0.01, throw=False)
+    assert found.result in (STALLED, MAX_STEPS) and 1.69 < jnp.max(found.coefficient) < 1.7
+    known = found.history.objective[: int(found.num_steps) + 1]
+    assert (jnp.diff(known) <= 0).all() and known[-1] < 0.2 * known[0]
+
+
 @jax.custom_vjp
 def wrong(a):
     return a**2
@@ -140,7 +150,10 @@ def test_what_is_refused():
     for options, words in (
         ({"data": jnp.ones((1, 6))}, r"shape of the observation, \(1, 7\), got \(1, 6\)"),
         ({"noise": 0.0}, "noise must be positive"),
-        ({"start": jnp.ones((1, 11))}, r"\(1, 12\), got \(1, 11\)"),
+        ({"noise": float("inf")}, "noise must be positive and finite"),
+        ({"noise": jnp.ones(6)}, r"shape of the data, \(1, 7\), got \(6,\)"),
+        ({"start": jnp.ones((1, 12), "float32")}, r"\(1, 12\) float64, got \(1, 12\) float32"),
+        ({"start": jnp.ones((1, 11))}, r"\(1, 12\) float64, got \(1, 11\)"),
         ({"rtol": 0.0}, "0 < rtol < 1"),
         ({"discrepancy": -1.0}, "discrepancy must be positive"),
     ):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import SubhomogeneousEquilibrium
 
 SIGNED = 2 * jnp.asarray([[1.0, -1.0], [-1.0, 1.0]])
@@ -77,3 +77,10 @@ def test_gradients_are_those_of_finite_differences_and_points_are_independent():
         np.testing.assert_allclose(jnp.vdot(getattr(slopes, name), along), (moved(1e-5) - moved(-1e-5)) / 2e-5, rtol=1e-6)
     np.testing.assert_allclose(layer(x)[:, 2], layer(x[:, 2]), rtol=1e-10)
     assert layer(x.astype("float32")).dtype == jnp.float32
+
+
+def test_weights_may_be_lists_and_features_must_fit():
+    make = lambda weight: SubhomogeneousEquilibrium(3, 2, weight=weight, rtol=1e-12, key=jax.random.key(0))
+    assert make([[1, 0], [0, 1]]).recurrent.dtype == jnp.float64
+    with pytest.raises(ModelInputError, match=r"in_features=3 and got an input of shape \(4, 5\)"):
+        make(jnp.eye(2))(jnp.ones((4, 5)))

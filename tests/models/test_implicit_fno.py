@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import jacobian_norm
 from neuralop_jax.models import FNO, ImplicitFNO, build, count_parameters
 
@@ -118,6 +118,8 @@ def test_the_two_configurations_compared_have_as_many_parameters(request):
 
 
 def test_wrong_options_are_refused():
+    with pytest.raises(ModelInputError, match=r"a grid with points, got an input of shape \(1, 0\)"):
+        model_of().solve(jnp.ones((1, 0)))
     with pytest.raises(ConfigError, match="method must be one of 'anderson', 'broyden', 'picard', got 'andersen'. Did you mean"):
         model_of(method="andersen")
     with pytest.raises(ConfigError, match="accept must not be negative, got -1"):
