@@ -51,7 +51,13 @@ def solve_problem(
     given = jax.tree.map(lambda leaf: leaf.dtype, z0)
     z0 = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), z0)
     ts = ts.astype(jnp.result_type(*jax.tree.leaves(z0)))
-    closed = lambda part: _closed(part, problem, ts[0], z0, args) if callable(part) else part
+
+    def closed(part: Any) -> Any:
+        if not callable(part):
+            return part
+        check_rates(eqx.filter_eval_shape(part, ts[0], z0, args), z0)
+        return _closed(part, problem, ts[0], z0, args)
+
     field = tuple(closed(part) for part in field) if isinstance(field, tuple) else closed(field)
     inputs = (field, z0, ts, args, key)
     solve = lambda inputs: _solve(problem, terms, given, *inputs)
@@ -125,6 +131,14 @@ def _solve(
     if measured is not None:
         measured = jax.tree.map(lambda x: jnp.where(result == SUCCESS, x, jnp.nan) if eqx.is_inexact_array(x) else x, measured)
     return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
+
+
+def check_rates(rates: PyTree, z: PyTree[Array]) -> None:
+    """Raises `ModelInputError` unless what a field returned has the structure and shapes of the state; Diffrax broadcasts."""
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    found, wanted = shapes(rates), shapes(z)
+    if jax.tree.structure(rates) != jax.tree.structure(z) or found != wanted:
+        raise ModelInputError(f"a field must return the shape of the state, {wanted}, got {found}. Reshape what it returns.")
 
 
 def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args: Any) -> Callable:

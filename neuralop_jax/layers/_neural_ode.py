@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers._initial_value import Problem, solve_problem
+from neuralop_jax.layers._initial_value import Problem, check_rates, solve_problem
 from neuralop_jax.layers._measured_solver import step_estimates
 from neuralop_jax.layers._ode_solution import ODESolution
 from neuralop_jax.layers._solver_choice import ADJOINTS, LargestOf, root_mean_square, solver_of
@@ -137,7 +137,7 @@ class NeuralODE(eqx.Module):
 
         **Returns:** an `ODESolution`.
 
-        **Raises:** `ModelInputError` for wrong types and shapes, and for times out of order where their values are known; result
+        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too, and for times out of order where their values are known; result
         code 9 where they are not.
         """
         check_state(z0)
@@ -179,6 +179,7 @@ class NeuralODE(eqx.Module):
         solver, terms = self._solver(), diffrax.ODETerm(self.field)
         if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
             raise ModelInputError(f"local estimates need a solver that estimates its error, got {self.solver!r}. Use 'tsit5'.")
+        check_rates(eqx.filter_eval_shape(self.field, t, z, args), z)
         first = diffrax.PIDController(self.rtol, self.atol, norm=self._norm())
         after, _ = first.init(terms, t, end, z, None, args, solver.func, solver.error_order(terms))
         length = jax.lax.stop_gradient(jnp.minimum(after - t, jnp.abs(end - t)))

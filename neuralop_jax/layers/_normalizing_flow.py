@@ -13,6 +13,7 @@ from neuralop_jax._checks import one_of
 from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.layers._initial_value import check_rates
 from neuralop_jax.layers._neural_ode import NeuralODE
 
 _TRACES = ("exact", "hutchinson")
@@ -117,6 +118,7 @@ class _WithTrace(eqx.Module):
     def __call__(self, t: Array, state: tuple[Array, Array], args: tuple[Any, Array | None]) -> tuple[Array, Array]:
         z, _ = state
         args, probe = args
+        check_rates(eqx.filter_eval_shape(self.field, t, z, args), z)
         if probe is not None:
             rate, tangent = jax.jvp(lambda z: self.field(t, z, args), (z,), (probe,))
             return rate, jnp.vdot(probe, tangent)

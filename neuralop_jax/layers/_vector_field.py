@@ -170,7 +170,7 @@ class OperatorField(eqx.Module):
         t: Float[Array, ""] | float,
         u: Float[Array, "channels *space"],
         args: Float[Array, "*batch parameters"] | None = None,
-    ) -> Float[Array, "channels *space"]:
+    ) -> Float[Array, "..."]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]
         v, p = u, args

@@ -8,7 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from neuralop_jax.errors import ConfigError, ModelInputError, SolverError
-from neuralop_jax.layers import EXPLICIT_SOLVERS, MLP, NeuralODE
+from neuralop_jax.layers import EXPLICIT_SOLVERS, MLP, ContinuousNormalizingFlow, NeuralODE, NeuralSDE, OperatorField
 
 
 def decay(t, z, rate):
@@ -209,3 +209,23 @@ def test_starts_that_are_not_real_numbers_are_refused():
     for start in (jnp.ones(2, int), jnp.ones(2, complex)):
         with pytest.raises(ModelInputError, match="real floating"):
             NeuralODE(decay)(start, TIMES, jnp.asarray(1.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (lambda: NeuralODE(lambda t, z, a: -z.sum()), r"\(\)"),
+        (lambda: NeuralODE(lambda t, z, a: (z,)), r"\(\(2,\),\)"),
+        (lambda: NeuralODE(OperatorField(lambda u: u[:1])), r"\(1,\)"),
+        (lambda: ContinuousNormalizingFlow(lambda t, z, a: 0.5 * z[:1]).log_density, r"\(1,\)"),
+        (lambda: ContinuousNormalizingFlow(lambda t, z, a: z.sum(), trace="hutchinson").log_density, r"\(\)"),
+        (lambda: NeuralSDE(lambda t, z, a: -z, lambda t, z, a: 0.1, step=0.1), r"\(\)"),
+        (lambda: NeuralSDE(lambda t, z, a: -z[:1], lambda t, z, a: z, step=0.1), r"\(1,\)"),
+    ],
+)
+def test_a_field_of_another_shape_is_refused(kind, found):
+    layer = kind()
+    inputs = (jnp.ones(2),) if not isinstance(layer, NeuralODE | NeuralSDE) else (jnp.ones(2), TIMES)
+    options = {} if isinstance(layer, NeuralODE) else {"key": jax.random.key(0)}
+    with pytest.raises(ModelInputError, match=rf"the shape of the state, \(2,\), got {found}\."):
+        layer(*inputs, **options)
