@@ -15,11 +15,14 @@ from neuralop_jax.errors import ModelInputError
 from neuralop_jax.layers._guard import captured, guarded
 from neuralop_jax.layers._measured_solver import MeasuredSolver
 from neuralop_jax.layers._ode_solution import ODESolution, all_finite, result_code
-from neuralop_jax.layers._solver_choice import GivingUp, evaluations, shortest_step
+from neuralop_jax.layers._solver_choice import EqualSteps, GivingUp, evaluations, shortest_step
 
 
 class Problem(NamedTuple):
-    """What is known of a solve before its data; the fields are the arguments of `NeuralODE`, in terms of Diffrax."""
+    """What is known of a solve before its data; the fields are the arguments of `NeuralODE`, in terms of Diffrax.
+
+    With `stop`, constant steps end at every output time, as paths need that are not smooth between the ends of steps.
+    """
 
     solver: diffrax.AbstractSolver
     rtol: float
@@ -34,6 +37,7 @@ class Problem(NamedTuple):
     max_steps: int
     measure: bool
     visit: str | None
+    stop: bool = False
 
 
 @eqx.filter_jit
@@ -76,9 +80,7 @@ def _solve(
     args: Any,
     key: PRNGKey | None,
 ) -> ODESolution:
-    gaps = jnp.diff(ts)
-    in_order = (gaps > 0).all() | (gaps < 0).all()
-    ts = jnp.where(in_order, ts, jnp.arange(ts.size, dtype=ts.dtype))  # Diffrax would stop the whole batch
+    ts, in_order = in_some_order(ts)
     t0, t1 = ts[0], ts[-1]
     direction = jnp.where(t1 > t0, 1, -1)
     solver, adjoint = problem.solver, problem.adjoint
@@ -92,14 +94,14 @@ def _solve(
         solver = MeasuredSolver(solver, problem.rtol, problem.atol, problem.measure, jax.lax.stop_gradient(drawn), walker)
         if isinstance(adjoint, diffrax.BacksolveAdjoint):
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
-    controller = _controller(problem, t0, t1)
+    controller = _controller(problem, ts)
     counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
     found = diffrax.diffeqsolve(
         terms(field),
         solver,
         t0,
         t1,
-        None if problem.step is None else problem.step * direction,
+        None if problem.step is None or problem.stop else problem.step * direction,
         z0,
         args,
         saveat=diffrax.SaveAt(
@@ -133,6 +135,13 @@ def _solve(
     return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
 
 
+def in_some_order(ts: Array) -> tuple[Array, Array]:
+    """The times and whether they are in order; where not, others that are, as Diffrax would stop the whole batch."""
+    gaps = jnp.diff(ts)
+    in_order = (gaps > 0).all() | (gaps < 0).all()
+    return jnp.where(in_order, ts, jnp.arange(ts.size, dtype=ts.dtype)), in_order
+
+
 def check_rates(rates: PyTree, z: PyTree[Array]) -> None:
     """Raises `ModelInputError` unless what a field returned has the structure and shapes of the state; Diffrax broadcasts."""
     shapes = lambda tree: jax.tree.map(jnp.shape, tree)
@@ -153,12 +162,14 @@ def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args:
     return eqx.filter_closure_convert(field, t, z, args)
 
 
-def _controller(problem: Problem, t0: Array, t1: Array) -> diffrax.AbstractStepSizeController:
+def _controller(problem: Problem, ts: Array) -> diffrax.AbstractStepSizeController:
     if problem.controller is not None:
         return problem.controller
+    if problem.step is not None and problem.stop:
+        return EqualSteps(jax.lax.stop_gradient(ts), problem.step)
     if problem.step is not None:
         return diffrax.ConstantStepSize()
-    shortest = jax.lax.stop_gradient(shortest_step(t0, t1))
+    shortest = jax.lax.stop_gradient(shortest_step(ts[0], ts[-1]))
     return GivingUp(problem.rtol, problem.atol, problem.norm, shortest)
 
 

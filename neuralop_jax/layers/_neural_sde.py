@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers._initial_value import Problem, solve_problem
+from neuralop_jax.layers._initial_value import Problem, in_some_order, solve_problem
 from neuralop_jax.layers._neural_ode import check_state, check_times
 from neuralop_jax.layers._ode_solution import ODESolution
-from neuralop_jax.layers._solver_choice import ADJOINTS, root_mean_square
+from neuralop_jax.layers._solver_choice import ADJOINTS, equal_steps, root_mean_square
 
 STOCHASTIC_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
     "euler_heun": diffrax.EulerHeun,
@@ -28,13 +28,14 @@ STOCHASTIC_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
 
 
 class NeuralSDE(eqx.Module):
-    r"""One path of $dz = \mu(t, z, a)\,dt + \sigma(t, z, a) \circ dW$ in the sense of Stratonovich, with constant steps.
+    r"""One path of $dz = \mu(t, z, a)\,dt + \sigma(t, z, a) \circ dW$ in the sense of Stratonovich, with steps that end at
+    every output time, equal between two of them.
 
     **Arguments:**
 
     - `drift`: $\mu$, with the shape of the state.
     - `diffusion`: $\sigma$: with the shape of the state, one Brownian motion for each of its numbers.
-    - `step`: the length of a step.
+    - `step`: the length that no step exceeds.
     - `solver`: a name in `STOCHASTIC_SOLVERS`, or a Stratonovich solver of Diffrax.
     - `adjoint`: `"checkpoint"`, `"backsolve"`, `"direct"`, `"forward"`, as for `NeuralODE`.
     - `only_end`: return the last state alone.
@@ -109,11 +110,14 @@ class NeuralSDE(eqx.Module):
             max_steps=self.max_steps,
             measure=False,
             visit=None,
+            stop=True,
         )
         dtype = jnp.promote_types(z0.dtype, jnp.float32)
-        ends = jnp.sort(jax.lax.stop_gradient(jnp.stack([ts[0], ts[-1]]))).astype(dtype)
+        times, _ = in_some_order(jax.lax.stop_gradient(ts.astype(dtype)))
+        ends, gaps = jnp.sort(times[jnp.asarray([0, -1])]), jnp.abs(jnp.diff(times))
+        shortest = jnp.min(gaps / equal_steps(gaps, self.step))
         noise = diffrax.VirtualBrownianTree(
-            ends[0], ends[1], tol=self.step / 2, shape=jax.ShapeDtypeStruct(z0.shape, dtype), key=key
+            ends[0], ends[1], tol=shortest / 2, shape=jax.ShapeDtypeStruct(z0.shape, dtype), key=key
         )
         return solve_problem(problem, _terms, (self.drift, self.diffusion, noise), z0, ts, args)
 
