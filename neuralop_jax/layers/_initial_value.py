@@ -13,6 +13,7 @@ from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.layers._guard import captured, guarded
+from neuralop_jax.layers._horizon import Held, Range, covers, range_of
 from neuralop_jax.layers._measured_solver import MeasuredSolver
 from neuralop_jax.layers._ode_solution import ODESolution, all_finite, result_code
 from neuralop_jax.layers._solver_choice import EqualSteps, GivingUp, evaluations, shortest_step
@@ -52,6 +53,7 @@ def solve_problem(
     key: PRNGKey | None = None,
 ) -> ODESolution:
     """The states at `ts` of the equation `terms(field)` from `z0`; `terms` is static, everything else may be traced."""
+    known = range_of((field, args))
     given = jax.tree.map(lambda leaf: leaf.dtype, z0)
     z0 = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), z0)
     ts = ts.astype(jnp.result_type(*jax.tree.leaves(z0)))
@@ -59,11 +61,12 @@ def solve_problem(
     def closed(part: Any) -> Any:
         if not callable(part):
             return part
+        part = part if known is None else Held(part)
         check_rates(eqx.filter_eval_shape(part, ts[0], z0, args), z0)
         return _closed(part, problem, ts[0], z0, args)
 
     field = tuple(closed(part) for part in field) if isinstance(field, tuple) else closed(field)
-    inputs = (field, z0, ts, args, key)
+    inputs = (field, z0, ts, args, key, known)
     solve = lambda inputs: _solve(problem, terms, given, *inputs)
     if isinstance(problem.adjoint, diffrax.DirectAdjoint | diffrax.ForwardMode):
         return solve(inputs)
@@ -79,6 +82,7 @@ def _solve(
     ts: Array,
     args: Any,
     key: PRNGKey | None,
+    known: Range | None,
 ) -> ODESolution:
     ts, in_order = in_some_order(ts)
     t0, t1 = ts[0], ts[-1]
@@ -121,6 +125,8 @@ def _solve(
     reached = jnp.isfinite(times) if ends else jnp.ones(times.shape, bool)
     spread = lambda mask, leaf: mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
     finite = all_finite(jax.tree.map(lambda leaf: jnp.where(spread(reached, leaf), leaf, 0), values))
+    if known is not None:
+        finite = finite & covers(known, jnp.append(jnp.where(reached, times, t0), t0))
     result = result_code(found, finite & all_finite(z0), sorted_times=in_order, steady=problem.steady is not None)
     good = reached & (result == SUCCESS)
     values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)

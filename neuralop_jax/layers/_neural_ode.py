@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.layers._horizon import check_horizon
 from neuralop_jax.layers._initial_value import Problem, check_rates, solve_problem
 from neuralop_jax.layers._measured_solver import step_estimates
 from neuralop_jax.layers._ode_solution import ODESolution
@@ -131,17 +132,20 @@ class NeuralODE(eqx.Module):
 
         - `z0`: the start, an array or several in a tree.
         - `ts`: at least two times that increase or decrease.
-        - `args`: what the field reads besides time and state: parameters, a control.
+        - `args`: what the field reads besides time and state: parameters, a control. Where `args` or the field hold a `Control`
+          or a path of Diffrax, it must cover the times; stages of implicit solvers that lie beyond hold its end.
         - `measure`: sum the local error and the stiffness over the solve, for regularization.
         - `visit`: keep the state at a random time: `"uniform"`, or `"accepted"` for the start of one of the steps; needs a `key`.
 
         **Returns:** an `ODESolution`.
 
-        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too, and for times out of order where their values are known; result
-        code 9 where they are not.
+        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too, for times out of order and for controls that end before the
+        last time, where their values are known; result codes 9 and 2 where they are not.
         """
         check_state(z0)
         ts = check_times(ts)
+        if self.steady is None and self.event is None:
+            check_horizon((self.field, args), ts)
         if visit is not None:
             one_of("visit", visit, _VISITS, ModelInputError)
             if key is None:

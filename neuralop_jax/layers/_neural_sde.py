@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.layers._horizon import check_horizon
 from neuralop_jax.layers._initial_value import Problem, in_some_order, solve_problem
 from neuralop_jax.layers._neural_ode import check_state, check_times
 from neuralop_jax.layers._ode_solution import ODESolution
@@ -96,6 +97,7 @@ class NeuralSDE(eqx.Module):
         """
         check_state(z0)
         ts = check_times(ts)
+        check_horizon((self.drift, self.diffusion, args), ts)
         problem = Problem(
             solver=STOCHASTIC_SOLVERS[self.solver]() if isinstance(self.solver, str) else self.solver,
             rtol=0.0,
