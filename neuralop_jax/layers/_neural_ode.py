@@ -1,5 +1,6 @@
 """An initial-value problem as a layer."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -143,7 +144,8 @@ class NeuralODE(eqx.Module):
         last time, where their values are known; result codes 9 and 2 where they are not.
         """
         check_state(z0)
-        ts = check_times(ts)
+        ts = check_times(ts, z0)
+        self._check_axis(z0)
         if self.steady is None and self.event is None:
             check_horizon((self.field, args), ts)
         if visit is not None:
@@ -193,6 +195,13 @@ class NeuralODE(eqx.Module):
         estimate, stiffness = step_estimates(solver, z, z1, error, dense, length, self.rtol, self.atol)
         return estimate * length, stiffness
 
+    def _check_axis(self, z0: PyTree[Array]) -> None:
+        axis, shapes = self.batch_axis, [jnp.shape(leaf) for leaf in jax.tree.leaves(z0)]
+        if axis is not None and (
+            any(not -len(s) <= axis < len(s) for s in shapes) or len({s[axis] for s in shapes}) > 1
+        ):
+            raise ModelInputError(f"batch_axis={axis} must be an axis of the samples in all of the state, got shapes {shapes}.")
+
     def _solver(self) -> diffrax.AbstractSolver:
         return solver_of(self.solver, self.rtol, self.atol)
 
@@ -220,6 +229,11 @@ class NeuralODE(eqx.Module):
         )
 
 
+def is_number(value: Any) -> bool:
+    """Whether an option is a finite number."""
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
+
+
 def _adjoint_of(adjoint: str | diffrax.AbstractAdjoint) -> diffrax.AbstractAdjoint:
     return ADJOINTS[adjoint]() if isinstance(adjoint, str) else adjoint
 
@@ -236,12 +250,16 @@ def _check_options(
     max_steps: int,
 ) -> None:
     """Raises `ConfigError` for options of a `NeuralODE` that are out of range or exclude each other."""
-    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise ConfigError(f"NeuralODE needs tolerances of which one is positive, got rtol={rtol}, atol={atol}.")
-    if max_steps < 1:
-        raise ConfigError(f"max_steps must be at least 1, got {max_steps}.")
-    if step is not None and not step > 0:
-        raise ConfigError(f"step must be positive, got {step}. The order of the times says in which direction to go.")
+    if not (is_number(rtol) and is_number(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise ConfigError(f"NeuralODE needs finite tolerances of which one is positive, got rtol={rtol!r}, atol={atol!r}.")
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise ConfigError(f"max_steps must be a whole number of at least 1, got {max_steps!r}.")
+    if step is not None and not (is_number(step) and step > 0):
+        raise ConfigError(f"step must be positive, got {step!r}. The order of the times says in which direction to go.")
+    if steady is not None and not (is_number(steady) and steady > 0):
+        raise ConfigError(f"steady must be a positive number, got {steady!r}.")
+    if batch_axis is not None and not isinstance(batch_axis, int):
+        raise ConfigError(f"batch_axis must be the number of an axis, got {batch_axis!r}.")
     if step is not None and controller is not None:
         raise ConfigError("NeuralODE takes step or controller, got both. Leave one out.")
     if step is None and controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
@@ -260,27 +278,40 @@ def _check_options(
         )
 
 
-def check_state(z0: PyTree) -> None:
+def check_state(z0: PyTree, name: str = "the start of a differential equation") -> None:
     """Raises `ModelInputError` unless every leaf is a real floating array."""
     leaves = jax.tree.leaves(z0)
     for leaf in leaves:
         dtype = getattr(leaf, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
             found = type(leaf).__name__ if dtype is None else dtype
-            raise ModelInputError(f"the start of a differential equation must be real floating arrays, got {found}. Cast it.")
+            raise ModelInputError(f"{name} must be real floating arrays, got {found}. Cast it.")
     if not leaves:
-        raise ModelInputError("the start of a differential equation holds no arrays.")
+        raise ModelInputError(f"{name} holds no arrays.")
 
 
-def check_times(ts: Any) -> Array:
-    """The times; `ModelInputError` unless they are a vector of two or more, in order as far as their values are known."""
+def check_times(ts: Any, z0: PyTree[Array]) -> Array:
+    """The times; `ModelInputError` unless they are a vector of two or more, in order as far as their values are known.
+
+    They must differ in the type in which they are computed with, that of the state.
+    """
     if not hasattr(ts, "shape") or len(ts.shape) != 1 or ts.shape[0] < 2 or not jnp.issubdtype(ts.dtype, jnp.floating):
         found = f"{ts.dtype} {tuple(ts.shape)}" if hasattr(ts, "shape") else repr(ts)
         raise ModelInputError(f"times must be a floating vector of two or more, the first that of the start, got {found}.")
     if not isinstance(ts, Tracer):
-        gaps = np.diff(np.asarray(ts, float))
-        if not ((gaps > 0).all() or (gaps < 0).all()):
+        if not _in_order(np.asarray(ts, float)):
             raise ModelInputError(
                 f"times must increase or decrease, got {np.asarray(ts).tolist()}. Sort them, drop repeated ones."
             )
+        dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(z0))
+        if not _in_order(np.asarray(ts).astype(dtype)):
+            raise ModelInputError(
+                f"times coincide in {dtype}, the type of the state, got {np.asarray(ts).tolist()}. Count them from a nearer "
+                "origin, or give a float64 state."
+            )
     return jnp.asarray(ts)
+
+
+def _in_order(times: np.ndarray) -> bool:
+    gaps = np.diff(times)
+    return bool((gaps > 0).all() or (gaps < 0).all())

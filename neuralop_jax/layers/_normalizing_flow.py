@@ -14,7 +14,7 @@ from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers._initial_value import check_rates
-from neuralop_jax.layers._neural_ode import NeuralODE
+from neuralop_jax.layers._neural_ode import NeuralODE, check_state
 
 _TRACES = ("exact", "hutchinson")
 
@@ -78,7 +78,7 @@ class ContinuousNormalizingFlow(eqx.Module):
         self.ode = NeuralODE(_WithTrace(field, trace), only_end=True, **options)
         self.trace = trace
 
-    def log_density(self, x: Float[Array, " features"], args: Any = None, *, key: PRNGKey | None = None) -> FlowDensity:
+    def log_density(self, x: Array, args: Any = None, *, key: PRNGKey | None = None) -> FlowDensity:
         """The density at `x`, and where `x` comes from.
 
         **Arguments:**
@@ -87,8 +87,11 @@ class ContinuousNormalizingFlow(eqx.Module):
         - `args`: what the field is conditioned on.
         - `key`: the direction of `trace="hutchinson"`.
 
-        **Raises:** `ModelInputError` if the key is missing.
+        **Raises:** `ModelInputError` if the key is missing, or `x` is not one point.
         """
+        check_state(x, "the point of a flow")
+        if jnp.ndim(x) != 1:
+            raise ModelInputError(f"log_density takes one point, (features,), got shape {jnp.shape(x)}. Use jax.vmap for many.")
         z, change, result, cost = self._moved(x, 1.0, 0.0, args, key)
         return FlowDensity(z, _log_normal(z) + change, result, cost)
 
