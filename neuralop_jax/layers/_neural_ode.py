@@ -51,7 +51,7 @@ class NeuralODE(eqx.Module):
       samples' errors. They fail together.
     - `max_steps`: steps after which to give up.
 
-    **Raises:** `ConfigError` for options that are unknown or exclude each other.
+    **Raises:** `ConfigError` for options that are unknown, out of range, or exclude each other.
 
     **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, arXiv:1806.07366.
 
@@ -140,8 +140,9 @@ class NeuralODE(eqx.Module):
 
         **Returns:** an `ODESolution`.
 
-        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too, for times out of order and for controls that end before the
-        last time, where their values are known; result codes 9 and 2 where they are not.
+        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too; where their values are known, for
+        times that are out of order or coincide in the type of the state, and for controls that end before the last one. Where
+        they are not known, result codes 9 and 2.
         """
         check_state(z0)
         ts = check_times(ts, z0)
@@ -197,9 +198,7 @@ class NeuralODE(eqx.Module):
 
     def _check_axis(self, z0: PyTree[Array]) -> None:
         axis, shapes = self.batch_axis, [jnp.shape(leaf) for leaf in jax.tree.leaves(z0)]
-        if axis is not None and (
-            any(not -len(s) <= axis < len(s) for s in shapes) or len({s[axis] for s in shapes}) > 1
-        ):
+        if axis is not None and (any(not -len(s) <= axis < len(s) for s in shapes) or len({s[axis] for s in shapes}) > 1):
             raise ModelInputError(f"batch_axis={axis} must be an axis of the samples in all of the state, got shapes {shapes}.")
 
     def _solver(self) -> diffrax.AbstractSolver:
