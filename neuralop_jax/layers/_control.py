@@ -103,9 +103,9 @@ def control(
     **Returns:** a `Control` of `1 + channels` channels, or with counts `1 + 2 * channels`; under `jax.vmap` each series has its
     own result code.
 
-    **Raises:** `ConfigError` for an unknown option; `ModelInputError` for other shapes or types, fewer than two observations, times that do not increase
-    or are not finite, infinite values, a channel without any observation. Where these are traced, a run-time error if `throw`,
-    else NaN and the result code.
+    **Raises:** `ConfigError` for an unknown option; `ModelInputError` for other shapes or types, fewer than two observations,
+    times that do not increase or are not finite, infinite values, a channel without any observation. Where these are traced, a
+    run-time error if `throw`, else NaN and the result code.
 
     **Source:** Kidger et al. 2020, arXiv:2005.08926, section 3; Morrill et al. 2021, arXiv:2106.11028, sections 3.1 to 3.3.
 

@@ -111,8 +111,8 @@ class LatentODE(eqx.Module):
             raise ModelInputError(f"LatentODE expects values ({ts.size}, {self.channels}), got {values.shape}{found}.")
         if not jnp.issubdtype(values.dtype, jnp.floating):
             raise ModelInputError(f"LatentODE expects real floating values, got {values.dtype}. Cast them.")
-        ts = check_times(ts, values)
-        if not isinstance(ts, Tracer) and ts[-1] < ts[0]:
+        check_times(ts, values)
+        if not isinstance(ts, Tracer) and np.asarray(ts)[-1] < np.asarray(ts)[0]:
             raise ModelInputError(f"the times of a series must increase, got {np.asarray(ts).tolist()}. Sort them.")
         observed = jnp.ones(values.shape, bool) if observed is None else observed
         mean, log_std = self.encode(ts, values, observed)
