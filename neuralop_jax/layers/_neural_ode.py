@@ -250,7 +250,9 @@ def _check_options(
 ) -> None:
     """Raises `ConfigError` for options of a `NeuralODE` that are out of range or exclude each other."""
     if not (is_number(rtol) and is_number(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise ConfigError(f"NeuralODE needs finite tolerances of which one is positive, got rtol={rtol!r}, atol={atol!r}.")
+        raise ConfigError(
+            f"NeuralODE needs tolerances of which one is positive and none infinite, got rtol={rtol!r}, atol={atol!r}."
+        )
     if not isinstance(max_steps, int) or max_steps < 1:
         raise ConfigError(f"max_steps must be a whole number of at least 1, got {max_steps!r}.")
     if step is not None and not (is_number(step) and step > 0):
