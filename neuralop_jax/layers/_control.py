@@ -73,8 +73,8 @@ def rate(coefficients: Float[Array, "3 channels"], r: Float[Array, ""] | float) 
 
 
 def control(
-    times: Float[Array, " times"],
-    values: Float[Array, "observations channels"],
+    times: Array,
+    values: Array,
     *,
     kind: str = "hermite",
     fill: str | None = None,
@@ -89,8 +89,8 @@ def control(
 
     **Arguments:**
 
-    - `times`: increasing, but for such repeats.
-    - `values`: NaN where missing.
+    - `times`: `(observations,)`, increasing, but for such repeats.
+    - `values`: `(observations, channels)`, NaN where missing.
     - `kind`: the path from one observation to the next. `"hermite"`: a cubic whose slope at an observation is the difference
         quotient with the one before, once continuously differentiable. `"linear"`. `"rectilinear"`: first time passes, then
         values jump, so that $X$ until the next observation says nothing of it.
@@ -103,9 +103,9 @@ def control(
     **Returns:** a `Control` of `1 + channels` channels, or with counts `1 + 2 * channels`; under `jax.vmap` each series has its
     own result code.
 
-    **Raises:** `ConfigError` for an unknown option; `ModelInputError` for fewer than two observations, times that do not increase
-    or are not finite, infinite values, a channel without any observation. Where these are traced, a run-time error if `throw`,
-    else NaN and the result code.
+    **Raises:** `ConfigError` for an unknown option; `ModelInputError` for other shapes or types, fewer than two observations,
+    times that do not increase or are not finite, infinite values, a channel without any observation. Where these are traced, a
+    run-time error if `throw`, else NaN and the result code.
 
     **Source:** Kidger et al. 2020, arXiv:2005.08926, section 3; Morrill et al. 2021, arXiv:2106.11028, sections 3.1 to 3.3.
 
@@ -184,6 +184,14 @@ def control_channels(values: int, count_weight: int | float) -> int:
 
 
 def _check_shapes(times: Array, values: Array) -> None:
+    if times.ndim != 1 or values.ndim != 2:
+        raise ModelInputError(
+            f"a control takes times (observations,) and values (observations, channels), got {times.shape} and {values.shape}. "
+            "Use jax.vmap for several series, values[:, None] for one channel."
+        )
+    for name, part in (("times", times), ("values", values)):
+        if not jnp.issubdtype(part.dtype, jnp.floating):
+            raise ModelInputError(f"{name} of a control must be real floating numbers, got {part.dtype}. Cast them.")
     if len(times) != len(values):
         raise ModelInputError(f"a series needs one time for each observation, got {len(times)} times for {len(values)}.")
     if len(times) < 2:
@@ -212,7 +220,7 @@ def _raise_for(faults: np.ndarray, times: np.ndarray, values: np.ndarray) -> Non
     if faults[0]:
         at = int(np.argmin(np.isfinite(times)))
         raise ModelInputError(f"times must be finite, got {times[at]} at observation {at}. Values may be missing, times may not.")
-    if faults[2]:
+    if faults[2] and not (np.diff(times) < 0).any():
         raise ModelInputError(f"a control needs two observations at different times, got {times[0]:g} to {times[-1]:g}.")
     if faults[1]:
         at = int(np.argmax((np.diff(times) < 0) | ((np.diff(times) == 0) & (times[1:] < times[-1])))) + 1

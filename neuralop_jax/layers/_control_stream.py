@@ -1,6 +1,7 @@
 """Controls of series that arrive observation by observation, and series of different lengths side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from neuralop_jax.errors import ModelInputError
-from neuralop_jax.layers._control import check_kind, hermite_pieces, linear_pieces
+from neuralop_jax.layers._control import check_kind, control_channels, hermite_pieces, linear_pieces
 
 
 class StreamState(eqx.Module):
@@ -51,22 +52,31 @@ class ControlStream(eqx.Module):
         self.kind = kind
         self.count_weight = count_weight
 
-    def begin(self, time: Float[Array, ""] | float, values: Float[Array, " values"]) -> StreamState:
-        """The state behind the first observation; values that are missing (NaN) stand at 0 until they are observed."""
+    def begin(self, time: Array | float, values: Array) -> StreamState:
+        """The state behind the first observation; values that are missing (NaN) stand at 0 until they are observed.
+
+        **Raises:** `ModelInputError` for a time that is not finite, where it is known, and for what is no observation.
+        """
+        _check_observation(time, values)
         counts = self._counts(values, jnp.zeros_like(values))
         start = jnp.concatenate([jnp.asarray(time, values.dtype)[None], jnp.nan_to_num(values, nan=0.0), *counts])
         return StreamState(start, jnp.zeros_like(start), jnp.asarray(True))
 
     def extend(
-        self, state: StreamState, time: Float[Array, ""] | float, values: Float[Array, " values"]
+        self, state: StreamState, time: Array | float, values: Array
     ) -> tuple[StreamState, Float[Array, "pieces 3 channels"]]:
         """The state behind the next observation, and the pieces of the control that lead to it.
 
         The last observation, given again with its time, changes nothing.
 
-        **Raises:** `ModelInputError` for a time that does not follow the last one; NaN instead, where it is traced.
+        **Raises:** `ModelInputError` for a time that does not follow the last one; NaN instead, where it is traced. Also for
+        what is no observation, or one of other channels than the first.
         """
-        number = len(values)
+        _check_observation(time, values)
+        number, known = len(values), len(state.value)
+        if known != control_channels(number, self.count_weight):
+            wanted = (known - 1) // (2 if self.count_weight else 1)
+            raise ModelInputError(f"the stream began with {wanted} values, got {number}. Give NaN for those that are missing.")
         time = jnp.asarray(time, values.dtype)
         step, before, old = time - state.value[0], state.value[1 : 1 + number], state.value[1 + number :]
         filled = jnp.where(jnp.isnan(values), before, values)
@@ -93,6 +103,15 @@ class ControlStream(eqx.Module):
 
     def _counts(self, values: Array, before: Array) -> list[Array]:
         return [before + jnp.where(jnp.isnan(values), 0.0, self.count_weight).astype(values.dtype)] if self.count_weight else []
+
+
+def _check_observation(time: Any, values: Any) -> None:
+    """Raises `ModelInputError` unless this is one time and a floating vector; an integer type would cut the time."""
+    if getattr(values, "ndim", None) != 1 or not jnp.issubdtype(values.dtype, jnp.floating):
+        found = f"{values.dtype} {values.shape}" if hasattr(values, "dtype") else type(values).__name__
+        raise ModelInputError(f"an observation must be a floating vector, (values,), got {found}. Cast it.")
+    if jnp.ndim(time) or not (isinstance(time, Tracer) or np.isfinite(time)):
+        raise ModelInputError(f"an observation needs one finite time, got {time}.")
 
 
 def pad_series(

@@ -13,13 +13,17 @@ from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.layers._guard import captured, guarded
+from neuralop_jax.layers._horizon import Held, Range, covers, range_of
 from neuralop_jax.layers._measured_solver import MeasuredSolver
 from neuralop_jax.layers._ode_solution import ODESolution, all_finite, result_code
-from neuralop_jax.layers._solver_choice import GivingUp, evaluations, shortest_step
+from neuralop_jax.layers._solver_choice import EqualSteps, GivingUp, evaluations, shortest_step
 
 
 class Problem(NamedTuple):
-    """What is known of a solve before its data; the fields are the arguments of `NeuralODE`, in terms of Diffrax."""
+    """What is known of a solve before its data; the fields are the arguments of `NeuralODE`, in terms of Diffrax.
+
+    With `stop`, constant steps end at every output time, as paths need that are not smooth between the ends of steps.
+    """
 
     solver: diffrax.AbstractSolver
     rtol: float
@@ -34,6 +38,7 @@ class Problem(NamedTuple):
     max_steps: int
     measure: bool
     visit: str | None
+    stop: bool = False
 
 
 @eqx.filter_jit
@@ -48,12 +53,20 @@ def solve_problem(
     key: PRNGKey | None = None,
 ) -> ODESolution:
     """The states at `ts` of the equation `terms(field)` from `z0`; `terms` is static, everything else may be traced."""
+    known = range_of((field, args))
     given = jax.tree.map(lambda leaf: leaf.dtype, z0)
     z0 = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), z0)
     ts = ts.astype(jnp.result_type(*jax.tree.leaves(z0)))
-    closed = lambda part: _closed(part, problem, ts[0], z0, args) if callable(part) else part
+
+    def closed(part: Any) -> Any:
+        if not callable(part):
+            return part
+        part = part if known is None else Held(part)
+        check_rates(eqx.filter_eval_shape(part, ts[0], z0, args), z0)
+        return _closed(part, problem, ts[0], z0, args)
+
     field = tuple(closed(part) for part in field) if isinstance(field, tuple) else closed(field)
-    inputs = (field, z0, ts, args, key)
+    inputs = (field, z0, ts, args, key, known)
     solve = lambda inputs: _solve(problem, terms, given, *inputs)
     if isinstance(problem.adjoint, diffrax.DirectAdjoint | diffrax.ForwardMode):
         return solve(inputs)
@@ -69,10 +82,9 @@ def _solve(
     ts: Array,
     args: Any,
     key: PRNGKey | None,
+    known: Range | None,
 ) -> ODESolution:
-    gaps = jnp.diff(ts)
-    in_order = (gaps > 0).all() | (gaps < 0).all()
-    ts = jnp.where(in_order, ts, jnp.arange(ts.size, dtype=ts.dtype))  # Diffrax would stop the whole batch
+    ts, in_order = in_some_order(ts)
     t0, t1 = ts[0], ts[-1]
     direction = jnp.where(t1 > t0, 1, -1)
     solver, adjoint = problem.solver, problem.adjoint
@@ -86,14 +98,14 @@ def _solve(
         solver = MeasuredSolver(solver, problem.rtol, problem.atol, problem.measure, jax.lax.stop_gradient(drawn), walker)
         if isinstance(adjoint, diffrax.BacksolveAdjoint):
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
-    controller = _controller(problem, t0, t1)
+    controller = _controller(problem, ts)
     counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
     found = diffrax.diffeqsolve(
         terms(field),
         solver,
         t0,
         t1,
-        None if problem.step is None else problem.step * direction,
+        None if problem.step is None or problem.stop else problem.step * direction,
         z0,
         args,
         saveat=diffrax.SaveAt(
@@ -113,6 +125,8 @@ def _solve(
     reached = jnp.isfinite(times) if ends else jnp.ones(times.shape, bool)
     spread = lambda mask, leaf: mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
     finite = all_finite(jax.tree.map(lambda leaf: jnp.where(spread(reached, leaf), leaf, 0), values))
+    if known is not None:
+        finite = finite & covers(known, jnp.append(jnp.where(reached, times, t0), t0))
     result = result_code(found, finite & all_finite(z0), sorted_times=in_order, steady=problem.steady is not None)
     good = reached & (result == SUCCESS)
     values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)
@@ -127,6 +141,21 @@ def _solve(
     return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
 
 
+def in_some_order(ts: Array) -> tuple[Array, Array]:
+    """The times and whether they are in order; where not, others that are, as Diffrax would stop the whole batch."""
+    gaps = jnp.diff(ts)
+    in_order = (gaps > 0).all() | (gaps < 0).all()
+    return jnp.where(in_order, ts, jnp.arange(ts.size, dtype=ts.dtype)), in_order
+
+
+def check_rates(rates: PyTree, z: PyTree[Array]) -> None:
+    """Raises `ModelInputError` unless what a field returned has the structure and shapes of the state; Diffrax broadcasts."""
+    shapes = lambda tree: jax.tree.map(jnp.shape, tree)
+    found, wanted = shapes(rates), shapes(z)
+    if jax.tree.structure(rates) != jax.tree.structure(z) or found != wanted:
+        raise ModelInputError(f"a field must return the shape of the state, {wanted}, got {found}. Reshape what it returns.")
+
+
 def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args: Any) -> Callable:
     """The field with all traced arrays that it reads among its leaves, where the gradient can find them."""
     if not captured(field, t, z, args):
@@ -139,12 +168,14 @@ def _closed(field: Callable, problem: Problem, t: Array, z: PyTree[Array], args:
     return eqx.filter_closure_convert(field, t, z, args)
 
 
-def _controller(problem: Problem, t0: Array, t1: Array) -> diffrax.AbstractStepSizeController:
+def _controller(problem: Problem, ts: Array) -> diffrax.AbstractStepSizeController:
     if problem.controller is not None:
         return problem.controller
+    if problem.step is not None and problem.stop:
+        return EqualSteps(jax.lax.stop_gradient(ts), problem.step)
     if problem.step is not None:
         return diffrax.ConstantStepSize()
-    shortest = jax.lax.stop_gradient(shortest_step(t0, t1))
+    shortest = jax.lax.stop_gradient(shortest_step(ts[0], ts[-1]))
     return GivingUp(problem.rtol, problem.atol, problem.norm, shortest)
 
 

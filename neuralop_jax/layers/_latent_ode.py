@@ -7,12 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers._mlp import MLP
-from neuralop_jax.layers._neural_ode import NeuralODE
+from neuralop_jax.layers._neural_ode import NeuralODE, check_times
 from neuralop_jax.layers._ode_solution import ODESolution
 from neuralop_jax.layers._vector_field import VectorField
 
@@ -86,8 +87,8 @@ class LatentODE(eqx.Module):
 
     def __call__(
         self,
-        ts: Float[Array, " times"],
-        values: Float[Array, "times channels"],
+        ts: Array,
+        values: Array,
         observed: Bool[Array, "times channels"] | None = None,
         *,
         key: PRNGKey | None = None,
@@ -101,11 +102,18 @@ class LatentODE(eqx.Module):
         - `observed`: where something was; everywhere, if `None`.
         - `key`: draws the start from $q$; its mean, if `None`.
 
-        **Raises:** `ModelInputError` for shapes that do not fit, and for times as in `NeuralODE`.
+        **Raises:** `ModelInputError` for shapes and types that do not fit, and for known times that do not increase.
         """
+        if not hasattr(values, "dtype") or not hasattr(ts, "dtype"):
+            raise ModelInputError(f"LatentODE takes arrays, got {type(ts).__name__} and {type(values).__name__}.")
         if values.shape != (ts.size, self.channels) or (observed is not None and observed.shape != values.shape):
             found = "" if observed is None else f" and observed {observed.shape}"
             raise ModelInputError(f"LatentODE expects values ({ts.size}, {self.channels}), got {values.shape}{found}.")
+        if not jnp.issubdtype(values.dtype, jnp.floating):
+            raise ModelInputError(f"LatentODE expects real floating values, got {values.dtype}. Cast them.")
+        check_times(ts, values)
+        if not isinstance(ts, Tracer) and np.asarray(ts)[-1] < np.asarray(ts)[0]:
+            raise ModelInputError(f"the times of a series must increase, got {np.asarray(ts).tolist()}. Sort them.")
         observed = jnp.ones(values.shape, bool) if observed is None else observed
         mean, log_std = self.encode(ts, values, observed)
         z0 = mean if key is None else mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
@@ -171,16 +179,27 @@ def union_of_times(
     `times` holds for each series a list of numbers or an array, `values` one of `(times, channels)` numbers; NaN in `values` is
     no observation.
 
-    **Raises:** `ModelInputError` if a series has other numbers of times than of values, or one time twice.
+    **Raises:** `ModelInputError` if a series has other numbers of times than of values, one time twice, times that are not
+    finite or values that are infinite, or other channels than the first.
     """
+    if not len(times) or len(times) != len(values):
+        raise ModelInputError(f"union_of_times needs times and values of some series, got {len(times)} and {len(values)}.")
     dtype = jnp.zeros(0).dtype  # times that differ in double precision alone are one
-    stamps = [np.asarray(t, dtype) for t in times]
-    union, channels = np.unique(np.concatenate(stamps)), np.asarray(values[0]).shape[-1]
-    laid = np.full((len(times), union.size, channels), np.nan, dtype)
-    for i, (t, x) in enumerate(zip(stamps, values, strict=True)):
+    stamps, laid_out = [np.asarray(t, dtype) for t in times], [np.asarray(x, dtype) for x in values]
+    channels = laid_out[0].shape[-1] if laid_out[0].ndim else 0
+    for i, (t, x) in enumerate(zip(stamps, laid_out, strict=True)):
+        if t.ndim != 1 or not t.size or not np.isfinite(t).all():
+            raise ModelInputError(f"series {i} needs a vector of finite times, got {t.tolist()}.")
+        if x.ndim != 2 or x.shape[1] != channels:
+            raise ModelInputError(f"series {i} needs values (times, channels) as the first, got shape {x.shape}.")
         different = np.unique(t).size
         if not len(t) == len(x) == different:
             raise ModelInputError(f"series {i} has {different} different times and {len(x)} values. Give one value per time.")
+        if np.isinf(x).any():
+            raise ModelInputError(f"values must be finite or missing (NaN), got infinity in series {i}.")
+    union = np.unique(np.concatenate(stamps))
+    laid = np.full((len(times), union.size, channels), np.nan, dtype)
+    for i, (t, x) in enumerate(zip(stamps, laid_out, strict=True)):
         laid[i, np.searchsorted(union, t)] = x
-    observed = np.isfinite(laid)
+    observed = ~np.isnan(laid)
     return jnp.asarray(union), jnp.asarray(np.where(observed, laid, 0)), jnp.asarray(observed)

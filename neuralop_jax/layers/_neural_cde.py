@@ -1,6 +1,6 @@
 """Neural controlled differential equations: recurrent networks in continuous time, driven by a series of observations."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import diffrax
 import equinox as eqx
@@ -15,32 +15,9 @@ from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers._control import Control, rate
 from neuralop_jax.layers._mlp import MLP
 from neuralop_jax.layers._pointwise import Pointwise
+from neuralop_jax.layers._solver_choice import ADJOINTS, EXPLICIT_SOLVERS, evaluations
 
-
-class _Method(NamedTuple):
-    """A Diffrax solver, its evaluations of the field in each step and once in each solve, and whether it estimates errors."""
-
-    solver: type[diffrax.AbstractSolver]
-    each: int
-    once: int
-    estimates: bool = True
-
-
-_METHODS: Final = {
-    "euler": _Method(diffrax.Euler, 1, 0, estimates=False),
-    "heun": _Method(diffrax.Heun, 2, 0),
-    "midpoint": _Method(diffrax.Midpoint, 2, 0),
-    "bosh3": _Method(diffrax.Bosh3, 3, 1),
-    "tsit5": _Method(diffrax.Tsit5, 6, 1),
-    "dopri5": _Method(diffrax.Dopri5, 6, 1),
-    "dopri8": _Method(diffrax.Dopri8, 13, 1),
-}
-_ADJOINTS: Final = {
-    "checkpointed": diffrax.RecursiveCheckpointAdjoint,
-    "direct": diffrax.DirectAdjoint,
-    "forward": diffrax.ForwardMode,
-    "backsolve": diffrax.BacksolveAdjoint,
-}
+_ADJOINTS: Final = tuple(sorted(set(ADJOINTS) - {"implicit"}))
 
 
 class CDEState(eqx.Module):
@@ -80,11 +57,11 @@ class NeuralCDE(eqx.Module):
     - `width`: of $z$.
     - `hidden`: widths of the hidden layers of $f$.
     - `activation`: between the layers of $f$.
-    - `solver`: `"euler"`, `"heun"`, `"midpoint"`, `"bosh3"`, `"tsit5"`, `"dopri5"` or `"dopri8"`.
+    - `solver`: a name in `EXPLICIT_SOLVERS`.
     - `steps`: equal steps on each piece; `None` chooses them by the tolerances. *Good values*: 1 with `"heun"` for training.
     - `rtol`, `atol`: tolerances of the local error, where the steps are chosen.
     - `max_steps`: steps on a piece after which to give up.
-    - `adjoint`: how gradients are made. `"checkpointed"`: reverse mode through the steps, in little memory. `"direct"`: both
+    - `adjoint`: how gradients are made. `"checkpoint"`: reverse mode through the steps, in little memory. `"direct"`: both
         modes, in more memory. `"forward"`: forward mode only. `"backsolve"`: the adjoint equation, piece by piece, in the least
         memory, exact up to the tolerances.
     - `readout`: `"end"`, or `"all"` for the values at every observation.
@@ -135,7 +112,7 @@ class NeuralCDE(eqx.Module):
         rtol: float = 1e-3,
         atol: float = 1e-5,
         max_steps: int = 256,
-        adjoint: str = "checkpointed",
+        adjoint: str = "checkpoint",
         readout: str = "end",
         key: PRNGKey,
     ):
@@ -208,17 +185,17 @@ class NeuralCDE(eqx.Module):
         """The state at the end of a piece; what has failed stays NaN, and rests meanwhile so that it costs no steps."""
         finite, time = jnp.isfinite(piece).all(), lambda r: jnp.asarray(r, state.z.dtype)
         alive = (state.result == SUCCESS) & finite
-        method, adaptive = _METHODS[self.solver], diffrax.PIDController(rtol=self.rtol, atol=self.atol)
+        solver, adaptive = EXPLICIT_SOLVERS[self.solver](), diffrax.PIDController(rtol=self.rtol, atol=self.atol)
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(self.field),
-            method.solver(),
+            solver,
             time(0),
             time(1),
             time(1 / (self.steps or 1)),
             jnp.where(alive, state.z, 0),
             jnp.where(alive, piece, 0),
             stepsize_controller=adaptive if self.steps is None else diffrax.ConstantStepSize(),
-            adjoint=_ADJOINTS[self.adjoint](),
+            adjoint=ADJOINTS[self.adjoint](),
             max_steps=self.steps or self.max_steps,
             throw=False,
         )
@@ -227,7 +204,8 @@ class NeuralCDE(eqx.Module):
         gave_up = jnp.where(found.result == diffrax.RESULTS.max_steps_reached, MAX_STEPS, NONFINITE)
         code = jnp.where(solved, jnp.where(jnp.isfinite(z).all(), SUCCESS, NONFINITE), gave_up)
         result = jnp.where(state.result == SUCCESS, jnp.where(finite, code, NONFINITE), state.result)
-        number = found.stats["num_steps"] * method.each + method.once
+        number = evaluations(solver, jnp.asarray(found.stats["num_steps"]), 0)
+        assert number is not None  # as explicit solvers tell
         return CDEState(jnp.where(result == SUCCESS, z, jnp.nan), result, state.num_evaluations + number)
 
 
@@ -245,10 +223,10 @@ class _Field(eqx.Module):
 
 def check_solve(solver: str, steps: int | None, rtol: float, atol: float, max_steps: int, adjoint: str, readout: str) -> None:
     """Raises `ConfigError` unless a solver of that name can take such steps, and the other names are known."""
-    one_of("solver", solver, _METHODS, ConfigError)
+    one_of("solver", solver, EXPLICIT_SOLVERS, ConfigError)
     one_of("adjoint", adjoint, _ADJOINTS, ConfigError)
     one_of("readout", readout, ("end", "all"), ConfigError)
-    if steps is None and not _METHODS[solver].estimates:
+    if steps is None and not issubclass(EXPLICIT_SOLVERS[solver], diffrax.AbstractAdaptiveSolver):
         raise ConfigError(f"solver {solver!r} estimates no error to choose steps by. Give a number of steps, or use 'heun'.")
     for name, number in (("steps", steps), ("max_steps", max_steps)):
         if number is not None and number < 1:

@@ -1,5 +1,6 @@
 """An initial-value problem as a layer."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from jaxtyping import Array, Float, PyTree
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers._initial_value import Problem, solve_problem
+from neuralop_jax.layers._horizon import check_horizon
+from neuralop_jax.layers._initial_value import Problem, check_rates, solve_problem
 from neuralop_jax.layers._measured_solver import step_estimates
 from neuralop_jax.layers._ode_solution import ODESolution
 from neuralop_jax.layers._solver_choice import ADJOINTS, LargestOf, root_mean_square, solver_of
@@ -49,7 +51,7 @@ class NeuralODE(eqx.Module):
       samples' errors. They fail together.
     - `max_steps`: steps after which to give up.
 
-    **Raises:** `ConfigError` for options that are unknown or exclude each other.
+    **Raises:** `ConfigError` for options that are unknown, out of range, or exclude each other.
 
     **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, arXiv:1806.07366.
 
@@ -131,17 +133,22 @@ class NeuralODE(eqx.Module):
 
         - `z0`: the start, an array or several in a tree.
         - `ts`: at least two times that increase or decrease.
-        - `args`: what the field reads besides time and state: parameters, a control.
+        - `args`: what the field reads besides time and state: parameters, a control. Where `args` or the field hold a `Control`
+          or a path of Diffrax, it must cover the times; stages of implicit solvers that lie beyond hold its end.
         - `measure`: sum the local error and the stiffness over the solve, for regularization.
         - `visit`: keep the state at a random time: `"uniform"`, or `"accepted"` for the start of one of the steps; needs a `key`.
 
         **Returns:** an `ODESolution`.
 
-        **Raises:** `ModelInputError` for wrong types and shapes, and for times out of order where their values are known; result
-        code 9 where they are not.
+        **Raises:** `ModelInputError` for wrong types and shapes, of what the field returns too; where their values are known, for
+        times that are out of order or coincide in the type of the state, and for controls that end before the last one. Where
+        they are not known, result codes 9 and 2.
         """
         check_state(z0)
-        ts = check_times(ts)
+        ts = check_times(ts, z0)
+        self._check_axis(z0)
+        if self.steady is None and self.event is None:
+            check_horizon((self.field, args), ts)
         if visit is not None:
             one_of("visit", visit, _VISITS, ModelInputError)
             if key is None:
@@ -179,6 +186,7 @@ class NeuralODE(eqx.Module):
         solver, terms = self._solver(), diffrax.ODETerm(self.field)
         if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
             raise ModelInputError(f"local estimates need a solver that estimates its error, got {self.solver!r}. Use 'tsit5'.")
+        check_rates(eqx.filter_eval_shape(self.field, t, z, args), z)
         first = diffrax.PIDController(self.rtol, self.atol, norm=self._norm())
         after, _ = first.init(terms, t, end, z, None, args, solver.func, solver.error_order(terms))
         length = jax.lax.stop_gradient(jnp.minimum(after - t, jnp.abs(end - t)))
@@ -187,6 +195,11 @@ class NeuralODE(eqx.Module):
         z1, error, dense, _, _ = solver.step(terms, t, after, z, args, state, made_jump=False)
         estimate, stiffness = step_estimates(solver, z, z1, error, dense, length, self.rtol, self.atol)
         return estimate * length, stiffness
+
+    def _check_axis(self, z0: PyTree[Array]) -> None:
+        axis, shapes = self.batch_axis, [jnp.shape(leaf) for leaf in jax.tree.leaves(z0)]
+        if axis is not None and (any(not -len(s) <= axis < len(s) for s in shapes) or len({s[axis] for s in shapes}) > 1):
+            raise ModelInputError(f"batch_axis={axis} must be an axis of the samples in all of the state, got shapes {shapes}.")
 
     def _solver(self) -> diffrax.AbstractSolver:
         return solver_of(self.solver, self.rtol, self.atol)
@@ -215,6 +228,11 @@ class NeuralODE(eqx.Module):
         )
 
 
+def is_number(value: Any) -> bool:
+    """Whether an option is a finite number."""
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
+
+
 def _adjoint_of(adjoint: str | diffrax.AbstractAdjoint) -> diffrax.AbstractAdjoint:
     return ADJOINTS[adjoint]() if isinstance(adjoint, str) else adjoint
 
@@ -231,12 +249,18 @@ def _check_options(
     max_steps: int,
 ) -> None:
     """Raises `ConfigError` for options of a `NeuralODE` that are out of range or exclude each other."""
-    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise ConfigError(f"NeuralODE needs tolerances of which one is positive, got rtol={rtol}, atol={atol}.")
-    if max_steps < 1:
-        raise ConfigError(f"max_steps must be at least 1, got {max_steps}.")
-    if step is not None and not step > 0:
-        raise ConfigError(f"step must be positive, got {step}. The order of the times says in which direction to go.")
+    if not (is_number(rtol) and is_number(atol) and rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise ConfigError(
+            f"NeuralODE needs tolerances of which one is positive and none infinite, got rtol={rtol!r}, atol={atol!r}."
+        )
+    if not isinstance(max_steps, int) or max_steps < 1:
+        raise ConfigError(f"max_steps must be a whole number of at least 1, got {max_steps!r}.")
+    if step is not None and not (is_number(step) and step > 0):
+        raise ConfigError(f"step must be positive, got {step!r}. The order of the times says in which direction to go.")
+    if steady is not None and not (is_number(steady) and steady > 0):
+        raise ConfigError(f"steady must be a positive number, got {steady!r}.")
+    if batch_axis is not None and not isinstance(batch_axis, int):
+        raise ConfigError(f"batch_axis must be the number of an axis, got {batch_axis!r}.")
     if step is not None and controller is not None:
         raise ConfigError("NeuralODE takes step or controller, got both. Leave one out.")
     if step is None and controller is None and not isinstance(solver, diffrax.AbstractAdaptiveSolver):
@@ -255,27 +279,40 @@ def _check_options(
         )
 
 
-def check_state(z0: PyTree) -> None:
+def check_state(z0: PyTree, name: str = "the start of a differential equation") -> None:
     """Raises `ModelInputError` unless every leaf is a real floating array."""
     leaves = jax.tree.leaves(z0)
     for leaf in leaves:
         dtype = getattr(leaf, "dtype", None)
         if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
             found = type(leaf).__name__ if dtype is None else dtype
-            raise ModelInputError(f"the start of a differential equation must be real floating arrays, got {found}. Cast it.")
+            raise ModelInputError(f"{name} must be real floating arrays, got {found}. Cast it.")
     if not leaves:
-        raise ModelInputError("the start of a differential equation holds no arrays.")
+        raise ModelInputError(f"{name} holds no arrays.")
 
 
-def check_times(ts: Any) -> Array:
-    """The times; `ModelInputError` unless they are a vector of two or more, in order as far as their values are known."""
+def check_times(ts: Any, z0: PyTree[Array]) -> Array:
+    """The times; `ModelInputError` unless they are a vector of two or more, in order as far as their values are known.
+
+    They must differ in the type in which they are computed with, that of the state.
+    """
     if not hasattr(ts, "shape") or len(ts.shape) != 1 or ts.shape[0] < 2 or not jnp.issubdtype(ts.dtype, jnp.floating):
         found = f"{ts.dtype} {tuple(ts.shape)}" if hasattr(ts, "shape") else repr(ts)
         raise ModelInputError(f"times must be a floating vector of two or more, the first that of the start, got {found}.")
     if not isinstance(ts, Tracer):
-        gaps = np.diff(np.asarray(ts, float))
-        if not ((gaps > 0).all() or (gaps < 0).all()):
+        if not _in_order(np.asarray(ts, float)):
             raise ModelInputError(
                 f"times must increase or decrease, got {np.asarray(ts).tolist()}. Sort them, drop repeated ones."
             )
+        dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(z0))
+        if not _in_order(np.asarray(ts).astype(dtype)):
+            raise ModelInputError(
+                f"times coincide in {dtype}, the type of the state, got {np.asarray(ts).tolist()}. Count them from a nearer "
+                "origin, or give a float64 state."
+            )
     return jnp.asarray(ts)
+
+
+def _in_order(times: np.ndarray) -> bool:
+    gaps = np.diff(times)
+    return bool((gaps > 0).all() or (gaps < 0).all())

@@ -8,15 +8,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
-from jaxtyping import Array, Float
+from jaxtyping import Array, PyTree
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers._initial_value import Problem, solve_problem
-from neuralop_jax.layers._neural_ode import check_state, check_times
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.layers._horizon import check_horizon
+from neuralop_jax.layers._initial_value import Problem, in_some_order, solve_problem
+from neuralop_jax.layers._neural_ode import check_state, check_times, is_number
 from neuralop_jax.layers._ode_solution import ODESolution
-from neuralop_jax.layers._solver_choice import ADJOINTS, root_mean_square
+from neuralop_jax.layers._solver_choice import ADJOINTS, equal_steps, root_mean_square
 
 STOCHASTIC_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
     "euler_heun": diffrax.EulerHeun,
@@ -28,13 +29,14 @@ STOCHASTIC_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
 
 
 class NeuralSDE(eqx.Module):
-    r"""One path of $dz = \mu(t, z, a)\,dt + \sigma(t, z, a) \circ dW$ in the sense of Stratonovich, with constant steps.
+    r"""One path of $dz = \mu(t, z, a)\,dt + \sigma(t, z, a) \circ dW$ in the sense of Stratonovich, with steps that end at
+    every output time, equal between two of them.
 
     **Arguments:**
 
     - `drift`: $\mu$, with the shape of the state.
     - `diffusion`: $\sigma$: with the shape of the state, one Brownian motion for each of its numbers.
-    - `step`: the length of a step.
+    - `step`: the length that no step exceeds.
     - `solver`: a name in `STOCHASTIC_SOLVERS`, or a Stratonovich solver of Diffrax.
     - `adjoint`: `"checkpoint"`, `"backsolve"`, `"direct"`, `"forward"`, as for `NeuralODE`.
     - `only_end`: return the last state alone.
@@ -83,18 +85,21 @@ class NeuralSDE(eqx.Module):
                 f"NeuralSDE needs a solver in the sense of Stratonovich, got {type(solver).__name__}. Use 'reversible_heun'."
             )
         one_of("adjoint", adjoint, sorted(set(ADJOINTS) - {"implicit"}), ConfigError)
-        if not step > 0 or max_steps < 1:
-            raise ConfigError(f"NeuralSDE needs a positive step and max_steps of at least 1, got {step} and {max_steps}.")
+        if not (is_number(step) and step > 0) or not isinstance(max_steps, int) or max_steps < 1:
+            raise ConfigError(f"NeuralSDE needs a positive step and max_steps of at least 1, got {step!r} and {max_steps!r}.")
         self.drift, self.diffusion, self.step, self.solver = drift, diffusion, step, solver
         self.adjoint, self.only_end, self.max_steps = adjoint, only_end, max_steps
 
-    def __call__(self, z0: Float[Array, "..."], ts: Float[Array, " times"], args: Any = None, *, key: PRNGKey) -> ODESolution:
+    def __call__(self, z0: PyTree[Array], ts: Array, args: Any = None, *, key: PRNGKey) -> ODESolution:
         """One path at the times `ts`, of which the first is that of `z0`; the same key is the same path.
 
         **Raises:** `ModelInputError` as for a call of `NeuralODE`.
         """
         check_state(z0)
-        ts = check_times(ts)
+        if not hasattr(z0, "dtype"):
+            raise ModelInputError(f"NeuralSDE moves one array, got {type(z0).__name__}. Concatenate its parts.")
+        ts = check_times(ts, z0)
+        check_horizon((self.drift, self.diffusion, args), ts)
         problem = Problem(
             solver=STOCHASTIC_SOLVERS[self.solver]() if isinstance(self.solver, str) else self.solver,
             rtol=0.0,
@@ -109,11 +114,14 @@ class NeuralSDE(eqx.Module):
             max_steps=self.max_steps,
             measure=False,
             visit=None,
+            stop=True,
         )
         dtype = jnp.promote_types(z0.dtype, jnp.float32)
-        ends = jnp.sort(jax.lax.stop_gradient(jnp.stack([ts[0], ts[-1]]))).astype(dtype)
+        times, _ = in_some_order(jax.lax.stop_gradient(ts.astype(dtype)))
+        ends, gaps = jnp.sort(times[jnp.asarray([0, -1])]), jnp.abs(jnp.diff(times))
+        shortest = jnp.min(gaps / equal_steps(gaps, self.step))
         noise = diffrax.VirtualBrownianTree(
-            ends[0], ends[1], tol=self.step / 2, shape=jax.ShapeDtypeStruct(z0.shape, dtype), key=key
+            ends[0], ends[1], tol=shortest / 2, shape=jax.ShapeDtypeStruct(z0.shape, dtype), key=key
         )
         return solve_problem(problem, _terms, (self.drift, self.diffusion, noise), z0, ts, args)
 

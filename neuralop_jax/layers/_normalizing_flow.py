@@ -13,7 +13,8 @@ from neuralop_jax._checks import one_of
 from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers._neural_ode import NeuralODE
+from neuralop_jax.layers._initial_value import check_rates
+from neuralop_jax.layers._neural_ode import NeuralODE, check_state
 
 _TRACES = ("exact", "hutchinson")
 
@@ -77,7 +78,7 @@ class ContinuousNormalizingFlow(eqx.Module):
         self.ode = NeuralODE(_WithTrace(field, trace), only_end=True, **options)
         self.trace = trace
 
-    def log_density(self, x: Float[Array, " features"], args: Any = None, *, key: PRNGKey | None = None) -> FlowDensity:
+    def log_density(self, x: Array, args: Any = None, *, key: PRNGKey | None = None) -> FlowDensity:
         """The density at `x`, and where `x` comes from.
 
         **Arguments:**
@@ -86,8 +87,11 @@ class ContinuousNormalizingFlow(eqx.Module):
         - `args`: what the field is conditioned on.
         - `key`: the direction of `trace="hutchinson"`.
 
-        **Raises:** `ModelInputError` if the key is missing.
+        **Raises:** `ModelInputError` if the key is missing, or `x` is not one point.
         """
+        check_state(x, "the point of a flow")
+        if jnp.ndim(x) != 1:
+            raise ModelInputError(f"log_density takes one point, (features,), got shape {jnp.shape(x)}. Use jax.vmap for many.")
         z, change, result, cost = self._moved(x, 1.0, 0.0, args, key)
         return FlowDensity(z, _log_normal(z) + change, result, cost)
 
@@ -117,6 +121,7 @@ class _WithTrace(eqx.Module):
     def __call__(self, t: Array, state: tuple[Array, Array], args: tuple[Any, Array | None]) -> tuple[Array, Array]:
         z, _ = state
         args, probe = args
+        check_rates(eqx.filter_eval_shape(self.field, t, z, args), z)
         if probe is not None:
             rate, tangent = jax.jvp(lambda z: self.field(t, z, args), (z,), (probe,))
             return rate, jnp.vdot(probe, tangent)

@@ -30,7 +30,8 @@ class ODESolution(eqx.Module):
     """States of an initial-value problem. All of `values` and `times` is NaN if the solve failed.
 
     - `values`: the states at `times`, with a leading axis of times unless only the end was asked for.
-    - `times`: `(times,)`, or one number. After an event, NaN, as are the values; at the end, the time of the event.
+    - `times`: `(times,)`, those asked for, NaN behind an event or a steady state, as are the values there; or where only the end
+      was asked for, one number: the time of the event, of the steady state, or the last time.
     - `result`: 0 success; 1 too many steps, or no steady state until the last time; 2 not finite, or a singularity; 7 singular
       linear system in an implicit step; 9 unsorted times.
     - `num_steps`: steps taken, rejected ones among them.

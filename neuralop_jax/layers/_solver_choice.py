@@ -108,6 +108,37 @@ class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
         return keep, t0, t1, made_jump, (state, first, rejected + first), result
 
 
+class EqualSteps(diffrax.AbstractStepSizeController):
+    """Steps that end at every output time, equal between two of them, and as few as are no longer than `step`."""
+
+    times: Array
+    step: float
+
+    def wrap(self, direction: Any) -> "EqualSteps":
+        return EqualSteps(self.times * direction, self.step)
+
+    def init(
+        self, terms: Any, t0: Any, t1: Any, y0: PyTree, dt0: Any, args: Any, func: Any, error_order: Any
+    ) -> tuple[Array, None]:
+        return self._end(t0), None
+
+    def adapt_step_size(
+        self, t0: Any, t1: Any, y0: PyTree, y1_candidate: PyTree, args: Any, y_error: Any, error_order: Any, controller_state: Any
+    ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:
+        return True, t1, self._end(t1), False, None, diffrax.RESULTS.successful
+
+    def _end(self, t: Array) -> Array:
+        """Where the step from `t` ends."""
+        goal = jnp.min(jnp.where(self.times > t, self.times, jnp.inf))
+        number = equal_steps(goal - t, self.step)
+        return jnp.where(number > 1, t + (goal - t) / number, goal)
+
+
+def equal_steps(length: Array, step: float) -> Array:
+    """How many equal steps no longer than `step`, but for round-off, cover a length."""
+    return jnp.maximum(jnp.ceil(length / step * (1 - 64 * jnp.finfo(length.dtype).eps) - 1e-5), 1)
+
+
 def shortest_step(t0: Array, t1: Array) -> Array:
     """Ten units of round-off of the interval, or of one unit of time if it has no end."""
     length = jnp.where(jnp.isfinite(t1), jnp.maximum(jnp.abs(t1), jnp.abs(t0)), 1.0)

@@ -23,7 +23,8 @@ class Forcing(eqx.Module):
     """What a vector field reads besides time and state: the `args` of a solve.
 
     - `parameters`: constants of the sample, `(parameters,)`.
-    - `control`: a function of time with values `(controls,)`, such as `path.evaluate` of a path of Diffrax, or a module.
+    - `control`: a function of time with values `(controls,)`, such as `evaluate` of a `Control`, or a module. What a solve
+      finds of its path must cover the times.
     """
 
     parameters: Float[Array, " parameters"] | None = None
@@ -170,7 +171,7 @@ class OperatorField(eqx.Module):
         t: Float[Array, ""] | float,
         u: Float[Array, "channels *space"],
         args: Float[Array, "*batch parameters"] | None = None,
-    ) -> Float[Array, "channels *space"]:
+    ) -> Float[Array, "..."]:
         """The rate of change of `u` at time `t`, with `args` as parameters."""
         time = jnp.asarray(t, u.dtype)[None]
         v, p = u, args

@@ -95,7 +95,7 @@ class SeriesCDE(AbstractGridOperator):
         rtol: float = 1e-3,
         atol: float = 1e-5,
         max_steps: int = 256,
-        adjoint: str = "checkpointed",
+        adjoint: str = "checkpoint",
         readout: str = "end",
         key: PRNGKey,
     ):

@@ -109,6 +109,7 @@ BAD = {
     "times must increase, got 0.3 behind 0.3 at observation 2": (lambda t, v: (np.r_[0, 0.3, 0.3, 1, 1.7, 2.0], v)),
     "times must increase, got 2 behind 2 at observation 5": (lambda t, v: (np.r_[0, 0.3, 0.4, 1, 2, 2], v)),
     "times must be finite, got nan at observation 1": (lambda t, v: (np.r_[0, NAN, 0.4, 1, 1.7, 2.0], v)),
+    "times must increase, got 1.7 behind 2 at observation 1": (lambda t, v: (t[::-1], v)),
     "needs two observations at different times, got 1 to 1": (lambda t, v: (np.ones(6), v * 0 + 1)),
     "got infinity": (lambda t, v: (t, np.where(v == v[0, 0], np.inf, v))),
     "channel 1 has no observation": (lambda t, v: (t, v * np.asarray([1, NAN]))),
@@ -147,6 +148,24 @@ def test_shapes_and_options_are_refused_in_one_line():
         through(count_weight=-1)
     with pytest.raises(ModelInputError, match="at least one"):
         pad_series([np.zeros(0)], [np.zeros((0, 1))])
+
+
+def test_what_is_no_observation_is_refused():
+    for times, values in ((TIMES, FULL[:, 0]), (np.stack([TIMES, TIMES]), FULL)):
+        with pytest.raises(ModelInputError, match=r"takes times \(observations,\) and values"):
+            through(times, values)
+    with pytest.raises(ModelInputError, match="values of a control must be real floating numbers, got int64"):
+        through(TIMES, FULL.astype(int))
+    stream = ControlStream("linear", count_weight=0.1)
+    state = stream.begin(0.0, jnp.ones(2))
+    for call, message in (
+        (lambda: stream.begin(NAN, jnp.ones(2)), "one finite time, got nan"),
+        (lambda: stream.begin(0.0, jnp.ones(2, int)), r"a floating vector, \(values,\), got int64"),
+        (lambda: stream.extend(state, 0.5, jnp.ones(2, int)), r"a floating vector, \(values,\), got int64"),
+        (lambda: stream.extend(state, 0.5, jnp.ones(3)), "began with 2 values, got 3"),
+    ):
+        with pytest.raises(ModelInputError, match=message):
+            call()
 
 
 def test_a_control_ends_with_its_last_observation():

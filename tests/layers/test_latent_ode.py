@@ -21,8 +21,22 @@ def test_the_union_of_times_keeps_every_value_once():
     assert ts.tolist() == [0.0, 0.2, 0.5]
     assert values[..., 0].tolist() == [[1, 0, 0], [0, 3, 4]]
     assert observed[..., 0].tolist() == [[True, False, False], [False, True, True]]
-    with pytest.raises(ModelInputError, match="one value per time"):
-        union_of_times([[0.0, 0.0]], [[[1.0], [2.0]]])
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "message"),
+    [
+        ([[0.0, 0.0]], [[[1.0], [2.0]]], "one value per time"),
+        ([], [], "of some series, got 0 and 0"),
+        ([[0.0], [1.0]], [[[1.0]], [[1.0, 2.0]]], r"series 1 needs values .*got shape \(1, 2\)"),
+        ([[0.0]], [[1.0]], r"series 0 needs values .*got shape \(1,\)"),
+        ([[0.0, np.nan]], [[[1.0], [2.0]]], "series 0 needs a vector of finite times"),
+        ([[0.0, 1.0]], [[[1.0], [np.inf]]], "got infinity in series 0"),
+    ],
+)
+def test_what_is_no_series_has_no_union(times, values, message):
+    with pytest.raises(ModelInputError, match=message):
+        union_of_times(times, values)
 
 
 def test_what_is_not_observed_changes_nothing(getkey):
@@ -77,5 +91,9 @@ def test_annealing_and_bad_input(getkey):
         LatentODE(channels=1, latent=0, width=4, key=getkey())
     with pytest.raises(ModelInputError, match="expects values"):
         series(getkey)(jnp.asarray([0.0, 1.0]), jnp.ones((2, 2)))
+    with pytest.raises(ModelInputError, match="real floating values, got int64"):
+        series(getkey)(jnp.asarray([0.0, 1.0]), jnp.ones((2, 1), int))
+    with pytest.raises(ModelInputError, match="of a series must increase"):
+        series(getkey)(jnp.asarray([1.0, 0.0]), jnp.ones((2, 1)))
     with pytest.raises(ConfigError, match="only_end"):
         series(getkey, only_end=True)

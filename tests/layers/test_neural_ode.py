@@ -8,7 +8,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from neuralop_jax.errors import ConfigError, ModelInputError, SolverError
-from neuralop_jax.layers import EXPLICIT_SOLVERS, MLP, NeuralODE
+from neuralop_jax.layers import EXPLICIT_SOLVERS, MLP, ContinuousNormalizingFlow, NeuralODE, NeuralSDE, OperatorField
 
 
 def decay(t, z, rate):
@@ -194,6 +194,9 @@ def test_the_type_follows_the_start(dtype):
         ({"rtol": 0.0, "atol": 0.0}, "one is positive"),
         ({"step": -0.1}, "step must be positive"),
         ({"max_steps": 0}, "at least 1"),
+        ({"rtol": np.inf}, "none infinite"),
+        ({"step": 0.1, "steady": 0.0}, "steady must be a positive number"),
+        ({"step": 0.1, "steady": np.nan}, "steady must be a positive number"),
         ({"steady": 1e-4}, "below 100 times"),
         ({"adjoint": "implicit"}, "steady state"),
         ({"adjoint": "backsolve", "steady": 0.1}, "cannot end at an event"),
@@ -205,7 +208,39 @@ def test_options_that_cannot_work_are_refused(options, message):
         NeuralODE(decay, **options)
 
 
-def test_starts_that_are_not_real_numbers_are_refused():
+def test_starts_and_times_that_cannot_work_are_refused():
+    near = 1e6 + np.asarray([0.0, 1e-3, 1.0])
+    for start, times, message in (
+        (jnp.ones(1, jnp.float32), jnp.asarray(near), "coincide in float32, the type of the state"),
+        (jnp.ones(1), TIMES[None], r"floating vector of two or more.*\(1, 4\)"),
+    ):
+        with pytest.raises(ModelInputError, match=message):
+            NeuralODE(decay)(start, times, jnp.asarray(1.0))
+    for start, axis in ((jnp.ones(2), 1), ((jnp.ones(2), jnp.ones(3)), 0)):
+        with pytest.raises(ModelInputError, match=f"batch_axis={axis} must be an axis"):
+            NeuralODE(decay, batch_axis=axis)(start, TIMES, jnp.asarray(1.0))
+    with pytest.raises(ModelInputError, match="moves one array, got tuple"):
+        NeuralSDE(decay, decay, step=0.1)((jnp.ones(2),), TIMES, jnp.asarray(1.0), key=jax.random.key(0))
     for start in (jnp.ones(2, int), jnp.ones(2, complex)):
         with pytest.raises(ModelInputError, match="real floating"):
             NeuralODE(decay)(start, TIMES, jnp.asarray(1.0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (lambda: NeuralODE(lambda t, z, a: -z.sum()), r"\(\)"),
+        (lambda: NeuralODE(lambda t, z, a: (z,)), r"\(\(2,\),\)"),
+        (lambda: NeuralODE(OperatorField(lambda u: u[:1])), r"\(1,\)"),
+        (lambda: ContinuousNormalizingFlow(lambda t, z, a: 0.5 * z[:1]).log_density, r"\(1,\)"),
+        (lambda: ContinuousNormalizingFlow(lambda t, z, a: z.sum(), trace="hutchinson").log_density, r"\(\)"),
+        (lambda: NeuralSDE(lambda t, z, a: -z, lambda t, z, a: 0.1, step=0.1), r"\(\)"),
+        (lambda: NeuralSDE(lambda t, z, a: -z[:1], lambda t, z, a: z, step=0.1), r"\(1,\)"),
+    ],
+)
+def test_a_field_of_another_shape_is_refused(kind, found):
+    layer = kind()
+    inputs = (jnp.ones(2),) if not isinstance(layer, NeuralODE | NeuralSDE) else (jnp.ones(2), TIMES)
+    options = {} if isinstance(layer, NeuralODE) else {"key": jax.random.key(0)}
+    with pytest.raises(ModelInputError, match=rf"the shape of the state, \(2,\), got {found}\."):
+        layer(*inputs, **options)

@@ -14,15 +14,22 @@ TIMES = jnp.asarray([0.0, 0.5, 1.0])
 
 
 def test_moments_of_the_process_of_ornstein_and_uhlenbeck():
+    """At times on the grid of the steps, between steps, and much nearer to each other than a step; backwards they grow."""
     layer = NeuralSDE(lambda t, z, a: -a * z, lambda t, z, a: 0.5 * jnp.ones_like(z), step=1 / 16)
-    solve = eqx.filter_jit(lambda key: layer(2 * jnp.ones(4000), TIMES, jnp.asarray(1.5), key=key))
-    solution = solve(jax.random.key(0))
-    assert solution.successful and solution.num_steps == 16 and solution.num_evaluations == 17
-    for z, t in zip(solution.values, TIMES):
+    solve = eqx.filter_jit(lambda key, ts: layer(2 * jnp.ones(4000), ts, jnp.asarray(1.5), key=key))
+    times = jnp.asarray([0.0, 0.03, 0.031, 0.5, 1.0])
+    solution = solve(jax.random.key(0), times)
+    assert solution.successful and solution.num_steps == 1 + 1 + 8 + 8 == solution.num_evaluations - 1
+    back = solve(jax.random.key(0), -times)
+    assert jnp.allclose(back.values.mean(axis=1), 2 * jnp.exp(1.5 * times), rtol=0.02)
+    assert solve(jax.random.key(0), times[jnp.asarray([0, 2, 1, 3, 4])]).result == 9
+    near = jnp.diff(solution.values[1:3], axis=0)
+    assert abs(near.var() - 0.25e-3) < 0.1 * 0.25e-3
+    for z, t in zip(solution.values, times):
         variance = 0.25 * (1 - np.exp(-3 * t)) / 3
         assert abs(z.mean() - 2 * np.exp(-1.5 * t)) < 4 * np.sqrt(variance / 4000) + 3e-3
         assert abs(z.var() - variance) < 0.1 * variance + 1e-12
-    assert jnp.array_equal(solution.values, solve(jax.random.key(0)).values)
+    assert jnp.array_equal(solution.values, solve(jax.random.key(0), times).values)
 
 
 @pytest.mark.parametrize("solver", ["euler_heun", "reversible_heun"])

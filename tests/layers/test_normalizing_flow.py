@@ -61,3 +61,9 @@ def test_bad_options_are_refused():
         ContinuousNormalizingFlow(lambda t, z, a: z, steady=0.1)
     with pytest.raises(ModelInputError, match="Give key"):
         ContinuousNormalizingFlow(lambda t, z, a: z, trace="hutchinson").log_density(jnp.ones(2))
+    for x, message in (
+        (jnp.ones((3, 2)), r"one point, \(features,\), got shape \(3, 2\)"),
+        (jnp.ones(2, int), "point of a flow must be real"),
+    ):
+        with pytest.raises(ModelInputError, match=message):
+            ContinuousNormalizingFlow(lambda t, z, a: z, trace="hutchinson").log_density(x, key=jax.random.key(0))

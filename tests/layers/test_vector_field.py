@@ -1,5 +1,6 @@
 """Vector fields: what they read, that every parameter matters, and what flows can and cannot do."""
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import optax
 import pytest
 
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.layers import Forcing, NeuralODE, OperatorField, VectorField, augmented
+from neuralop_jax.layers import Forcing, NeuralODE, OperatorField, VectorField, augmented, control
 from neuralop_jax.models import FNO
 
 ENDS = jnp.asarray([0.0, 1.0])
@@ -36,6 +37,33 @@ def test_a_control_drives_the_state():
     layer = NeuralODE(lambda t, z, forcing: forcing.control(t), rtol=1e-8, atol=1e-8, only_end=True)
     end = layer(jnp.zeros(1), ENDS, Forcing(control=lambda t: jnp.cos(t)[None])).values
     assert abs(end[0] - np.sin(1)) < 1e-7
+
+
+def driven(ts, path, **options):
+    solve = NeuralODE(lambda t, z, forcing: forcing.control(t)[:1].astype(z.dtype), only_end=True, **options)
+    return solve(jnp.zeros(1, ts.dtype), ts, Forcing(control=path.evaluate))
+
+
+def paths():
+    knots = jnp.linspace(0.0, 1.0, 5)
+    return control(knots, jnp.cos(knots)[:, None], kind="linear"), diffrax.LinearInterpolation(knots, knots[:, None])
+
+
+def test_a_path_that_ends_before_the_last_time_drives_nothing():
+    heun = {"solver": "heun", "step": 0.25}
+    solve = jax.jit(jax.vmap(lambda ts, path: driven(ts, path, **heun), in_axes=(0, None)))
+    for path in paths():
+        with pytest.raises(ModelInputError, match="covers 0 to 1, the times go from 0 to 1.5. Shorten"):
+            driven(jnp.asarray([0.0, 1.5]), path, **heun)
+        found = solve(jnp.asarray([[0.0, 1.0], [0.0, 1.5], [-0.5, 1.0], [1.0, 0.0]]), path)
+        assert found.result.tolist() == [0, 2, 2, 0] and jnp.isnan(found.values[1:3]).all()
+        assert jnp.allclose(found.values[jnp.asarray([0, 3]), 0], jnp.asarray([0.5, -0.5]), atol=1e-7)  # of the time
+
+
+def test_an_implicit_solver_reaches_the_end_of_its_control():
+    path = control(jnp.asarray([0.0, 1.1]), jnp.ones((2, 1)), kind="linear")
+    found = jax.jit(lambda ts: driven(ts, path, solver="kvaerno5"))(jnp.asarray([0.0, 1.1], jnp.float32))
+    assert found.successful and abs(found.values[0] - 0.605) < 1e-4
 
 
 def test_an_augmented_flow_learns_what_a_flow_on_the_line_cannot(getkey):
