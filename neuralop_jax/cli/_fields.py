@@ -63,7 +63,9 @@ def write_fields(path: Path, values: np.ndarray, info: DatasetInfo, data: DataCo
         stop = start + number * field.channels
         axes = ([number] if number > 1 else []) + ([field.channels] if field.channels > 1 else [])
         arrays[name] = values[:, start:stop].reshape(len(values), *axes, *grid.shape)
-        fields.append(FieldInfo(name, field.unit, f"predicted {name}", field.channels, number > 1))
+        some = field.time_varying and ":" in data.target_time  # whose description may speak of frames that are not there
+        described = name if some else field.description or name
+        fields.append(FieldInfo(name, field.unit, f"predicted {described}", field.channels, number > 1))
         start = stop
     if path.suffix.lower() in HDF5_SUFFIXES:
         times = train.times[frames(data.target_time)] if any(field.time_varying for field in fields) else ()

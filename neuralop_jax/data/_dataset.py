@@ -83,8 +83,8 @@ class HDF5Dataset:
         names = self.pairing.names
         with open_hdf5(self.path) as file:
             self._info = info_of(file, names)
-            _check_frames(self._info, split, self.pairing)
             datasets = [find_field(file, self._info, split, name) for name in names]
+            _check_frames(self._info, split, self.pairing)
             finite, digests = zip(*(_scan(dataset, nonfinite) for dataset in datasets), strict=True)
         self._rows = np.flatnonzero(np.all(finite, axis=0))
         if len(self._rows) == 0:
@@ -151,7 +151,7 @@ class HDF5Dataset:
 def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:
     """Raises `ConfigError` for a range of frames in which there is none."""
     for option, names in (("input_time", pairing.input), ("target_time", pairing.target)):
-        text, known = getattr(pairing, option), info.splits[split].times if split in info.splits else ()
+        text, known = getattr(pairing, option), info.splits[split].times
         if known and any(info.field(name).time_varying for name in names) and not known[frames(text)]:
             raise ConfigError(f"{option} {text!r} takes none of the {len(known)} frames of {split!r}. Use 0:{len(known)}.")
 

@@ -76,7 +76,7 @@ def test_a_sample_that_fails_leaves_the_others_whole():
     u = jnp.asarray([0.5, 9.0, 0.2]).reshape(3, 1, 1) * jnp.ones((3, 1, 4))
     together = eqx.filter_jit(lambda m, u: m.batched(u))(model, u)
     assert np.isnan(together[1]).all() and not model.solve(jnp.moveaxis(u, 0, 1)).successful
-    np.testing.assert_array_equal(together[::2], eqx.filter_jit(jax.vmap(lambda u: model(u)))(u[::2]))
+    np.testing.assert_allclose(together[::2], eqx.filter_jit(jax.vmap(lambda u: model(u)))(u[::2]), rtol=1e-12)
 
 
 def test_constant_steps_of_euler_are_an_autoregressive_operator():
