@@ -49,6 +49,8 @@ def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> 
     named = {"relative_l2": ">relative L2", "relative_h1": ">relative H1", "max_error": ">largest error"}
     if all("accuracy" in split for split in splits.values()):
         named = {"accuracy": ">accuracy"}  # of classes, errors of the logits say nothing
+    if all("num_evaluations" in split for split in splits.values()):
+        named["num_evaluations"] = ">evaluations"
     rows = [
         (name, " x ".join(map(str, s["grid"])), s["count"], *(f"{s[key]:.4g}" for key in named)) for name, s in splits.items()
     ]

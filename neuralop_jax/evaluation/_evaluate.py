@@ -11,7 +11,7 @@ import numpy as np
 from neuralop_jax import metrics
 from neuralop_jax.data import Sample
 from neuralop_jax.grids import Grid
-from neuralop_jax.models import AbstractOperator, apply_batched
+from neuralop_jax.models import AbstractOperator, apply_batched, num_evaluations
 
 METRICS: dict[str, Callable[..., Any]] = {
     "relative_l2": metrics.relative_l2,
@@ -66,7 +66,8 @@ def evaluate(
 
     **Returns:** JSON types: the mean of `relative_l2`, `relative_h1`, `normalized_rmse` and `max_error`; `spread`, the standard
     deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several;
-    `accuracy`, where the targets are classes (`metrics.accuracy`); `count`, the number of samples; `grid`, the points per axis.
+    `accuracy`, where the targets are classes (`metrics.accuracy`); `num_evaluations`, a mean too, where the operator solves a
+    differential equation (`models.num_evaluations`); `count`, the number of samples; `grid`, the points per axis.
 
     !!! example
 
@@ -85,12 +86,14 @@ def evaluate(
     """
     measured = _measure(model, data, grid, batch_size)
     accuracy = float(np.mean(measured.pop("accuracy")[0]))
+    cost = _mean_cost(model, data, min(batch_size, _length(data)))
     channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
         **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
         "spread": {name: float(np.std(joint)) for name, (joint, _) in measured.items()},
         **({"channels": channels} if channels else {}),
         **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
+        **({} if cost is None else {"num_evaluations": cost}),
         "count": _length(data),
         "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }
@@ -117,6 +120,19 @@ def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Gri
     apply = lambda f, joint: jax.vmap(lambda a, b: f(a, b, grid, joint=joint))(prediction, target)
     right = jax.vmap(metrics.accuracy)(prediction, target)[:, None]
     return {**{name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}, "accuracy": (right, right)}
+
+
+def _mean_cost(model: AbstractOperator, data: Evaluable | Sample, size: int) -> float | None:
+    """The mean number of evaluations of a right-hand side, where there is one that tells."""
+    found = []
+    for count, u, _ in _batches(data, size):
+        if (cost := _cost(model, u)) is None:
+            return None
+        found.append(np.asarray(cost)[:count])
+    return float(np.concatenate(found).mean())
+
+
+_cost = eqx.filter_jit(num_evaluations)
 
 
 def _batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:

@@ -7,14 +7,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float, Inexact, Int
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import PRNGKey
+from neuralop_jax._typing import Fields, PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.layers import EXPLICIT_SOLVERS, IMPLICIT_SOLVERS, NeuralODE, ODESolution, OperatorField
+from neuralop_jax.layers import EXPLICIT_SOLVERS, IMPLICIT_SOLVERS, NeuralODE, ODESolution, OperatorField, augmented
+from neuralop_jax.models._base import AbstractOperator
+from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import OperatorSpec, check_sizes
+from neuralop_jax.models._options import OperatorSpec, check_counts, check_sizes
 from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_kept, check_times
 
 _ADJOINTS = ("checkpoint", "direct", "backsolve")
@@ -33,6 +35,8 @@ class ContinuousTime(AbstractTrajectoryOperator):
     - `in_channels`: channels of a state; `out_channels`: those of all states that are returned, filled in from the data.
     - `operator`: the specification of $N$, as for `models.build`; `[model.operator]` in a configuration.
     - `times`: times of the states that are returned, counted from the input, increasing; filled in from the data.
+    - `augmented_channels`: channels that start at zero, go along with the state and are not returned. With as many as the state
+      has, every map from start to end has paths that a solver follows in few steps, and `loss.penalty` can find them.
     - `solver`: a name in `layers.EXPLICIT_SOLVERS` or `IMPLICIT_SOLVERS`.
     - `rtol`, `atol`: tolerances of the local error. Samples that are computed together share their steps, and the largest of
       their errors controls them: within the tolerance, an output depends on its companions.
@@ -45,7 +49,8 @@ class ContinuousTime(AbstractTrajectoryOperator):
 
     **Raises:** `ConfigError` for options that do not fit, also those of `operator`, or if $N$ changes the grid.
 
-    **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, arXiv:1806.07366, with an operator as the vector field.
+    **Source:** Chen, Rubanova, Bettencourt, Duvenaud 2018, arXiv:1806.07366, with an operator as the vector field; augmentation:
+    Dupont, Doucet, Teh 2019, arXiv:1904.01681.
 
     !!! example
 
@@ -65,6 +70,7 @@ class ContinuousTime(AbstractTrajectoryOperator):
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)
     times: tuple[float, ...] = eqx.field(static=True)
+    augmented_channels: int = eqx.field(static=True)
     solver: str = eqx.field(static=True)
     rtol: float = eqx.field(static=True)
     atol: float = eqx.field(static=True)
@@ -80,6 +86,7 @@ class ContinuousTime(AbstractTrajectoryOperator):
         out_channels: int,
         operator: OperatorSpec,
         times: Sequence[int | float],
+        augmented_channels: int = 0,
         solver: str = "tsit5",
         rtol: int | float = 1e-4,
         atol: int | float = 1e-5,
@@ -93,7 +100,9 @@ class ContinuousTime(AbstractTrajectoryOperator):
         one_of("solver", solver, sorted((*EXPLICIT_SOLVERS, *IMPLICIT_SOLVERS)), ConfigError)
         one_of("adjoint", adjoint, _ADJOINTS, ConfigError)
         check_sizes(max_steps=max_steps)
-        self.inner = build_step(operator, in_channels, num_dims, key=key)
+        check_counts(augmented_channels=augmented_channels)
+        self.inner = build_step(operator, in_channels + augmented_channels, num_dims, key=key)
+        self.augmented_channels = augmented_channels
         self.in_channels, self.out_channels, self.num_dims = in_channels, out_channels, self.inner.num_dims
         self.solver, self.adjoint, self.max_steps = solver, adjoint, max_steps
         self.rtol, self.atol, self.time_step = float(rtol), float(atol), None if time_step is None else float(time_step)
@@ -124,16 +133,24 @@ class ContinuousTime(AbstractTrajectoryOperator):
         p: Float[Array, "*batch parameters"] | None = None,
     ) -> ODESolution:
         """The states at `times`, `(frames, channels, *batch_space)`, with the result code and the cost of one solve for all."""
-        ts = self.solve_times(u.dtype)
+        z0 = self.start(u)
+        check_kept(z0.shape, eqx.filter_eval_shape(self.inner.evaluate, z0, p).shape)
         layer = self.layer(batched=u.ndim == self.num_dims + 2)
-        check_kept(u.shape, eqx.filter_eval_shape(self.inner.evaluate, u, p).shape)
-        solution = layer(u, ts, p)
-        kept = (solution.values[-len(self.times) :], solution.times[-len(self.times) :])
-        return eqx.tree_at(lambda s: (s.values, s.times), solution, kept)
+        return self.kept(layer(z0, self.solve_times(u.dtype), p))
+
+    def start(self, u: Inexact[Array, "channels *batch_space"]) -> Inexact[Array, "augmented *batch_space"]:
+        """Where a solve starts: the input with the augmented channels."""
+        return augmented(u, self.augmented_channels)
 
     def solve_times(self, dtype: DTypeLike) -> Float[Array, " times"]:
         """The times of a solve: 0, where the input is, and `times`."""
         return jnp.asarray(self.times if self.times[0] == 0 else (0.0, *self.times), jnp.promote_types(dtype, jnp.float32))
+
+    def kept(self, solution: ODESolution) -> ODESolution:
+        """Of a solve from `start` at `solve_times`, the states at `times` without the augmented channels."""
+        last = len(self.times)
+        kept = (solution.values[-last:, : self.in_channels], solution.times[-last:])
+        return eqx.tree_at(lambda s: (s.values, s.times), solution, kept)
 
     def layer(self, *, batched: bool) -> NeuralODE:
         """The initial-value problem, for one sample or for many behind the channels."""
@@ -148,3 +165,15 @@ class ContinuousTime(AbstractTrajectoryOperator):
             batch_axis=1 if batched and adaptive else None,
             max_steps=self.max_steps,
         )
+
+
+def num_evaluations(operator: AbstractOperator, u: Fields) -> Int[Array, " batch"] | None:
+    """Evaluations of the right-hand side that each sample needs, solved by itself.
+
+    **Returns:** `None` for operators other than `ContinuousTime`, and for implicit solvers, which do not tell.
+    """
+    if isinstance(operator, Normalized):
+        return num_evaluations(operator.model, jax.vmap(operator.input.normalize)(u))
+    if not isinstance(operator, ContinuousTime):
+        return None
+    return jax.vmap(lambda u: operator.solve(u).num_evaluations)(u)

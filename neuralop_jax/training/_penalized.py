@@ -34,13 +34,12 @@ def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str,
         model = operator.model
         assert isinstance(model, ContinuousTime)
         u = jnp.moveaxis(jax.vmap(operator.input.normalize)(jnp.asarray(batch.inputs["u"])), 0, 1)
-        layer, ts = model.layer(batched=True), model.solve_times(u.dtype)
+        layer, z0, ts = model.layer(batched=True), model.start(u), model.solve_times(u.dtype)
         if local:
-            solution, penalties = losses.local_penalties(layer, u, ts, key=keys[0])
+            solution, penalties = losses.local_penalties(layer, z0, ts, key=keys[0])
         else:
-            solution, penalties = losses.global_penalties(layer, u, ts)
-        frames = solution.values[-len(model.times) :]
-        outputs = jnp.moveaxis(frames, 2, 0).reshape(len(keys), model.out_channels, *u.shape[2:])
+            solution, penalties = losses.global_penalties(layer, z0, ts)
+        outputs = jnp.moveaxis(model.kept(solution).values, 2, 0).reshape(len(keys), model.out_channels, *u.shape[2:])
         predicted = jax.vmap(operator.output.denormalize)(outputs)
         return jax.vmap(compare)(predicted, jnp.asarray(batch.target)) + weight * getattr(penalties, name)
 

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from neuralop_jax.errors import ConfigError, SolverError
-from neuralop_jax.models import REGISTRY, AbstractGridOperator, Autoregressive, ContinuousTime, build, spec_of
+from neuralop_jax.models import (
+    FNO,
+    REGISTRY,
+    AbstractGridOperator,
+    Autoregressive,
+    ContinuousTime,
+    Normalized,
+    build,
+    num_evaluations,
+    spec_of,
+)
+from neuralop_jax.normalizers import GaussianNormalizer
 
 INNER = {"kind": "fno", "n_modes": [8], "width": 6, "depth": 1}
 KEY = jax.random.key(0)
@@ -31,9 +42,17 @@ class Rates(AbstractGridOperator):
         return self.rate * u + self.square * u**2
 
 
+class Rotation(Rates):
+    """The right-hand side (w, -u) of two channels."""
+
+    def evaluate(self, u, p=None, *, key=None):
+        return self.rate * jnp.stack([-u[1], u[0]])
+
+
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(REGISTRY, "rates", Rates)
+    monkeypatch.setitem(REGISTRY, "rotation", Rotation)
 
 
 def model_of(times=(1.0,), **options):
@@ -59,6 +78,26 @@ def test_samples_together_share_steps_that_the_hardest_of_them_needs():
     alone = eqx.filter_jit(lambda m, u: m.solve(u))(model, u[:, 3])
     assert solution.num_steps >= alone.num_steps
     assert solution.num_evaluations == 6 * solution.num_steps + 1 + 2
+
+
+def test_with_augmented_channels_a_flow_can_turn_fields_over():
+    """u'' = -u from rest: u cos t, which is -u at t = pi, where no flow of u alone can come."""
+    times = (1.0, float(np.pi))
+    model = model_of(times, operator={"kind": "rotation"}, augmented_channels=1, rtol=1e-9, atol=1e-10)
+    u = jax.random.normal(KEY, (1, 3, 16))
+    found = eqx.filter_jit(lambda m, u: m.frames(u))(model, u)
+    np.testing.assert_allclose(found, u[None] * jnp.cos(jnp.asarray(times)).reshape(2, 1, 1, 1), atol=1e-7)
+    np.testing.assert_allclose(model.at_times((2.0,))(u[:, 0]), u[:, 0] * np.cos(2.0), atol=1e-7)
+    assert spec_of(model)["augmented_channels"] == 1 and spec_of(model)["in_channels"] == 1
+
+
+def test_the_cost_of_a_sample_is_that_of_its_own_solve():
+    model = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, rtol=1e-6, atol=1e-9)
+    units = GaussianNormalizer(jnp.zeros(1), jnp.asarray([2.0]))
+    u = jnp.asarray([0.01, 1.98]).reshape(2, 1, 1) * jnp.ones((2, 1, 8))
+    found = num_evaluations(Normalized(model, units, units), u)
+    assert found.tolist() == [model.solve(each / 2).num_evaluations for each in u] and found[0] != found[1]
+    assert num_evaluations(FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY), u) is None
 
 
 def test_a_solve_that_fails_has_no_state():
@@ -113,6 +152,7 @@ def test_specification_and_back():
         ({"solver": "euler"}, "Euler does not estimate its error"),
         ({"time_step": 1e-4}, "comes to 0.1 in max_steps=1000, the last time is 1. Use a max_steps of 10000"),
         ({"max_steps": 0}, "max_steps must be an integer of at least 1"),
+        ({"augmented_channels": -1}, "augmented_channels must be an integer of at least 0"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(options, said):

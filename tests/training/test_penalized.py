@@ -26,15 +26,20 @@ def batch():
 
 
 @pytest.mark.parametrize(
-    ("penalty", "of"),
-    [("error", losses.global_penalties), ("stiffness", losses.global_penalties), ("local_error", losses.local_penalties)],
+    ("penalty", "of", "extra_channels"),
+    [
+        ("error", losses.global_penalties, 0),
+        ("stiffness", losses.global_penalties, 1),
+        ("local_error", losses.local_penalties, 0),
+    ],
 )
-def test_the_loss_of_every_sample_has_the_penalty_of_the_batch(penalty, of):
-    operator, data, keys = operator_of(), batch(), jax.random.split(jax.random.key(1), 3)
+def test_the_loss_of_every_sample_has_the_penalty_of_the_batch(penalty, of, extra_channels):
+    operator, data, keys = operator_of(augmented_channels=extra_channels), batch(), jax.random.split(jax.random.key(1), 3)
     found = jax.jit(penalized(losses.relative_l2, penalty, 0.3))(operator, data, keys)
     plain = jax.jit(supervised(losses.relative_l2))(operator, data, keys)
     model = operator.model
     u = jnp.moveaxis((data.inputs["u"] - 0.5) / 2, 0, 1)
+    u = jnp.concatenate([u, jnp.zeros((extra_channels, *u.shape[1:]))])
     options = {"key": keys[0]} if penalty.startswith("local") else {}
     _, penalties = jax.jit(lambda m, u: of(m.layer(batched=True), u, jnp.asarray([0.0, 0.5, 1.0]), **options))(model, u)
     extra = getattr(penalties, penalty.removeprefix("local_"))
