@@ -17,7 +17,12 @@ Record = dict[str, Any]
 _MARK = re.compile(r"<!-- (?:results of (\S+)|end of results) -->")
 _NEEDED = ("configuration", "options", "model", "seed", "parameters", "steps", "seconds", "splits", "versions", "commit")
 _NEEDED += ("device", "cores", "date")
-_SAID = {"--seed", "--out"}
+_SAID = {"--seed", "--out", "--training.log_every", "--training.save_every", "--training.evaluate_every"}
+"""Options that a line leaves out: they stand elsewhere in it, or change nothing in the trained network."""
+_ALWAYS = ("relative_l2", "relative_h1")
+_MEASURED = (*_ALWAYS, "accuracy", "num_evaluations")
+_SHOWN = {"relative_l2": ("relative L2", ".4f"), "accuracy": ("accuracy", ".3f"), "num_evaluations": ("evaluations", ".1f")}
+"""Columns: what the table calls it, and how it is written."""
 
 
 def record(run: str | Path) -> Record:
@@ -45,7 +50,7 @@ def record(run: str | Path) -> Record:
                 name: {
                     "grid": split["grid"],
                     "count": split["count"],
-                    **{key: float(split[key]) for key in ("relative_l2", "relative_h1")},
+                    **{key: float(split[key]) for key in _MEASURED if key in split or key in _ALWAYS},
                 }
                 for name, split in results["splits"].items()
             },
@@ -76,7 +81,7 @@ def read_records(path: str | Path) -> list[Record]:
         for number, entry in enumerate(records):
             if not isinstance(entry, dict) or not entry.keys() >= set(_NEEDED) or not isinstance(entry["splits"], dict):
                 raise TypeError(f"entry {number} is no record of a run")
-            if not all(isinstance(error, float) for error in _errors([entry], *entry["splits"])):
+            if not all(isinstance(each, float) for key in _MEASURED for each in _values([entry], key, *entry["splits"])):
                 raise TypeError(f"entry {number} has errors that are no numbers")
         return sorted(records, key=_identity)
     except (OSError, ValueError, TypeError) as error:
@@ -92,6 +97,7 @@ def table(records: Sequence[Record]) -> str:
     r"""The records as a table in Markdown: a line for each configuration, its runs with other seeds together, best first.
 
     Errors are means over the samples of a split; with several seeds their mean $\pm$ their standard deviation (with $n - 1$).
+    Where all runs predict classes, accuracies take their place; evaluations of a right-hand side are shown where there are some.
     """
     if not records:
         return "No results yet.\n"
@@ -99,12 +105,17 @@ def table(records: Sequence[Record]) -> str:
     for entry in records:
         groups.setdefault(_identity(entry)[:2], []).append(entry)
     splits = list(dict.fromkeys(name for entry in records for name in entry["splits"]))
-    rows = sorted(groups.values(), key=lambda runs: statistics.fmean(_errors(runs, splits[0]) or [float("inf")]))
+    classes = all("accuracy" in split for entry in records for split in entry["splits"].values())
+    solved = any("num_evaluations" in split for entry in records for split in entry["splits"].values())
+    measured = ["accuracy" if classes else "relative_l2", *["num_evaluations"] * solved]
+    columns = [(key, name) for key in measured for name in splits]
+    rank = lambda runs: statistics.fmean(_values(runs, measured[0], splits[0]) or [float("-inf" if classes else "inf")])
+    rows = sorted(groups.values(), key=rank, reverse=classes)
     head = [
         "model",
         "configuration",
         "parameters",
-        *(f"relative L2, {name}" for name in splits),
+        *(f"{_SHOWN[key][0]}, {name}" for key, name in columns),
         "seeds",
         "steps",
         "training / s",
@@ -117,7 +128,7 @@ def table(records: Sequence[Record]) -> str:
                 first["model"],
                 " ".join([f"`{first['configuration']}`", *([f"`{first['options']}`"] if first["options"] else [])]),
                 f"{first['parameters']:,}",
-                *(_mean(_errors(runs, name)) for name in splits),
+                *(_mean(_values(runs, key, name), _SHOWN[key][1]) for key, name in columns),
                 ", ".join(str(entry["seed"]) for entry in runs),
                 f"{first['steps']:,}",
                 f"{statistics.fmean(entry['seconds'] for entry in runs):.0f}",
@@ -194,15 +205,15 @@ def _trained(command: Any) -> tuple[str, str]:
     return words[start], shlex.join(options)
 
 
-def _errors(runs: Iterable[Record], *splits: str) -> list[float]:
-    return [entry["splits"][split]["relative_l2"] for entry in runs for split in splits if split in entry["splits"]]
+def _values(runs: Iterable[Record], key: str, *splits: str) -> list[float]:
+    return [entry["splits"][split][key] for entry in runs for split in splits if key in entry["splits"].get(split, {})]
 
 
-def _mean(values: Sequence[float]) -> str:
+def _mean(values: Sequence[float], form: str) -> str:
     if not values:
         return "–"
-    mean = f"{statistics.fmean(values):.4f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.4f}"
+    mean = format(statistics.fmean(values), form)
+    return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
 
 
 def _circumstances(records: Sequence[Record]) -> str:

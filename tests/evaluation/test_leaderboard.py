@@ -11,10 +11,10 @@ from neuralop_jax.evaluation import merge, read_records, record, rewrite, table
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def finished(place, command, seed, error, kind="fno", data="set/set.h5"):
+def finished(place, command, seed, error, kind="fno", data="set/set.h5", **measured):
     """The files that a training leaves, as far as they count here."""
     place.mkdir(parents=True)
-    split = {"grid": [8], "count": 3, "relative_l2": error, "relative_h1": 2 * error, "max_error": 1.0}
+    split = {"grid": [8], "count": 3, "relative_l2": error, "relative_h1": 2 * error, "max_error": 1.0, **measured}
     results = {
         "command": f"/x/python -m neuralop_jax train {command} --seed {seed} --out {place}",
         "seed": seed,
@@ -48,6 +48,20 @@ def test_seeds_are_one_line_and_the_best_comes_first(tmp_path):
     wanted = f"{statistics.fmean(errors):.4f} ± {statistics.stdev(errors):.4f}"
     assert lines[3] == f"| fno | `c/fno.toml` | 1,234 | {wanted} | 0, 1, 2 | 20 | 3 |"
     assert "2 cores of Abacus; commits aaaaaaaaaa; 2026-11-21." in lines[5]
+
+
+def test_classes_have_accuracies_and_solvers_a_cost(tmp_path):
+    cheap = "c/ode.toml --training.log_every 5 --loss.penalty error"
+    runs = [record(finished(tmp_path / "cheap", cheap, 0, 0.2, num_evaluations=14.25))]
+    runs.append(record(finished(tmp_path / "fno", "c/fno.toml", 0, 0.1)))
+    lines = table(merge([], runs)).splitlines()
+    assert lines[0].startswith("| model | configuration | parameters | relative L2, test | evaluations, test |")
+    assert lines[2].startswith("| fno | `c/fno.toml` | 1,234 | 0.1000 | – |")
+    assert lines[3].startswith("| fno | `c/ode.toml` `--loss.penalty error` | 1,234 | 0.2000 | 14.2 |")
+    runs = [record(finished(tmp_path / f"{a}", f"c/{a}.toml", 0, 1.0, accuracy=a)) for a in (0.5, 0.75)]
+    lines = table(merge([], runs)).splitlines()
+    assert lines[0].startswith("| model | configuration | parameters | accuracy, test | seeds |")
+    assert "| 0.750 |" in lines[2] and "| 0.500 |" in lines[3]
 
 
 def test_a_newer_run_takes_the_place_of_the_older(tmp_path):

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neuralop_jax.data import Sample
 from neuralop_jax.errors import ConfigError, SolverError
+from neuralop_jax.evaluation import evaluate
 from neuralop_jax.models import (
     FNO,
     REGISTRY,
@@ -97,6 +99,7 @@ def test_the_cost_of_a_sample_is_that_of_its_own_solve():
     u = jnp.asarray([0.01, 1.98]).reshape(2, 1, 1) * jnp.ones((2, 1, 8))
     found = num_evaluations(Normalized(model, units, units), u)
     assert found.tolist() == [model.solve(each / 2).num_evaluations for each in u] and found[0] != found[1]
+    assert evaluate(model, Sample({"u": u / 2}, u))["num_evaluations"] == np.mean(found)
     assert num_evaluations(FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY), u) is None
 
 
