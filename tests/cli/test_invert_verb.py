@@ -19,9 +19,6 @@ SMALL = ("--resolution", "9", "--sensors", "20", "--steps", "4")
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def refused(capsys, *words):

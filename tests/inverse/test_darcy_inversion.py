@@ -15,14 +15,6 @@ LAW = GaussianRandomField(31.0, 3.0, 3.0, boundary="neumann")
 """Of the logarithm of the permeability: a deviation of 0.6."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Programs here run for milliseconds and compile for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def square(n):
     return Grid((n, n), boundary=("dirichlet", "dirichlet"))
 

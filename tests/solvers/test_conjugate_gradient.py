@@ -20,14 +20,6 @@ from neuralop_jax.solvers._multigrid import Multigrid
 POSITIVE = lx.positive_semidefinite_tag
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Programs here run for milliseconds and compile for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def spd(size, condition, seed=0):
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((size, size)))[0]

@@ -12,14 +12,6 @@ from neuralop_jax.solvers._finite_volumes import darcy_stencil
 from neuralop_jax.solvers._multigrid import Multigrid
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Programs here run for milliseconds and compile for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def grid_of(shape, *boundary, **options):
     boundary = boundary * len(shape) if len(boundary) == 1 else boundary
     return Grid(shape, boundary=boundary, centered=tuple(kind == "neumann" for kind in boundary), **options)

@@ -17,14 +17,6 @@ from neuralop_jax.solvers._finite_volumes import darcy_stencil, rediscretized
 from neuralop_jax.solvers._multigrid import Multigrid
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """Programs here run for milliseconds and compile for seconds."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def laplacian(n, dims=2):
     return diffusion_stencil([jnp.full((1,) * dims, (n + 1.0) ** 2)] * dims, periodic=(False,) * dims)
 
