@@ -3,7 +3,7 @@
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -13,6 +13,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
+from neuralop_jax.cli._benchmark_gradient import gradient_rows
+from neuralop_jax.cli._benchmark_rows import same_fields, square_grid, timed_row, two_phase
 from neuralop_jax.data import (
     GaussianRandomField,
     HDF5Dataset,
@@ -33,34 +35,33 @@ from neuralop_jax.kernels._stencil import Stencil
 from neuralop_jax.solvers import ETDRK, CrankNicolson, darcy_stencil, integrate, solve_darcy
 
 _BATCH, _VISCOSITY, _PUBLISHED_STEP = 8, 1e-3, 1e-4
-_AGREEMENT = 1e-3
-"""Largest relative difference of the fields after the timed steps, in float32."""
 _ERROR = 1e-4
 """The error of a trajectory at which times are compared."""
 
 
-def rows(peer: SolverPeer | None, repeats: int) -> Iterator[dict[str, Any]]:
-    """The rows of the table one by one: `case`, `unit`, medians and spread of each side, and each peer's `ratio` to ours."""
-    yield darcy_row(peer, repeats)
-    yield from scaling_rows(repeats)
-    for points, steps in ((64, 200), (256, 20)):
-        yield steps_row(points, steps, peer, repeats)
-    for points in (64, 256):
-        yield trajectory_row(points, repeats)
-    yield burgers_row()
-    yield from streaming_rows()
+def cases(peer: SolverPeer | None, repeats: int) -> dict[str, Callable[[], Iterable[dict[str, Any]]]]:
+    """What there is to time, by name; each makes rows as `timed_row` does."""
+    return {
+        "darcy": lambda: [darcy_row(peer, repeats)],
+        "scaling": lambda: scaling_rows(repeats),
+        "gradient": lambda: gradient_rows(repeats),
+        "steps": lambda: (steps_row(points, steps, peer, repeats) for points, steps in ((64, 200), (256, 20))),
+        "trajectory": lambda: (trajectory_row(points, repeats) for points in (64, 256)),
+        "burgers": lambda: [burgers_row()],
+        "streaming": streaming_rows,
+    }
 
 
 def darcy_row(peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
     """A two-phase Darcy problem on 421 x 421 points, float64, to a relative residual of 1e-8, beside a direct solve and pyamg."""
-    grid, tolerance = _square(421), 1e-8
-    a, source = _two_phase(grid), jnp.ones((1, *grid.shape))
+    grid, tolerance = square_grid(421), 1e-8
+    a, source = two_phase(grid), jnp.ones((1, *grid.shape))
     solve = jax.jit(lambda a: solve_darcy(a, source, grid, rtol=tolerance, throw=False))
     solution = solve(a)
     stencil, _ = darcy_stencil(a[0], grid)
     matrix, rhs = _sparse(stencil, (419, 419)), np.ones(419**2)
     direct = lambda: np.asarray(scipy.sparse.linalg.spsolve(matrix.tocsc(), rhs))
-    _same(direct(), np.asarray(solution.value[0, 1:-1, 1:-1]).ravel(), "Darcy")
+    same_fields(direct(), np.asarray(solution.value[0, 1:-1, 1:-1]).ravel(), "Darcy")
     rivals = {
         "ours": lambda: time_call(lambda: solve(a)),
         "SciPy, direct": lambda: _seconds(direct),
@@ -75,19 +76,19 @@ def darcy_row(peer: SolverPeer | None, repeats: int) -> dict[str, Any]:
         taken = time_in_turn(rivals, rounds=repeats)
     if max(residuals.values()) > 1.01 * tolerance:
         raise NeuralOpError(f"Darcy: residuals of {residuals}, wanted {tolerance:g}, make the times incomparable.")
-    row = _row("Darcy 421x421, a in {3, 12}, residual 1e-8, float64", "s per solve", 1.0, taken)
+    row = timed_row("Darcy 421x421, a in {3, 12}, residual 1e-8, float64", "s per solve", 1.0, taken)
     return row | {"residuals": residuals, "iterations": int(solution.num_steps)}
 
 
 def scaling_rows(repeats: int) -> Iterator[dict[str, Any]]:
     """The same problem on grids of 64 x 64 to 1024 x 1024 cells: microseconds per unknown."""
     for cells in (64, 128, 256, 512, 1024):
-        grid = _square(cells + 1)
-        a, source = _two_phase(grid), jnp.ones((1, *grid.shape))
+        grid = square_grid(cells + 1)
+        a, source = two_phase(grid), jnp.ones((1, *grid.shape))
         solve = jax.jit(lambda a, source=source, grid=grid: solve_darcy(a, source, grid, throw=False))
         calls = max(1, 256 // cells) ** 2
         taken = time_in_turn({"ours": lambda solve=solve, a=a, calls=calls: time_call(lambda: solve(a), calls)}, rounds=repeats)
-        row = _row(f"Darcy {cells}x{cells} cells, residual 1e-8, float64", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
+        row = timed_row(f"Darcy {cells}x{cells} cells, residual 1e-8, float64", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
         yield row | {"iterations": int(solve(a).num_steps)}
 
 
@@ -111,17 +112,7 @@ def streaming_rows() -> Iterator[dict[str, Any]]:
             for _ in range(5):
                 seconds.append(_seconds(lambda batches=batches: [next(batches) for _ in range(40)]) / 40)
             speeds = Timing(tuple(size / each for each in seconds))
-            yield _row(f"Streaming batches of 32 fields of 64x64, {name}", "MB/s", 1.0, {"ours": speeds})
-
-
-def _square(points: int) -> Grid:
-    return Grid((points, points), boundary=("dirichlet", "dirichlet"))
-
-
-def _two_phase(grid: Grid) -> Float[Array, "1 *space"]:
-    """A permeability of the benchmark: 12 where a random field is positive, else 3."""
-    g = GaussianRandomField(3.0, 3.0, 2.0, boundary="neumann").sample(grid, key=jax.random.key(0))
-    return jnp.where(g >= 0, 12.0, 3.0)
+            yield timed_row(f"Streaming batches of 32 fields of 64x64, {name}", "MB/s", 1.0, {"ours": speeds})
 
 
 def _sparse(stencil: Stencil, shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:
@@ -163,11 +154,11 @@ def steps_row(points: int, steps: int, peer: SolverPeer | None, repeats: int) ->
             ask = lambda: peer.navier_stokes(file, viscosity=_VISCOSITY, dt=dt, order=order, steps=steps)["seconds"]
             ask()
             with np.load(file, allow_pickle=False) as data:
-                _same(data["end"], np.asarray(run(w0)), f"Navier-Stokes {points}x{points}")
+                same_fields(data["end"], np.asarray(run(w0)), f"Navier-Stokes {points}x{points}")
             rivals["exponax"] = ask
         taken = time_in_turn(rivals, rounds=repeats)
     name = f"Navier-Stokes {points}x{points}, ETDRK{order}, batch {_BATCH}, float32"
-    return _row(name, "ms per sample and step", 1e3 / steps / _BATCH, taken)
+    return timed_row(name, "ms per sample and step", 1e3 / steps / _BATCH, taken)
 
 
 def trajectory_row(points: int, repeats: int) -> dict[str, Any]:
@@ -187,12 +178,12 @@ def trajectory_row(points: int, repeats: int) -> dict[str, Any]:
     loop = lambda: published_loop(np.asarray(w0[:, 0]), viscosity=_VISCOSITY, dt=_PUBLISHED_STEP, num_steps=few)
     exact = CrankNicolson(equation, grid, _PUBLISHED_STEP, order=1)
     same = jax.jit(jax.vmap(lambda w: integrate(exact, w, few, save_every=few, throw=False).values[-1]))(w0)
-    _same(loop(), np.asarray(same[:, 0]), "the published loop")
+    same_fields(loop(), np.asarray(same[:, 0]), "the published loop")
     rivals = {
         "ours": lambda: time_call(lambda: run(w0)),
         "published loop": lambda: _seconds(loop) * final / _PUBLISHED_STEP / few,
     }
-    row = _row(
+    row = timed_row(
         f"Navier-Stokes {points}x{points} until T = 10 at error {_ERROR:g}, float64",
         "s per trajectory",
         1 / _BATCH,
@@ -207,7 +198,7 @@ def burgers_row() -> dict[str, Any]:
         start = time.perf_counter()
         generate(Burgers(), pathlib.Path(folder) / "burgers.h5", num_samples=1000, resolution=1024)
         seconds = time.perf_counter() - start
-    return _row("Burgers, 1000 samples of 1024 points, compiled and written", "s", 1.0, {"ours": Timing((seconds,))})
+    return timed_row("Burgers, 1000 samples of 1024 points, compiled and written", "s", 1.0, {"ours": Timing((seconds,))})
 
 
 def _end(step: ETDRK, w0: Array, num_steps: int) -> tuple[Array, Array]:
@@ -219,19 +210,3 @@ def _seconds(call: Callable[[], Any]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def _same(found: np.ndarray, wanted: np.ndarray, where: str) -> None:
-    difference = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
-    if not difference < _AGREEMENT:
-        raise NeuralOpError(f"{where}: the fields differ by {difference:.1e} relative, wanted below {_AGREEMENT:.0e}.")
-
-
-def _row(case: str, unit: str, scale: float, taken: dict[str, Timing]) -> dict[str, Any]:
-    """The timings of a case in its unit, `scale` times the seconds."""
-    sides = {
-        name: {"median": scale * timing.median} | {end: scale * value for end, value in timing.spread().items()}
-        for name, timing in taken.items()
-    }
-    ratio = {name: side["median"] / sides["ours"]["median"] for name, side in sides.items() if name != "ours"}
-    return {"case": case, "unit": unit, "sides": sides, "ratio": ratio, "repeats": len(taken["ours"].seconds)}

@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ def benchmark(
     cores: int = 0,
     peer_compile: bool = False,
     originals: str = "",
+    case: str = "",
 ) -> None:
     """Time models, or the solvers and generators of data, side by side with the original implementations.
 
@@ -43,6 +45,8 @@ def benchmark(
         peer_compile: Run the original through torch.compile.
         originals: A folder with clones of xlliu2017/MgNO, thuml/Latent-Spectral-Models, BaratiLab/FactFormer and yaohua32/DGenNO,
             for those models that are in no package index.
+        case: Time only what has this in its name: of models such as lsm or 64x64; of data darcy, scaling, gradient, steps,
+            trajectory, burgers or streaming.
     """
     if repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {repeats}.")
@@ -64,9 +68,9 @@ def benchmark(
         "command": shlex.join(["python", "-m", "neuralop_jax", *sys.argv[1:]]),
     }
     if what == "data":
-        rows = _solvers(peer_python, repeats, said)
+        rows = _solvers(peer_python, repeats, case, said)
     else:
-        rows = _models(what, peer_python, repeats, {"compile": peer_compile, "originals": originals}, on_gpu, said)
+        rows = _models(what, peer_python, repeats, {"compile": peer_compile, "originals": originals}, on_gpu, case, said)
     here = rows[0]["machine"]
     versions = here["versions"] | {f"peer {name}": version for name, version in rows[0].get("peer_versions", {}).items()}
     say(f"{here['processor']}, {here['cores']} cores, {here['device']}, {here['system']}; {rows[0]['date']}")
@@ -90,7 +94,7 @@ def _restrict(cores: int) -> None:
 
 
 def _models(
-    what: str, peer_python: str, repeats: int, options: dict[str, Any], on_gpu: bool, said: dict[str, Any]
+    what: str, peer_python: str, repeats: int, options: dict[str, Any], on_gpu: bool, wanted: str, said: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Times every case of the FNO, or of the other models, and prints the table."""
     from neuralop_jax.cli import _benchmark_cases, _benchmark_models
@@ -98,13 +102,15 @@ def _models(
 
     device = "cuda" if on_gpu else "cpu"
     cases = _benchmark_cases.FNO_CASES if what == "fno" else _benchmark_cases.MODEL_CASES
+    cases = (*cases, *((_benchmark_cases.GPU_CASE,) if on_gpu and what == "fno" else ()))
+    chosen = _chosen([case.name for case in cases], wanted)
     with contextlib.ExitStack() as stack:
         peer = None
         if peer_python:
             peer = stack.enter_context(ModelPeer(peer_python, threads=usable_cores(), device=device, **options))
             said = said | {"peer_versions": peer.versions}
         rows = []
-        for case in (*cases, *((_benchmark_cases.GPU_CASE,) if on_gpu and what == "fno" else ())):
+        for case in (case for case in cases if case.name in chosen):
             rows.append(_benchmark_models.measure(case, repeats=repeats, peer=peer) | said)
             say(f"measured {case.name}")
             if rows[-1]["missing"]:
@@ -113,7 +119,15 @@ def _models(
     return rows
 
 
-def _solvers(peer_python: str, repeats: int, said: dict[str, Any]) -> list[dict[str, Any]]:
+def _chosen(names: Iterable[str], wanted: str) -> list[str]:
+    """The names that hold what is wanted; `ConfigError` if none does."""
+    found = [name for name in names if wanted.lower() in name.lower()]
+    if not found:
+        raise ConfigError(f"--case {wanted!r} is in no name. Known: {'; '.join(names)}.")
+    return found
+
+
+def _solvers(peer_python: str, repeats: int, wanted: str, said: dict[str, Any]) -> list[dict[str, Any]]:
     """Times solvers and generators, in double precision where the case says nothing else, and prints the table."""
     import jax
 
@@ -126,10 +140,11 @@ def _solvers(peer_python: str, repeats: int, said: dict[str, Any]) -> list[dict[
         if peer_python:
             peer = stack.enter_context(SolverPeer(peer_python))
             said = said | {"peer_versions": peer.versions}
-        rows = []
-        for row in _benchmark_solvers.rows(peer, repeats):
-            rows.append(row | said)
-            say(f"measured {row['case']}")
+        cases, rows = _benchmark_solvers.cases(peer, repeats), []
+        for name in _chosen(cases, wanted):
+            for row in cases[name]():
+                rows.append(row | said)
+                say(f"measured {row['case']}")
     lines = [
         (row["case"], side, f"{taken['median']:.3g} ({taken['min']:.3g} - {taken['max']:.3g}) {row['unit']}", _ratio(row, side))
         for row in rows

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from neuralop_jax.data import GaussianRandomField
+from neuralop_jax.evaluation._unrolled import unrolled_darcy
 from neuralop_jax.grids import Grid
 from neuralop_jax.inverse import DarcyPressure, Sensors, Tikhonov, add_noise, invert, random_sensors
 from neuralop_jax.models import FNO
-from neuralop_jax.solvers import Multigrid, darcy_stencil, solve_darcy
+from neuralop_jax.solvers import solve_darcy
 
 LAW = GaussianRandomField(31.0, 3.0, 3.0, boundary="neumann")
 """Of the logarithm of the permeability: a deviation of 0.6."""
@@ -55,26 +56,8 @@ def test_memory_of_the_gradient_against_unrolled_conjugate_gradients(problem):
     source = jnp.ones((1, *grid.shape))
     count = int(solve_darcy(jnp.exp(field), source, grid, rtol=1e-10).num_steps)
 
-    def unrolled(a):
-        stencil, nodes = darcy_stencil(a[0], grid)
-        multigrid = Multigrid(stencil, nodes, dtype=jnp.float32)
-
-        def step(carry, _):
-            x, r, z, p = carry
-            image = stencil(p)
-            length = jnp.vdot(r, z) / jnp.vdot(p, image)
-            x, new = x + length * p, r - length * image
-            preconditioned = multigrid(new)
-            p = preconditioned + jnp.vdot(new, preconditioned) / jnp.vdot(r, z) * p
-            return (x, new, preconditioned, p), None
-
-        f = source[0, 1:-1, 1:-1]
-        start = multigrid(f)
-        (x, *_), _ = jax.lax.scan(step, (jnp.zeros_like(f), f, start, start), length=count)
-        return jnp.pad(x, 1)[None]
-
     memory, gradients = [], []
-    for pressure in (DarcyPressure(source, grid), unrolled):
+    for pressure in (DarcyPressure(source, grid), lambda a: unrolled_darcy(a, source, grid, num_steps=count)):
         misfit = lambda m, pressure=pressure: 0.5 * jnp.sum(((sensors(pressure(jnp.exp(m))) - data) / noise) ** 2)
         program = jax.jit(jax.grad(misfit)).lower(field).compile()
         memory.append(program.memory_analysis().temp_size_in_bytes)
