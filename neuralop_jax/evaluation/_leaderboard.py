@@ -17,8 +17,10 @@ Record = dict[str, Any]
 _MARK = re.compile(r"<!-- (?:results of (\S+)|end of results) -->")
 _NEEDED = ("configuration", "options", "model", "seed", "parameters", "steps", "seconds", "splits", "versions", "commit")
 _NEEDED += ("device", "cores", "date")
-_SAID = {"--seed", "--out", "--training.log_every", "--training.save_every", "--training.evaluate_every"}
-"""Options that a line leaves out: they stand elsewhere in it, or change nothing in the trained network."""
+_SAID = {"--seed", "--out", "--resume"}
+"""Options that a line leaves out."""
+_WATCHING = {"--training.log_every", "--training.save_every", "--training.evaluate_every"}
+"""Others: they change nothing in the trained network, unless it stops early."""
 _ALWAYS = ("relative_l2", "relative_h1")
 _MEASURED = (*_ALWAYS, "accuracy", "num_evaluations")
 _SHOWN = {"relative_l2": ("relative L2", ".4f"), "accuracy": ("accuracy", ".3f"), "num_evaluations": ("evaluations", ".1f")}
@@ -37,7 +39,8 @@ def record(run: str | Path) -> Record:
         )
     try:
         results, known, config = (json.loads((run / f"{name}.json").read_text()) for name in ("results", "env", "config"))
-        configuration, options = _trained(results["command"])
+        left_out = _SAID if config.get("training", {}).get("early_stop_split") else _SAID | _WATCHING
+        configuration, options = _trained(results["command"], left_out)
         return {
             "configuration": configuration,
             "options": options,
@@ -187,8 +190,8 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, str, int]:
     return entry["configuration"], entry["options"], entry["seed"]
 
 
-def _trained(command: Any) -> tuple[str, str]:
-    """The configuration file of a `train` command, and its options but for seed and directory."""
+def _trained(command: Any, left_out: set[str]) -> tuple[str, str]:
+    """The configuration file of a `train` command, and its options but for some."""
     if not isinstance(command, str):
         raise TypeError(f"the command is {command!r}, wanted text")
     words = shlex.split(command)
@@ -199,7 +202,7 @@ def _trained(command: Any) -> tuple[str, str]:
     while rest:
         name, equals, _ = rest[0].partition("=")
         values = [] if equals else [word for word in rest[1:2] if not word.startswith("--")]
-        if name not in _SAID and name != "--resume":
+        if name not in left_out:
             options += [rest[0], *values]
         rest = rest[1 + len(values) :]
     return words[start], shlex.join(options)
