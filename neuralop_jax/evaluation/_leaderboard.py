@@ -1,6 +1,7 @@
 """Tables of results, made from the files of finished runs and written between two marks of a Markdown page."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -23,8 +24,8 @@ _WATCHING = {"--training.log_every", "--training.save_every", "--training.evalua
 """Others: they change nothing in the trained network, unless it stops early."""
 _ALWAYS = ("relative_l2", "relative_h1")
 _MEASURED = (*_ALWAYS, "accuracy", "num_evaluations")
-_SHOWN = {"relative_l2": ("relative L2", ".4f"), "accuracy": ("accuracy", ".3f"), "num_evaluations": ("evaluations", ".1f")}
-"""Columns: what the table calls it, and how it is written."""
+_SHOWN = {"relative_l2": ("relative L2", 4), "accuracy": ("accuracy", 3), "num_evaluations": ("evaluations", 1)}
+"""Columns: what the table calls them, and decimal places."""
 
 
 def record(run: str | Path) -> Record:
@@ -212,11 +213,14 @@ def _values(runs: Iterable[Record], key: str, *splits: str) -> list[float]:
     return [entry["splits"][split][key] for entry in runs for split in splits if key in entry["splits"].get(split, {})]
 
 
-def _mean(values: Sequence[float], form: str) -> str:
+def _mean(values: Sequence[float], places: int) -> str:
+    """Mean and deviation with so many decimal places, or more where the mean has not three digits yet."""
     if not values:
         return "–"
-    mean = format(statistics.fmean(values), form)
-    return mean if len(values) == 1 else f"{mean} ± {format(statistics.stdev(values), form)}"
+    mean = statistics.fmean(values)
+    if 0 < abs(mean) < math.inf:
+        places = max(places, 2 - math.floor(math.log10(abs(mean))))
+    return f"{mean:.{places}f}" if len(values) == 1 else f"{mean:.{places}f} ± {statistics.stdev(values):.{places}f}"
 
 
 def _circumstances(records: Sequence[Record]) -> str:
