@@ -136,7 +136,7 @@ class ContinuousTime(AbstractTrajectoryOperator):
         z0 = self.start(u)
         check_kept(z0.shape, eqx.filter_eval_shape(self.inner.evaluate, z0, p).shape)
         layer = self.layer(batched=u.ndim == self.num_dims + 2)
-        return self.kept(layer(z0, self.solve_times(u.dtype), p))
+        return self.returned(layer(z0, self.solve_times(u.dtype), p))
 
     def start(self, u: Inexact[Array, "channels *batch_space"]) -> Inexact[Array, "augmented *batch_space"]:
         """Where a solve starts: the input with the augmented channels."""
@@ -146,7 +146,7 @@ class ContinuousTime(AbstractTrajectoryOperator):
         """The times of a solve: 0, where the input is, and `times`."""
         return jnp.asarray(self.times if self.times[0] == 0 else (0.0, *self.times), jnp.promote_types(dtype, jnp.float32))
 
-    def kept(self, solution: ODESolution) -> ODESolution:
+    def returned(self, solution: ODESolution) -> ODESolution:
         """Of a solve from `start` at `solve_times`, the states at `times` without the augmented channels."""
         last = len(self.times)
         kept = (solution.values[-last:, : self.in_channels], solution.times[-last:])
@@ -170,7 +170,25 @@ class ContinuousTime(AbstractTrajectoryOperator):
 def num_evaluations(operator: AbstractOperator, u: Fields) -> Int[Array, " batch"] | None:
     """Evaluations of the right-hand side that each sample needs, solved by itself.
 
-    **Returns:** `None` for operators other than `ContinuousTime`, and for implicit solvers, which do not tell.
+    **Arguments:**
+
+    - `operator`: any one, also in physical units.
+    - `u`: samples as for `operator.batched`, `(batch, channels, *space)`.
+
+    **Returns:** `(batch,)`, or `None` for operators other than `ContinuousTime`, and for implicit solvers, which do not tell.
+
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        from neuralop_jax.models import ContinuousTime, num_evaluations
+
+        inner = {"kind": "fno", "n_modes": [4], "width": 4, "depth": 1}
+        options = {"operator": inner, "times": (1.0,), "solver": "heun", "time_step": 0.25}
+        model = ContinuousTime(in_channels=1, out_channels=1, **options, key=jax.random.key(0))
+        assert num_evaluations(model, jnp.ones((3, 1, 8))).tolist() == [8, 8, 8]  # two in each of four steps
+        ```
     """
     if isinstance(operator, Normalized):
         return num_evaluations(operator.model, jax.vmap(operator.input.normalize)(u))

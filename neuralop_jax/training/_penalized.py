@@ -39,7 +39,7 @@ def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str,
             solution, penalties = losses.local_penalties(layer, z0, ts, key=keys[0])
         else:
             solution, penalties = losses.global_penalties(layer, z0, ts)
-        outputs = jnp.moveaxis(model.kept(solution).values, 2, 0).reshape(len(keys), model.out_channels, *u.shape[2:])
+        outputs = jnp.moveaxis(model.returned(solution).values, 2, 0).reshape(len(keys), model.out_channels, *u.shape[2:])
         predicted = jax.vmap(operator.output.denormalize)(outputs)
         return jax.vmap(compare)(predicted, jnp.asarray(batch.target)) + weight * getattr(penalties, name)
 
