@@ -12,6 +12,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import make_patches, stitch
 from neuralop_jax.kernels._convolve import BOUNDARY_RULES
+from neuralop_jax.layers import append_coordinates
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_per_axis, check_sizes
@@ -31,9 +32,11 @@ class MultigridPatches(AbstractGridOperator):
 
     - `in_channels`, `out_channels`: channels of input and output function.
     - `operator`: the specification of $G$, `{"kind": name, **arguments}` as for `models.build`, `[model.operator]` in a
-      configuration. It is given its channels, `(1 + levels) * in_channels` and `out_channels`, and `num_dims`. It must return
-      fields on the grid of its input, and its `n_modes` are those of a patch.
-    - `num_dims`: number of space axes, where `operator` leaves it open.
+      configuration. It is given its channels, `(1 + levels)` times those of the input and its coordinates, and `out_channels`,
+      and `num_dims`. It must return fields on the grid of its input, and its `n_modes` are those of a patch.
+    - `num_dims`: number of space axes, where `operator` leaves it open, and with `coordinates`.
+    - `coordinates`: append to the input, before it is cut, the coordinates on the whole domain, from 0 to 1. *Needed* where the
+      equation depends on the place, such as by a forcing: no patch could know where it is.
     - `levels`: $L$. With 0 the whole field goes to $G$, and `padding` is not used.
     - `padding`: points around a patch, on each side, as a fraction of the points of the whole axis; one number or one per axis.
       *Good values:* 0.05 to 0.1.
@@ -42,7 +45,7 @@ class MultigridPatches(AbstractGridOperator):
     - `key`: initial weights of $G$.
 
     A grid needs a multiple of $4^L$ points on every axis. The prediction is always stitched: a loss of each patch by itself is
-    `losses.per_patch`. Coordinates that $G$ appends are those within a patch.
+    `losses.per_patch`. Coordinates that $G$ itself appends are those within a patch.
 
     **Raises:** `ConfigError` for options that do not fit, also those of `operator`; `ModelInputError` when called on another
     number of points, or if $G$ changes the grid.
@@ -71,6 +74,7 @@ class MultigridPatches(AbstractGridOperator):
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)
     width: int = eqx.field(static=True)
+    coordinates: bool = eqx.field(static=True)
     levels: int = eqx.field(static=True)
     padding: float | tuple[float, ...] = eqx.field(static=True)
     boundary: str | tuple[str, ...] = eqx.field(static=True)
@@ -83,6 +87,7 @@ class MultigridPatches(AbstractGridOperator):
         out_channels: int,
         operator: OperatorSpec,
         num_dims: int | None = None,
+        coordinates: bool = False,
         levels: int = 1,
         padding: int | float | Sequence[int | float] = 0.078125,
         boundary: str | Sequence[str] = "periodic",
@@ -93,7 +98,9 @@ class MultigridPatches(AbstractGridOperator):
         check_sizes(in_channels=in_channels, out_channels=out_channels)
         if not isinstance(levels, int) or isinstance(levels, bool) or not 0 <= levels <= _MOST_LEVELS:
             raise ConfigError(f"levels must be an integer from 0 to {_MOST_LEVELS}, got {levels!r}.")
-        views = (1 + levels) * in_channels
+        if coordinates and num_dims is None:
+            raise ConfigError("coordinates=True needs num_dims, the number of space axes and so of coordinates. Give it.")
+        views = (1 + levels) * (in_channels + (num_dims or 0) * coordinates)
         inner = registry.build_inner(
             "operator", operator, in_channels=views, out_channels=out_channels, num_dims=num_dims, key=key
         )
@@ -102,7 +109,7 @@ class MultigridPatches(AbstractGridOperator):
         if num_dims not in (None, inner.num_dims):
             raise ConfigError(f"operator has {inner.num_dims} space axes, num_dims is {num_dims}. Leave one of them out.")
         self.inner, self.num_dims, self.width = inner, inner.num_dims, inner.width
-        self.in_channels, self.out_channels, self.levels = in_channels, out_channels, levels
+        self.in_channels, self.out_channels, self.levels, self.coordinates = in_channels, out_channels, levels, coordinates
         self.padding = tuple(padding) if isinstance(padding, Sequence) else padding
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         _check_padding(self.padding, self.num_dims)
@@ -145,6 +152,8 @@ class MultigridPatches(AbstractGridOperator):
         """What the operator inside is given: the patches of all samples, and to each the parameters of its sample."""
         if u.ndim == self.num_dims + 1:
             u, p = u[:, None], None if p is None else p[None]
+        if self.coordinates:
+            u = append_coordinates(u, self.num_dims)
         if self.levels == 0:
             return u, p
         try:

@@ -106,6 +106,17 @@ def test_no_levels_leave_the_field_alone(getkey):
     assert model.inner.in_channels == 2 and model.window_shape((7, 9)) == (7, 9)
 
 
+@pytest.mark.parametrize("levels", [0, 1])
+def test_coordinates_are_those_of_the_whole_domain(getkey, levels):
+    """What depends on the place needs them: the operator inside sees every patch alike."""
+    options = {"operator": {"kind": "local"}, "num_dims": 2, "coordinates": True, "levels": levels, "padding": 0.125, "key": KEY}
+    model, u = MultigridPatches(in_channels=1, out_channels=1, **options), jax.random.normal(getkey(), (1, 3, 8, 16))
+    x = np.arange(8)[:, None] / 8
+    np.testing.assert_allclose(evaluate(model, u), np.sin(u) * x, atol=1e-15)
+    np.testing.assert_allclose(evaluate(model, u[:, 0]), np.sin(u[:, 0]) * x, atol=1e-15)
+    assert model.inner.in_channels == 3 * (1 + levels) and spec_of(model)["coordinates"] is True
+
+
 def test_gradients_reach_every_weight_of_a_fourier_operator(getkey):
     model, u = patched(operator=FOURIER), jax.random.normal(getkey(), (2, 2, 8, 8))
     loss = eqx.filter_jit(eqx.filter_value_and_grad(lambda model: jnp.mean(model.batched(u) ** 2)))
@@ -221,6 +232,7 @@ def test_mistakes_inside_a_specification(tmp_path, overrides, words):
         ({"boundary": "circular"}, "boundary must be one of 'zeros', 'reflect', 'replicate', 'periodic', got 'circular'"),
         ({"boundary": ["zeros"]}, "boundary must be one rule, or 2 of them"),
         ({"num_dims": 3, "operator": {"kind": "local", "num_dims": 2}}, "operator has 2 space axes, num_dims is 3"),
+        ({"coordinates": True}, "coordinates=True needs num_dims"),
         ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built"),
         ({"operator": FOURIER | {"depth": 0}}, "model 'fno': depth must be an integer of at least 1"),
     ],
