@@ -49,14 +49,15 @@ class Pairing:
     def batch(self, fields: Mapping[str, np.ndarray], time_varying: Mapping[str, bool], shape: Sequence[int]) -> Sample:
         """Inputs and targets `(samples, channels, *shape)` of `fields`, each `(samples, [time], [channels], *shape)`."""
 
-        def stack(names: Sequence[str], time: str) -> np.ndarray:
-            return np.concatenate([channels(fields[name], time_varying[name], time) for name in names], axis=1)
-
-        def channels(values: np.ndarray, varying: bool, time: str) -> np.ndarray:
-            values = values[:, frames(time)] if varying else values
-            return values.reshape(len(values), math.prod(values.shape[1 : values.ndim - len(shape)]), *shape)
-
+        channels = lambda name, time: _channels(fields[name], frames(time) if time_varying[name] else None, shape)
+        stack = lambda names, time: np.concatenate([channels(name, time) for name in names], axis=1)
         return Sample({"u": stack(self.input, self.input_time)}, stack(self.target, self.target_time))
+
+
+def _channels(values: np.ndarray, taken: slice | None, shape: Sequence[int]) -> np.ndarray:
+    """A field `(samples, [time], [channels], *shape)` as `(samples, channels, *shape)`, with the frames that are taken."""
+    values = values if taken is None else values[:, taken]
+    return values.reshape(len(values), math.prod(values.shape[1 : values.ndim - len(shape)]), *shape)
 
 
 def row_of(index: Any, length: int) -> int:

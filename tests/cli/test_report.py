@@ -37,7 +37,7 @@ def test_page_of_a_finished_run(trained):
 
 
 def test_page_needs_nothing_else(trained):
-    page = write_report("runs/a").read_text(encoding="utf-8")
+    page = (trained / "runs/a/report.html").read_text(encoding="utf-8")
     sources = re.findall(r"""(?:src|href|url|action)\s*[=(]\s*["']?([^"'\s>]*)""", page)
     assert len(sources) > 15 and all(source.startswith("data:image/") for source in sources)
     assert not re.search("<(script|link|iframe|object)|@import", page)

@@ -17,33 +17,42 @@ N_MODES = {1: (6,), 2: (5, 6), 3: (4, 3, 6)}
 
 
 def grid(shape):
-    axes = [jnp.arange(n) / n for n in shape]
-    return jnp.stack(jnp.meshgrid(*axes, indexing="ij")).reshape(len(shape), -1)
+    axes = [np.arange(n) / n for n in shape]
+    return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(shape), -1))
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_on_a_uniform_grid_they_are_the_transforms(dims, getkey):
     shape, kept = SHAPES[dims], kept_modes(N_MODES[dims], SHAPES[dims], real=True)
-    u = jax.random.normal(getkey(), (3, 2, *shape))
-    flat, c = u.reshape(3, 2, -1), forward_transform(u, kept)
-    np.testing.assert_allclose(points_to_modes(flat, grid(shape), kept), c, atol=1e-14)
-    own = jnp.broadcast_to(grid(shape)[:, None], (dims, 2, flat.shape[-1]))
-    np.testing.assert_allclose(points_to_modes(flat, own, kept), c, atol=1e-14)
-    v = inverse_transform(c, shape, real=True).reshape(3, 2, -1)
-    np.testing.assert_allclose(modes_to_points(c, grid(shape)), v, atol=1e-13)
-    np.testing.assert_allclose(modes_to_points(c, own), v, atol=1e-13)
+    u, x = jax.random.normal(getkey(), (3, 2, *shape)), grid(shape)
+    own = jnp.asarray(np.broadcast_to(np.asarray(x)[:, None], (dims, 2, x.shape[1])))
+
+    @jax.jit
+    def both_ways(u, x, own):
+        flat, c = u.reshape(3, 2, -1), forward_transform(u, kept)
+        v = inverse_transform(c, shape, real=True).reshape(3, 2, -1)
+        there = points_to_modes(flat, x, kept), points_to_modes(flat, own, kept)
+        return c, v, there, (modes_to_points(c, x), modes_to_points(c, own))
+
+    c, v, there, back = both_ways(u, x, own)
+    for found in there:
+        np.testing.assert_allclose(found, c, atol=1e-14)
+    for found in back:
+        np.testing.assert_allclose(found, v, atol=1e-13)
 
 
 def test_the_highest_wavenumber_of_an_even_grid_counts_twice_at_points():
     """It is the only one: the first of two axes keeps all its wavenumbers, and agrees."""
-    x, alternating = grid((8,)), (-1.0) ** jnp.arange(8)
+    x, alternating = grid((8,)), jnp.asarray((-1.0) ** np.arange(8))
     c = forward_transform(alternating[None], (5,))
     np.testing.assert_allclose(inverse_transform(c, (8,), real=True)[0], alternating, atol=1e-14)
     np.testing.assert_allclose(modes_to_points(c, x)[0], 2 * alternating, atol=1e-14)
     u = jax.random.normal(jax.random.key(0), (1, 8, 8))
     c = forward_transform(u, (8, 4))
-    v = inverse_transform(c, (8, 8), real=True).reshape(1, -1)
-    np.testing.assert_allclose(modes_to_points(c, grid((8, 8))), v, atol=1e-13)
+    v, found = jax.jit(lambda c, x: (inverse_transform(c, (8, 8), real=True).reshape(1, -1), modes_to_points(c, x)))(
+        c, grid((8, 8))
+    )
+    np.testing.assert_allclose(found, v, atol=1e-13)
 
 
 def test_sums_over_scattered_points_by_their_definition(getkey):

@@ -103,7 +103,7 @@ def test_every_option(options):
     np.testing.assert_allclose(several[1], one, atol=1e-12)
     for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(gradient, eqx.is_inexact_array)):
         assert jnp.any(leaf != 0), jax.tree_util.keystr(path)
-    low = model.batched(u.astype(jnp.float32)) if not options else None
+    low = run(model, u.astype(jnp.float32)) if not options else None
     if low is not None:
         assert low.dtype == jnp.float32
         np.testing.assert_allclose(low, several, atol=1e-4)
