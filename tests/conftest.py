@@ -21,6 +21,9 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Tracing makes many objects that live long: with the usual thresholds Python looks through all of them again and again.
+gc.set_threshold(50_000, 20, 50)
+
 # What one file compiled, the next ones load.
 compiled_programs = tempfile.TemporaryDirectory(prefix="neuralop_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", compiled_programs.name)
