@@ -53,6 +53,12 @@ def test_the_rule_above_finds(code):
     assert dangers(code)
 
 
+def test_no_test_changes_the_settings_of_others():
+    """Settings of JAX outlive the file that changes them: one file did so, and the files after it compiled for minutes longer."""
+    settings = "config." + "update("
+    assert [path.name for path in (ROOT / "tests").rglob("*.py") if settings in path.read_text()] == ["conftest.py"]
+
+
 def test_constraints_are_pins_without_addresses():
     text = (ROOT / "constraints.txt").read_text()
     assert "://" not in text
