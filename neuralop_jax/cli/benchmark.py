@@ -123,7 +123,7 @@ def _chosen(names: Iterable[str], wanted: str) -> list[str]:
     """The names that hold what is wanted; `ConfigError` if none does."""
     found = [name for name in names if wanted.lower() in name.lower()]
     if not found:
-        raise ConfigError(f"--case {wanted!r} is in no name. Known: {'; '.join(names)}.")
+        raise ConfigError(f"--case {wanted!r} is in no name. Give a part of one of: {'; '.join(names)}.")
     return found
 
 

@@ -85,6 +85,8 @@ def read_records(path: str | Path) -> list[Record]:
         for number, entry in enumerate(records):
             if not isinstance(entry, dict) or not entry.keys() >= set(_NEEDED) or not isinstance(entry["splits"], dict):
                 raise TypeError(f"entry {number} is no record of a run")
+            if not all(isinstance(split, dict) and split.keys() >= set(_ALWAYS) for split in entry["splits"].values()):
+                raise TypeError(f"entry {number} has a split without errors")
             if not all(isinstance(each, float) for key in _MEASURED for each in _values([entry], key, *entry["splits"])):
                 raise TypeError(f"entry {number} has errors that are no numbers")
         return sorted(records, key=_identity)
@@ -109,12 +111,11 @@ def table(records: Sequence[Record]) -> str:
     for entry in records:
         groups.setdefault(_identity(entry)[:2], []).append(entry)
     splits = list(dict.fromkeys(name for entry in records for name in entry["splits"]))
-    classes = all("accuracy" in split for entry in records for split in entry["splits"].values())
+    classes = bool(splits) and all("accuracy" in split for entry in records for split in entry["splits"].values())
     solved = any("num_evaluations" in split for entry in records for split in entry["splits"].values())
     measured = ["accuracy" if classes else "relative_l2", *["num_evaluations"] * solved]
     columns = [(key, name) for key in measured for name in splits]
-    rank = lambda runs: statistics.fmean(_values(runs, measured[0], splits[0]) or [float("-inf" if classes else "inf")])
-    rows = sorted(groups.values(), key=rank, reverse=classes)
+    rows = sorted(groups.values(), key=lambda runs: _rank(_values(runs, measured[0], *splits[:1]), classes))
     head = [
         "model",
         "configuration",
@@ -203,7 +204,7 @@ def _trained(command: Any, left_out: set[str]) -> tuple[str, str]:
     while rest:
         name, equals, _ = rest[0].partition("=")
         values = [] if equals else [word for word in rest[1:2] if not word.startswith("--")]
-        if name not in left_out:
+        if name.replace("-", "_") not in {each.replace("-", "_") for each in left_out}:
             options += [rest[0], *values]
         rest = rest[1 + len(values) :]
     return words[start], shlex.join(options)
@@ -213,12 +214,20 @@ def _values(runs: Iterable[Record], key: str, *splits: str) -> list[float]:
     return [entry["splits"][split][key] for entry in runs for split in splits if key in entry["splits"].get(split, {})]
 
 
+def _rank(values: Sequence[float], classes: bool) -> float:
+    """The mean, the more the worse; what has none, or a NaN, comes last."""
+    mean = statistics.fmean(values) if values else math.nan
+    return math.inf if math.isnan(mean) else -mean if classes else mean
+
+
 def _mean(values: Sequence[float], places: int) -> str:
     """Mean and deviation with so many decimal places, or more where the mean has not three digits yet."""
     if not values:
         return "–"
     mean = statistics.fmean(values)
-    if 0 < abs(mean) < math.inf:
+    if not math.isfinite(mean):
+        return str(mean)
+    if mean:
         places = max(places, 2 - math.floor(math.log10(abs(mean))))
     return f"{mean:.{places}f}" if len(values) == 1 else f"{mean:.{places}f} ± {statistics.stdev(values):.{places}f}"
 

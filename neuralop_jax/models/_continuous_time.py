@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Inexact, Int
+from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import Fields, PRNGKey
@@ -167,12 +167,12 @@ class ContinuousTime(AbstractTrajectoryOperator):
         )
 
 
-def num_evaluations(operator: AbstractOperator, u: Fields) -> Int[Array, " batch"] | None:
-    """Evaluations of the right-hand side that each sample needs, solved by itself.
+def num_evaluations(operator: AbstractOperator, u: Fields) -> Float[Array, " batch"] | None:
+    """Evaluations of the right-hand side that each sample needs, solved by itself; NaN where the solve fails.
 
     **Arguments:**
 
-    - `operator`: any one, also in physical units.
+    - `operator`: any one that reads no parameters `p`, also in physical units.
     - `u`: samples as for `operator.batched`, `(batch, channels, *space)`.
 
     **Returns:** `(batch,)`, or `None` for operators other than `ContinuousTime`, and for implicit solvers, which do not tell.
@@ -194,4 +194,11 @@ def num_evaluations(operator: AbstractOperator, u: Fields) -> Int[Array, " batch
         return num_evaluations(operator.model, jax.vmap(operator.input.normalize)(u))
     if not isinstance(operator, ContinuousTime):
         return None
-    return jax.vmap(lambda u: operator.solve(u).num_evaluations)(u)
+    operator.check(u, None, None, None, batched=True)
+
+    def cost(u):
+        solution = operator.solve(u)
+        number = solution.num_evaluations
+        return None if number is None else jnp.where(solution.successful, number.astype(jnp.float32), jnp.nan)
+
+    return jax.vmap(cost)(u)

@@ -35,8 +35,8 @@ class MultigridPatches(AbstractGridOperator):
       configuration. It is given its channels, `(1 + levels)` times those of the input and its coordinates, and `out_channels`,
       and `num_dims`. It must return fields on the grid of its input, and its `n_modes` are those of a patch.
     - `num_dims`: number of space axes, where `operator` leaves it open, and with `coordinates`.
-    - `coordinates`: append to the input, before it is cut, the coordinates on the whole domain, from 0 to 1. *Needed* where the
-      equation depends on the place, such as by a forcing: no patch could know where it is.
+    - `coordinates`: append to the input, before it is cut, the coordinates on the whole domain, from 0 to $1 - 1/N$. *Needed*
+      where the equation depends on the place, such as by a forcing: no patch could know where it is.
     - `levels`: $L$. With 0 the whole field goes to $G$, and `padding` is not used.
     - `padding`: points around a patch, on each side, as a fraction of the points of the whole axis; one number or one per axis.
       *Good values:* 0.05 to 0.1.
@@ -98,6 +98,8 @@ class MultigridPatches(AbstractGridOperator):
         check_sizes(in_channels=in_channels, out_channels=out_channels)
         if not isinstance(levels, int) or isinstance(levels, bool) or not 0 <= levels <= _MOST_LEVELS:
             raise ConfigError(f"levels must be an integer from 0 to {_MOST_LEVELS}, got {levels!r}.")
+        if num_dims is not None:
+            check_sizes(num_dims=num_dims)
         if coordinates and num_dims is None:
             raise ConfigError("coordinates=True needs num_dims, the number of space axes and so of coordinates. Give it.")
         views = (1 + levels) * (in_channels + (num_dims or 0) * coordinates)

@@ -92,8 +92,8 @@ def test_command_prints_the_table_and_writes_the_rows(tmp_path, monkeypatch, cap
     ("words", "said"),
     [
         (["resnet"], "resnet"),
-        (["fno", "--case", "99x99"], "--case '99x99' is in no name. Known: batch 16, 64x64"),
-        (["data", "--case", "darci"], "--case 'darci' is in no name. Known: darcy; scaling; gradient; steps"),
+        (["fno", "--case", "99x99"], "--case '99x99' is in no name. Give a part of one of: batch 16, 64x64"),
+        (["data", "--case", "darci"], "--case 'darci' is in no name. Give a part of one of: darcy; scaling; gradient; steps"),
         (["fno", "--repeats", "0"], "--repeats must be at least 1, got 0."),
         (["fno", "--json", "missing_folder/rows.json"], "the folder missing_folder does not exist"),
         (["fno", "--peer-python", "missing_python"], "cannot run 'missing_python'"),

@@ -1,4 +1,5 @@
 import json
+import math
 import pathlib
 import statistics
 
@@ -50,8 +51,16 @@ def test_seeds_are_one_line_and_the_best_comes_first(tmp_path):
     assert "2 cores of Abacus; commits aaaaaaaaaa; 2026-11-21." in lines[5]
 
 
+def test_a_run_that_diverged_comes_last_and_spoils_no_table(tmp_path):
+    runs = [record(finished(tmp_path / f"{e}", f"c/{e}.toml", 0, e)) for e in (0.3, math.nan, 0.1)]
+    runs.append(record(finished(tmp_path / "other", "c/nan.toml", 1, 0.1)))
+    lines = table(merge([], runs)).splitlines()
+    assert "| 0.1000 |" in lines[2] and "| 0.3000 |" in lines[3] and "| nan | 0, 1 |" in lines[4]
+    assert table([{**runs[0], "splits": {}}]).splitlines()[2].startswith("| fno | `c/0.3.toml` | 1,234 | 0 |")
+
+
 def test_classes_have_accuracies_and_solvers_a_cost(tmp_path):
-    cheap = "c/ode.toml --training.log_every 5 --loss.penalty error"
+    cheap = "c/ode.toml --training.log_every 5 --training.save-every 7 --loss.penalty error"
     runs = [record(finished(tmp_path / "cheap", cheap, 0, 0.2, num_evaluations=14.25))]
     runs.append(record(finished(tmp_path / "fno", "c/fno.toml", 0, 0.1)))
     lines = table(merge([], runs)).splitlines()

@@ -104,6 +104,8 @@ def test_the_cost_of_a_sample_is_that_of_its_own_solve():
     found = eqx.filter_jit(num_evaluations)(Normalized(model, units, units), u)
     assert found.tolist() == [solve(model, each / 2).num_evaluations for each in u] and found[0] != found[1]
     assert evaluate(model, Sample({"u": u / 2}, u))["num_evaluations"] == np.mean(found)
+    hasty = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, rtol=1e-6, atol=1e-9, max_steps=2)
+    assert np.isnan(num_evaluations(hasty, u)).all()
     assert num_evaluations(FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY), u) is None
 
 

@@ -233,6 +233,7 @@ def test_mistakes_inside_a_specification(tmp_path, overrides, words):
         ({"boundary": ["zeros"]}, "boundary must be one rule, or 2 of them"),
         ({"num_dims": 3, "operator": {"kind": "local", "num_dims": 2}}, "operator has 2 space axes, num_dims is 3"),
         ({"coordinates": True}, "coordinates=True needs num_dims"),
+        ({"coordinates": True, "num_dims": -1}, "num_dims must be an integer of at least 1, got -1"),
         ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built"),
         ({"operator": FOURIER | {"depth": 0}}, "model 'fno': depth must be an integer of at least 1"),
     ],
