@@ -99,6 +99,12 @@ def _solve(
         if isinstance(adjoint, diffrax.BacksolveAdjoint):
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
     controller = _controller(problem, ts)
+    if isinstance(adjoint, diffrax.BacksolveAdjoint):
+        field = _Flat(field)
+        if isinstance(controller, GivingUp):
+            # the state of the adjoint holds parameters too, over which a norm over samples makes no sense
+            plain = diffrax.PIDController(rtol=problem.rtol, atol=problem.atol)
+            adjoint = diffrax.BacksolveAdjoint(**{"stepsize_controller": plain, **adjoint.kwargs})
     counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
     found = diffrax.diffeqsolve(
         terms(field),
@@ -183,3 +189,20 @@ def _event(problem: Problem) -> diffrax.Event | None:
     if problem.steady is None:
         return problem.event
     return diffrax.Event(diffrax.steady_state_event(rtol=problem.steady, atol=problem.steady, norm=problem.norm))
+
+
+class _Flat(eqx.Module):
+    """A vector field as a list of its arrays: the backward solve of Diffrax cannot hold the empty tuples of a module."""
+
+    arrays: list[Array]
+    rest: Any = eqx.field(static=True)
+
+    def __init__(self, field: Any):
+        leaves, structure = jax.tree.flatten(field)
+        self.arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
+        self.rest = structure, tuple(None if eqx.is_array(leaf) else leaf for leaf in leaves)
+
+    def __call__(self, t: Any, z: Any, args: Any) -> Any:
+        structure, leaves = self.rest
+        arrays = iter(self.arrays)
+        return jax.tree.unflatten(structure, [next(arrays) if leaf is None else leaf for leaf in leaves])(t, z, args)

@@ -86,6 +86,14 @@ def test_samples_together_share_steps_that_the_hardest_of_them_needs():
     assert solution.num_evaluations == 6 * solution.num_steps + 1 + 2
 
 
+def test_gradients_of_samples_together_by_the_adjoint_equation():
+    u = jax.random.normal(KEY, (1, 3, 8))
+    slope = eqx.filter_jit(eqx.filter_grad(lambda m, u: (m.frames(u, key=KEY) ** 2).sum()))
+    exact, found = (slope(model_of(rtol=1e-7, atol=1e-8, adjoint=name), u) for name in ("checkpoint", "backsolve"))
+    for one, other in zip(jax.tree.leaves(exact), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
 def test_with_augmented_channels_a_flow_can_turn_fields_over():
     """u'' = -u from rest: u cos t, which is -u at t = pi, where no flow of u alone can come."""
     times = (1.0, float(np.pi))
