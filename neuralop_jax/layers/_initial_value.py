@@ -100,7 +100,7 @@ def _solve(
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
     controller = _controller(problem, ts)
     if isinstance(adjoint, diffrax.BacksolveAdjoint):
-        field = _Flat(field)
+        field = tuple(_Flat(part) for part in field) if isinstance(field, tuple) else _Flat(field)
         if isinstance(controller, GivingUp):
             # the state of the adjoint holds parameters too, over which a norm over samples makes no sense
             plain = diffrax.PIDController(rtol=problem.rtol, atol=problem.atol)
