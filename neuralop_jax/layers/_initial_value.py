@@ -100,7 +100,8 @@ def _solve(
             adjoint = diffrax.BacksolveAdjoint(**{"solver": problem.solver, **adjoint.kwargs})
     controller = _controller(problem, ts)
     if isinstance(adjoint, diffrax.BacksolveAdjoint):
-        field = tuple(_Flat(part) for part in field) if isinstance(field, tuple) else _Flat(field)
+        flat = lambda part: _Flat(part) if callable(part) else part  # the noise of a stochastic equation is a path
+        field = tuple(flat(part) for part in field) if isinstance(field, tuple) else flat(field)
         if isinstance(controller, GivingUp):
             # the state of the adjoint holds parameters too, over which a norm over samples makes no sense
             plain = diffrax.PIDController(rtol=problem.rtol, atol=problem.atol)
