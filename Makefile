@@ -4,7 +4,7 @@ EXTRA ?= test
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test faults lint setup clean
 
 demo: setup
 	@rm -rf runs/demo
@@ -12,6 +12,9 @@ demo: setup
 
 test: setup
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+faults: setup
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --timeout 3600 --long tests/faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

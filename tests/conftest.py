@@ -31,6 +31,10 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="repeat the tests of faults as often as `make faults` does")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
     """Every compiled program takes places in the table of memory maps, of which Linux gives a process 65,530: the suite needs more."""

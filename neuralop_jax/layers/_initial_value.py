@@ -7,6 +7,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from neuralop_jax._result import SUCCESS
@@ -200,8 +201,9 @@ class _Flat(eqx.Module):
 
     def __init__(self, field: Any):
         leaves, structure = jax.tree.flatten(field)
-        self.arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
-        self.rest = structure, tuple(None if eqx.is_array(leaf) else leaf for leaf in leaves)
+        is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
+        self.arrays = [jnp.asarray(leaf) for leaf, found in zip(leaves, is_array, strict=True) if found]
+        self.rest = structure, tuple(None if found else leaf for leaf, found in zip(leaves, is_array, strict=True))
 
     def __call__(self, t: Any, z: Any, args: Any) -> Any:
         structure, leaves = self.rest
