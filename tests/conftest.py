@@ -2,7 +2,11 @@
 
 import gc
 import importlib.metadata
+import json
 import os
+import pathlib
+import subprocess
+import sys
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -54,3 +58,17 @@ def getkey():
         return fresh
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def on_eight_devices():
+    """What a script prints, as JSON, in a process of its own where `jax_num_cpu_devices` can still be chosen."""
+
+    def run(script: str):
+        folder = pathlib.Path(__file__).parent.parent
+        options = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": str(folder)}, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, script], **options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run

@@ -18,7 +18,9 @@ from neuralop_jax.kernels._grid_transfer import (
     interpolate as interpolate,
     restrict as restrict,
 )
+from neuralop_jax.kernels._halo import beyond as beyond, redivided as redivided, window as window
 from neuralop_jax.kernels._interpolate import max_pool as max_pool, upsample as upsample
+from neuralop_jax.kernels._lines import on_lines as on_lines
 from neuralop_jax.kernels._low_rank import (
     contract_cp as contract_cp,
     contract_tt as contract_tt,
@@ -50,6 +52,18 @@ from neuralop_jax.kernels._smoothers import (
     GaussSeidel as GaussSeidel,
     Jacobi as Jacobi,
     largest_eigenvalue as largest_eigenvalue,
+)
+from neuralop_jax.kernels._space import (
+    SPACE as SPACE,
+    gathered as gathered,
+    is_divided as is_divided,
+    own_part as own_part,
+    own_points as own_points,
+    space_max as space_max,
+    space_mean as space_mean,
+    space_size as space_size,
+    space_sum as space_sum,
+    whole_shape as whole_shape,
 )
 from neuralop_jax.kernels._stencil import Stencil as Stencil, diffusion_stencil as diffusion_stencil
 from neuralop_jax.kernels._transform import (

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
+from neuralop_jax.kernels._halo import window
+from neuralop_jax.kernels._space import is_divided, own_points, whole_shape
 
 BOUNDARY_RULES = ("zeros", "reflect", "replicate", "periodic")
 """What is read beyond the edge: nothing, the field mirrored at its last point, its last value, or its other end."""
@@ -24,6 +26,7 @@ def convolve(
     stride: int = 1,
     padding: int | Sequence[tuple[int, int]] = 0,
     boundary: str = "zeros",
+    divided: bool = True,
 ) -> Float[Array, "out *batch_out_space"]:
     r"""$v_o(x_i) = \sum_c \sum_k W_{ock}\, u_c(x_{s i + k - r})$ with stride $s$ and `padding` $r$.
 
@@ -36,8 +39,10 @@ def convolve(
     - `weight`: $W$, a kernel of any size on each of one to four axes.
     - `padding`: points added on both sides of every axis, or before and after each.
     - `boundary`: what they hold, one of `BOUNDARY_RULES`.
+    - `divided`: whether `u` is a block where devices share the domain; otherwise it is a field of its own.
 
-    **Raises:** `ValueError` for another boundary, or if an axis has too few points to be reflected.
+    **Raises:** `ValueError` for another boundary, if an axis has too few points to be reflected, or if devices cannot share the
+    points of the result evenly.
 
     !!! example
 
@@ -51,14 +56,19 @@ def convolve(
         ```
     """
     one_of("boundary", boundary, BOUNDARY_RULES, ValueError)
-    dims = weight.ndim - 2
+    dims, divided = weight.ndim - 2, divided and is_divided()
     several, space = u.ndim > dims + 1, u.shape[u.ndim - dims :]
+    space = whole_shape(space) if divided else space
     widths = ((padding, padding),) * dims if isinstance(padding, int) else tuple(padding)
     if boundary == "reflect" and any(max(w) >= n for w, n in zip(widths, space, strict=True)):
         raise ValueError(
             f"boundary 'reflect' needs more points than the padding {widths} on each axis, got {space}. Refine the grid."
         )
     u = u if several else u[:, None]
+    if divided:
+        reach = own_points((space[0] + sum(widths[0]) - weight.shape[2]) // stride + 1) * stride
+        u = window(u, 2, -widths[0][0], reach - stride + weight.shape[2], step=reach, boundary=boundary)
+        widths = ((0, 0), *widths[1:])
     if any(map(max, widths)):
         u = jnp.pad(u, ((0, 0), (0, 0), *widths), mode=_PAD_MODES[boundary])
     program = lambda function: lambda u, w: function(u, w, stride)  # noqa: E731

@@ -25,9 +25,8 @@ def dft_forward(u: Inexact[Array, "channels *batch_space"], kept: Sequence[int])
     c = u.astype(dtype) if real else jnp.stack([u.real, u.imag]).astype(dtype)
     for axis in reversed(range(dims)):
         points, half = u.shape[u.ndim - dims + axis], real and axis == dims - 1
-        table = _exponentials(wavenumbers(kept[axis], half=half), points, -1) / points
-        product = _last_to_first(c, jnp.asarray(table, dtype))
-        c = product if half else _complex_sum(product)  # (2, modes of this axis, modes of later axes, channels, ...)
+        product = _last_to_first(c, jnp.asarray(forward_table(kept[axis], points, half=half), dtype))
+        c = product if half else complex_sum(product)  # (2, modes of this axis, modes of later axes, channels, ...)
     return jnp.moveaxis(c, 1 + dims, -1)
 
 
@@ -39,17 +38,31 @@ def dft_inverse(
     c = jnp.moveaxis(coefficients, -1, 1 + dims)
     for axis, points in enumerate(shape):
         half = real and axis == dims - 1
-        waves = wavenumbers(c.shape[1], half=half)
-        inside = waves <= points // 2 if half else (waves >= -(points // 2)) & (waves < points - points // 2)
-        first, count = int(np.argmax(inside)), int(inside.sum())
-        if count < len(waves):
-            c, waves = c[:, first : first + count], waves[first : first + count]
-        table = _exponentials(waves, points, 1)
-        if half:
-            once = (waves == 0) | (2 * waves == points)
-            table = table * np.where(once, 1.0, 2.0)[:, None] * np.array([1.0, -1.0])[:, None, None]
-        c = _first_to_last(c if half else _complex_pairs(c), jnp.asarray(table, dtype))
+        modes, table = inverse_table(c.shape[1], points, half=half)
+        c = c[:, modes]
+        c = _first_to_last(c if half else complex_pairs(c), jnp.asarray(table, dtype))
     return c if real else c[0] + 1j * c[1]
+
+
+def forward_table(kept: int, points: int, *, half: bool) -> np.ndarray:
+    """The real and imaginary part of $e^{-2\\pi i k n/N}/N$ for the kept wavenumbers of an axis, `(2, kept, points)`."""
+    return _exponentials(wavenumbers(kept, half=half), points, -1) / points
+
+
+def inverse_table(kept: int, points: int, *, half: bool) -> tuple[slice, np.ndarray]:
+    """Which of the kept wavenumbers an axis can represent, and what each contributes to a real product, `(2, modes, points)`.
+
+    Of a halved axis that is the contribution of the wavenumber and its negative.
+    """
+    waves = wavenumbers(kept, half=half)
+    inside = waves <= points // 2 if half else (waves >= -(points // 2)) & (waves < points - points // 2)
+    first, count = int(np.argmax(inside)), int(inside.sum())
+    waves = waves[first : first + count]
+    table = _exponentials(waves, points, 1)
+    if half:
+        once = (waves == 0) | (2 * waves == points)
+        table = table * np.where(once, 1.0, 2.0)[:, None] * np.array([1.0, -1.0])[:, None, None]
+    return slice(first, first + count), table
 
 
 def _last_to_first(c: Array, table: Array) -> Array:
@@ -65,13 +78,13 @@ def _first_to_last(c: Array, table: Array) -> Array:
     return product.reshape(*c.shape[2:], table.shape[-1])
 
 
-def _complex_sum(products: Array) -> Array:
+def complex_sum(products: Array) -> Array:
     """Cosine and sine products of both parts, `(2, modes, 2, *rows)`, as one complex result, `(2, modes, *rows)`."""
     cosine, sine = products
     return jnp.stack([cosine[:, 0] - sine[:, 1], cosine[:, 1] + sine[:, 0]])
 
 
-def _complex_pairs(c: Array) -> Array:
+def complex_pairs(c: Array) -> Array:
     """What cosines and sines multiply in both parts of a complex product: `(2, modes, *rows)` to `(2, modes, 2, *rows)`."""
     real, imaginary = c
     return jnp.stack([jnp.stack([real, imaginary], 1), jnp.stack([-imaginary, real], 1)])

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
+from neuralop_jax.kernels._lines import on_lines
 from neuralop_jax.kernels._modes import compute_type
+from neuralop_jax.kernels._space import is_divided, whole_shape
 
 
 def fft_forward(u: Inexact[Array, "channels *batch_space"], kept: Sequence[int]) -> Float[Array, "2 *modes_batch channels"]:
@@ -90,9 +92,15 @@ def derivative(
         assert jnp.allclose(slope, 2 * jnp.pi * jnp.cos(2 * jnp.pi * x), atol=1e-4)
         ```
     """
+    if axis == 0 and is_divided():
+        return on_lines(lambda lines, along: _derivative(lines, along, order, extent), u, 1)
+    return _derivative(u, axis + 1, order, extent)
+
+
+def _derivative(u: Array, axis: int, order: int, extent: float) -> Array:
     if jnp.iscomplexobj(u):
-        return _apply_to_parts(lambda part: derivative(part, axis, order=order, extent=extent), u)
-    axis, points, dtype = axis + 1, u.shape[axis + 1], u.dtype
+        return _apply_to_parts(lambda part: _derivative(part, axis, order, extent), u)
+    points, dtype = u.shape[axis], u.dtype
     k = np.arange(points // 2 + 1, dtype=np.float64)
     symbol = (2j * np.pi * k / extent) ** order
     if points % 2 == 0 and order % 2 == 1:
@@ -111,8 +119,8 @@ def resample(u: Inexact[Array, "channels *batch_space"], shape: Sequence[int]) -
 
     **Arguments:**
 
-    - `u`: a field, real or complex, whose last `len(shape)` axes are space.
-    - `shape`: points per axis of the new grid, over the same extent.
+    - `u`: a field, real or complex, whose last `len(shape)` axes are space, or the block of it that is here.
+    - `shape`: points per axis of the new grid, over the same extent; of the whole one where it is divided.
 
     !!! example
 
@@ -126,20 +134,25 @@ def resample(u: Inexact[Array, "channels *batch_space"], shape: Sequence[int]) -
     """
     if jnp.iscomplexobj(u):
         return _apply_to_parts(lambda part: resample(part, shape), u)
-    dtype = u.dtype
-    for axis, target in enumerate(shape, start=u.ndim - len(shape)):
-        points = u.shape[axis]
-        if points == target:
-            continue
-        spectrum = jnp.fft.rfft(u.astype(compute_type(dtype)), axis=axis, norm="forward")
-        columns = min(points, target) // 2 + 1
-        scale = np.ones(columns)
-        if min(points, target) % 2 == 0:
-            scale[-1] = 0.5 if points < target else 2.0
-        kept = spectrum[_along(axis, slice(0, columns))]
-        kept = kept * jnp.expand_dims(jnp.asarray(scale, spectrum.real.dtype), _others(u.ndim, axis))
-        u = jnp.fft.irfft(kept, n=target, axis=axis, norm="forward")
+    dtype, first = u.dtype, u.ndim - len(shape)
+    for axis, (points, target) in enumerate(zip(whole_shape(u.shape[first:]), shape, strict=True), start=first):
+        if points != target:
+            u = u.astype(compute_type(dtype))
+            on_axis = lambda u, axis, target=target: _resampled(u, axis, target)  # noqa: E731
+            u = on_lines(on_axis, u, axis) if axis == first and is_divided() else on_axis(u, axis)
     return u.astype(dtype)
+
+
+def _resampled(u: Array, axis: int, target: int) -> Array:
+    points = u.shape[axis]
+    spectrum = jnp.fft.rfft(u, axis=axis, norm="forward")
+    columns = min(points, target) // 2 + 1
+    scale = np.ones(columns)
+    if min(points, target) % 2 == 0:
+        scale[-1] = 0.5 if points < target else 2.0
+    kept = spectrum[_along(axis, slice(0, columns))]
+    kept = kept * jnp.expand_dims(jnp.asarray(scale, spectrum.real.dtype), _others(u.ndim, axis))
+    return jnp.fft.irfft(kept, n=target, axis=axis, norm="forward")
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:

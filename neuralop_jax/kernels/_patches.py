@@ -49,7 +49,7 @@ def window_points(points: int, levels: int, padding: int, boundary: str) -> np.n
         shift = size // stride
         start = np.arange(patches) * shift - -(-(size - shift) // 2) - padding
         views.append(stride * (start[:, None] + np.arange(size + 2 * padding)))
-    return _inside(np.stack(views), points, boundary)
+    return inside(np.stack(views), points, boundary)
 
 
 def make_patches(
@@ -116,7 +116,7 @@ def stitch(
     return parts.transpose(order).reshape(*parts.shape[:2], *(patches * n for n in size))
 
 
-def _inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
+def inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
     """Where to read instead of beyond the ends."""
     if boundary == "periodic":
         return indices % points

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from neuralop_jax.kernels._space import block_start, is_divided
 from neuralop_jax.kernels._stencil import Stencil
 
 
@@ -116,7 +117,10 @@ def largest_eigenvalue(stencil: Stencil, shape: tuple[int, ...], *, num_steps: i
 
 def _colors(shape: tuple[int, ...], *, compact: bool) -> list[Bool[Array, "*space"]]:
     """One mask per color; the first one contains the points all of whose indices are odd."""
-    parities = [jax.lax.broadcasted_iota(jnp.int32, shape, axis) % 2 for axis in range(len(shape))]
+    indices = [jax.lax.broadcasted_iota(jnp.int32, shape, axis) for axis in range(len(shape))]
+    if is_divided():
+        indices[0] = indices[0] + block_start(shape[0])
+    parities = [index % 2 for index in indices]
     if compact:
         color, count = (sum(parities[1:], parities[0]) + len(shape)) % 2, 2
     else:

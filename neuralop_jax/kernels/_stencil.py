@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from neuralop_jax.kernels._halo import window
+from neuralop_jax.kernels._space import is_divided
+
 Offset = tuple[int, ...]
 
 
@@ -15,7 +18,8 @@ class Stencil(eqx.Module):
     r"""The operator $(Au)_i = \sum_o a_o(i)\, u_{i+o}$ over the offsets $o \in \{-1, 0, 1\}^d$, as a map of fields `(*space)`.
 
     Beyond the end of an axis $u$ is zero, unless the axis is periodic. A Dirichlet condition is therefore nothing but the absence
-    of the boundary nodes, a Neumann condition the absence of the coefficients that would point there.
+    of the boundary nodes, a Neumann condition the absence of the coefficients that would point there. Where devices share the
+    domain, fields are blocks, and a block sees the edges of its neighbors.
 
     **Arguments:**
 
@@ -108,9 +112,13 @@ def widened(u: Array, axis: int, before: int, after: int, *, wraps: bool = False
 
 
 def _halo(u: Array, periodic: tuple[bool, ...]) -> Array:
-    """The field with one more layer on every side: zeros, or what comes next around a periodic axis."""
-    padded = jnp.pad(u, [(0 if wraps else 1,) * 2 for wraps in periodic])
-    return jnp.pad(padded, [(1 if wraps else 0,) * 2 for wraps in periodic], mode="wrap") if any(periodic) else padded
+    """The field with one more layer on every side: zeros, or what comes next, around a periodic axis or on another device."""
+    layers = [1] * u.ndim
+    if is_divided():
+        u, layers[0] = window(u, 0, -1, u.shape[0] + 2, boundary="periodic" if periodic[0] else "zeros"), 0
+    axes = list(zip(periodic, layers, strict=True))
+    padded = jnp.pad(u, [(0 if wraps else layer,) * 2 for wraps, layer in axes])
+    return jnp.pad(padded, [(layer if wraps else 0,) * 2 for wraps, layer in axes], mode="wrap") if any(periodic) else padded
 
 
 def _shifted(padded: Array, offset: Offset, shape: tuple[int, ...]) -> Array:

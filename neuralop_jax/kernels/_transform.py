@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax.kernels._dft import dft_forward, dft_inverse
+from neuralop_jax.kernels._divided_transform import pencil_forward, pencil_inverse, summed_forward, summed_inverse
 from neuralop_jax.kernels._fft import fft_forward, fft_inverse
+from neuralop_jax.kernels._space import is_divided
 
 Transform = Literal["auto", "fft", "dft"]
 
@@ -34,16 +36,28 @@ def _by_matrix_products(transform: Transform, kept: Sequence[int], shape: Sequen
 def forward_transform(
     u: Inexact[Array, "channels *batch_space"], kept: Sequence[int], *, transform: Transform = "auto"
 ) -> Float[Array, "2 *modes_batch channels"]:
-    """The kept Fourier coefficients of `u`: see `fft_forward`. `transform` names the algorithm; `"auto"` picks the faster."""
-    real = not jnp.iscomplexobj(u)
-    algorithm = dft_forward if _by_matrix_products(transform, kept, u.shape[-len(kept) :], real) else fft_forward
-    return algorithm(u, kept)
+    """The kept Fourier coefficients of `u`: see `fft_forward`. `transform` names the algorithm; `"auto"` picks the faster.
+
+    Of a divided field they are the same on all devices. Then `"fft"` is the FFT of whole lines, `"auto"` and `"dft"` sum products
+    over the devices, which moves the kept coefficients alone (see `_divided_transform`).
+    """
+    real, shape = not jnp.iscomplexobj(u), u.shape[u.ndim - len(kept) :]
+    if not is_divided():
+        algorithm = dft_forward if _by_matrix_products(transform, kept, shape, real) else fft_forward
+        return algorithm(u, kept)
+    by_products = len(kept) == 1 or _by_matrix_products(transform, kept[1:], shape[1:], real)
+    divided = pencil_forward if transform == "fft" else summed_forward
+    return divided(u, kept, dft_forward if by_products else fft_forward)
 
 
 def inverse_transform(
     coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[int], *, real: bool, transform: Transform = "auto"
 ) -> Inexact[Array, "channels *batch_space"]:
-    """The field with the given Fourier coefficients on a grid of `shape`: see `fft_inverse`."""
+    """The field with the given Fourier coefficients on a grid of `shape`, or the block that is here: see `fft_inverse`."""
     kept = coefficients.shape[1 : 1 + len(shape)]
-    algorithm = dft_inverse if _by_matrix_products(transform, kept, shape, real) else fft_inverse
-    return algorithm(coefficients, shape, real=real)
+    if not is_divided():
+        algorithm = dft_inverse if _by_matrix_products(transform, kept, shape, real) else fft_inverse
+        return algorithm(coefficients, shape, real=real)
+    by_products = len(kept) == 1 or _by_matrix_products(transform, kept[1:], shape[1:], real)
+    divided = pencil_inverse if transform == "fft" else summed_inverse
+    return divided(coefficients, shape, dft_inverse if by_products else fft_inverse, real=real)

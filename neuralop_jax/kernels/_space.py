@@ -1,0 +1,110 @@
+"""The domain divided among devices: how many share it, which block is here, and sums over all of it.
+
+Inside a `jax.shard_map` over a mesh with an axis named `"space"`, every device holds a block of the first space axis of every
+field, blocks of equal size in the order of the devices. That the name is bound is known when a function is traced, from JAX's own
+environment: no state is kept here, and outside of such a `shard_map` nothing is added to a program.
+
+What is the same on all devices, as weights, coefficients and losses are, is invariant in JAX's types (`check_vma=True`, the
+default of `shard_map`): the gradient by it is then the sum over the devices.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Inexact, Int, Num, Shaped
+
+SPACE = "space"
+"""The name of the mesh axis along which devices share the domain."""
+
+
+def space_size() -> int:
+    """How many devices share the domain: 1 outside of a `shard_map` with the axis `"space"`.
+
+    !!! example
+
+        ```python
+        import jax
+        from jax.sharding import PartitionSpec
+        from neuralop_jax.kernels import space_size, space_sum
+
+        mesh, blocks = jax.make_mesh((jax.device_count(),), ("space",)), PartitionSpec("space")
+        norm = jax.shard_map(lambda u: space_sum((u**2).sum()), mesh=mesh, in_specs=blocks, out_specs=PartitionSpec())
+        assert norm(jax.numpy.ones(8 * jax.device_count())) == 8 * jax.device_count() and space_size() == 1
+        ```
+    """
+    return jax.lax.axis_size(SPACE) if _is_bound() else 1
+
+
+def is_divided() -> bool:
+    """Whether fields are blocks of the domain, that is whether several devices share it."""
+    return space_size() > 1
+
+
+def whole_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The points of the whole domain per space axis, of whose fields a device holds blocks of `shape`."""
+    return (space_size() * shape[0], *shape[1:])
+
+
+def block_start(points: int) -> Int[Array, ""]:
+    """The index on the whole first axis of the first point here, in blocks of `points`."""
+    return points * jax.lax.axis_index(SPACE)
+
+
+def own_points(points: int) -> int:
+    """How many of the `points` of the first axis are here.
+
+    **Raises:** `ValueError` if the devices cannot share them evenly.
+    """
+    if points % space_size():
+        raise ValueError(f"{points} points cannot be divided evenly among {space_size()} devices. Take a multiple of that.")
+    return points // space_size()
+
+
+def own_part(x: Shaped[Array, "..."] | np.ndarray, axis: int) -> Shaped[Array, "..."] | np.ndarray:
+    """The part of `x` that belongs to the block here, where `axis` of `x` goes over the whole first space axis."""
+    if not is_divided():
+        return x
+    count, x = own_points(x.shape[axis]), jnp.asarray(x)
+    return jax.lax.dynamic_slice_in_dim(x, block_start(count), count, axis)
+
+
+def space_sum(x: Num[Array, "..."]) -> Num[Array, "..."]:
+    """The sum over all blocks of what was computed of each: the same on all devices."""
+    return jax.lax.psum(x, SPACE) if _is_bound() else x
+
+
+def space_mean(u: Inexact[Array, "..."], axes: Sequence[int], *, keepdims: bool = False) -> Inexact[Array, "..."]:
+    """The mean over `axes`, which include the first space axis, of all blocks together."""
+    mean = jnp.mean(u, tuple(axes), keepdims=keepdims)
+    return jax.lax.pmean(mean, SPACE) if _is_bound() else mean
+
+
+def space_max(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The largest of what was computed of each block; where the domain is divided it has no derivative."""
+    return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if _is_bound() else x
+
+
+def everywhere(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
+    """`x`, the same on all devices, as something that each may use in its own way.
+
+    JAX does this by itself, but where its gradient has to be summed over the devices it should do so for the smallest array.
+    """
+    try:
+        return jax.lax.pcast(x, SPACE, to="varying")
+    except ValueError:  # it differs from device to device already
+        return x
+
+
+def gathered(x: Shaped[Array, "..."], axis: int) -> Shaped[Array, "..."]:
+    """The parts of all devices one after the other along `axis`: the same on all devices. For what is small."""
+    return jax.lax.all_gather(x, SPACE, axis=axis, tiled=True, to="invarying")
+
+
+def _is_bound() -> bool:
+    try:
+        jax.lax.axis_size(SPACE)
+    except NameError:
+        return False
+    return True
