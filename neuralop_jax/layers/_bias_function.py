@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import own_part, whole_shape
 from neuralop_jax.kernels._convolve import BOUNDARY_RULES
 
 
@@ -46,8 +47,9 @@ class BiasFunction(eqx.Module):
         """The field with the bias added; several samples stand between channels and space."""
         dims = self.values.ndim - 1
         field = self.values.astype(u.dtype)
-        for axis, points in enumerate(u.shape[u.ndim - dims :], 1):
-            weights = jnp.asarray(_hats(points, field.shape[axis], self.boundary), u.dtype)
+        for axis, points in enumerate(whole_shape(u.shape[u.ndim - dims :]), 1):
+            hats = _hats(points, field.shape[axis], self.boundary)
+            weights = jnp.asarray(own_part(hats, 0) if axis == 1 else hats, u.dtype)
             field = jnp.moveaxis(jnp.tensordot(weights, field, (1, axis)), 0, axis)
         return u + jnp.expand_dims(field, range(1, u.ndim - dims))
 

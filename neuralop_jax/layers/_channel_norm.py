@@ -18,5 +18,5 @@ class LayerNorm(eqx.Module):
         self.scale, self.shift = jnp.ones(channels), jnp.zeros(channels)
 
     def __call__(self, u: Float[Array, "channels *points"]) -> Float[Array, "channels *points"]:
-        v = standardize(u, (0,))
+        v = standardize(u, (0,), divided=False)
         return over_space(self.scale.astype(u.dtype), u) * v + over_space(self.shift.astype(u.dtype), u)

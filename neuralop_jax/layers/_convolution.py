@@ -70,7 +70,11 @@ class Convolution(eqx.Module):
         self.stride, self.boundary = stride, boundary
         self.padding = kernel_size // 2 if padding is None else padding
 
-    def __call__(self, u: Float[Array, "in *batch_space"]) -> Float[Array, "out *batch_out_space"]:
-        """The convolved field; several samples at once stand between channels and space: `(channels, batch, *space)`."""
-        v = convolve(u, self.weight, stride=self.stride, padding=self.padding, boundary=self.boundary)
+    def __call__(self, u: Float[Array, "in *batch_space"], *, divided: bool = True) -> Float[Array, "out *batch_out_space"]:
+        """The convolved field; several samples at once stand between channels and space: `(channels, batch, *space)`.
+
+        `divided`: whether `u` is a block where devices share the domain.
+        """
+        options = {"stride": self.stride, "padding": self.padding, "boundary": self.boundary, "divided": divided}
+        v = convolve(u, self.weight, **options)
         return v if self.bias is None else v + over_space(self.bias.astype(u.dtype), v)

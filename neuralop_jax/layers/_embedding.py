@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
+from neuralop_jax.kernels import is_divided, own_part, whole_shape
+
 
 def append_coordinates(
     u: Inexact[Array, "channels *batch_space"], num_dims: int, *, endpoint: bool = False
@@ -14,9 +16,10 @@ def append_coordinates(
 
     With `endpoint` the last point lies on 1, as in the first FNO's scripts; without it at $1 - 1/N$, as on a periodic grid.
     """
-    axes = [np.linspace(0, 1, n, endpoint=endpoint) for n in u.shape[-num_dims:]]
-    coordinates = np.stack(np.meshgrid(*axes, indexing="ij"))
-    samples = np.expand_dims(coordinates, tuple(range(1, u.ndim - num_dims)))
+    first, *others = (np.linspace(0, 1, n, endpoint=endpoint) for n in whole_shape(u.shape[-num_dims:]))
+    numbers = jnp if is_divided() else np  # as constants where they can be
+    coordinates = numbers.stack(numbers.meshgrid(own_part(first, 0), *others, indexing="ij"))
+    samples = numbers.expand_dims(coordinates, tuple(range(1, u.ndim - num_dims)))
     return jnp.concatenate([u, jnp.broadcast_to(jnp.asarray(samples, u.dtype), (num_dims, *u.shape[1:]))])
 
 

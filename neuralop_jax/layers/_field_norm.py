@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from neuralop_jax.kernels import own_part
 from neuralop_jax.layers._norm import standardize
 
 
@@ -28,11 +29,17 @@ class FieldNorm(eqx.Module):
         self.weight = None if shape is None else jnp.ones(tuple(shape))
         self.bias = None if shape is None else jnp.zeros(tuple(shape))
 
-    def __call__(self, u: Float[Array, "channels *batch_space"]) -> Float[Array, "channels *batch_space"]:
-        """The normalized field; several samples stand between channels and space, each is normalized on its own."""
+    def __call__(
+        self, u: Float[Array, "channels *batch_space"], *, divided: bool = True
+    ) -> Float[Array, "channels *batch_space"]:
+        """The normalized field; several samples stand between channels and space, each is normalized on its own.
+
+        `divided`: whether `u` is a block where devices share the domain.
+        """
         batch = range(1, u.ndim - self.num_dims)
         axes = (0, *range(u.ndim - self.num_dims, u.ndim))
-        v = standardize(u, axes)
+        v = standardize(u, axes, divided=divided)
         if self.weight is None or self.bias is None:
             return v
-        return v * jnp.expand_dims(self.weight.astype(u.dtype), batch) + jnp.expand_dims(self.bias.astype(u.dtype), batch)
+        weight, bias = (own_part(x, 1) if divided else x for x in (self.weight, self.bias))
+        return v * jnp.expand_dims(weight.astype(u.dtype), batch) + jnp.expand_dims(bias.astype(u.dtype), batch)

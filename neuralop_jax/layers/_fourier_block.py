@@ -11,10 +11,11 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.kernels import resample
+from neuralop_jax.kernels import resample, whole_shape
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers._activation import activation as activate
 from neuralop_jax.layers._channel_mlp import ChannelMLP
+from neuralop_jax.layers._convolution import Convolution
 from neuralop_jax.layers._norm import AdaptiveNorm, GroupNorm, InstanceNorm
 from neuralop_jax.layers._pointwise import Pointwise, SoftGate
 from neuralop_jax.layers._spectral_conv import SpectralConv
@@ -125,12 +126,12 @@ class FourierBlock(eqx.Module):
         weight: AbstractSpectralWeight | None = None,
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "channels *batch_out_space"]:
-        """The block's output on the grid of `u`, or on a grid of `shape` over the same extent.
+        """The block's output on the grid of `u`, or on a grid of `shape` over the same extent, the whole one if it is divided.
 
         Several samples at once stand between channels and space, `(channels, batch, *space)`; `p` is then `(batch, parameters)`.
         `weight` and `key` are for the spectral convolution.
         """
-        shape = u.shape[u.ndim - len(self.conv.n_modes) :] if shape is None else tuple(shape)
+        shape = whole_shape(u.shape[u.ndim - len(self.conv.n_modes) :]) if shape is None else tuple(shape)
         if self.preactivation:
             u = self._normalize(0, activate(self.activation, u), p)
         v = self.conv(self._stabilize(u), shape, weight=weight, key=key)
@@ -159,7 +160,7 @@ class FourierBlock(eqx.Module):
 
     def _branch(self, bypass: Callable[[Array], Array], u: Array, shape: tuple[int, ...]) -> Array:
         """A bypass of the block's input, on the grid of its output, as a matrix."""
-        v = self._each(bypass, u) if isinstance(bypass, eqx.nn.Conv) else bypass(_matrix(u)).reshape(u.shape)
+        v = bypass(u) if isinstance(bypass, Convolution) else bypass(_matrix(u)).reshape(u.shape)
         return _matrix(resample(v, shape))
 
     def _each(self, layer: Callable[..., Array], u: Array, *p: Array | None) -> Array:
@@ -184,7 +185,7 @@ def _bypass(kind: str, width: int, dims: int, bias: bool, complex_data: bool, ke
     if kind == "convolution":  # three points wide, so it changes with the grid
         if complex_data:
             raise ConfigError("bypass 'convolution' works on real fields only. Use 'linear' with complex_data.")
-        return eqx.nn.Conv(dims, width, width, 3, padding="SAME", padding_mode="CIRCULAR", use_bias=bias, key=key)
+        return Convolution(dims, width, width, boundary="periodic", bias=bias, key=key)
     return {"identity": eqx.nn.Identity(), "soft_gating": SoftGate(width), "none": None}[kind]
 
 

@@ -7,6 +7,7 @@ import equinox as eqx
 from jaxtyping import Array
 
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import gathered, own_part
 from neuralop_jax.layers._convolution import Convolution
 from neuralop_jax.layers._field_norm import FieldNorm
 from neuralop_jax.layers._prolongation import Prolongation
@@ -81,11 +82,22 @@ class LevelKernels(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class LearnedLevel:
-    r"""A level for `kernels.cycle`: a smoothing step is $u \leftarrow u + S(f - Au)$, from zero $u = Sf$."""
+    r"""A level for `kernels.cycle`: a smoothing step is $u \leftarrow u + S(f - Au)$, from zero $u = Sf$.
+
+    **Arguments:**
+
+    - `plan`, `kernels`: what is done, and with which parts.
+    - `shape`: the grid, the whole one where devices share the domain.
+    - `divided`: whether its fields are blocks where devices share the domain. On a level with fewer points than devices every
+        device has the whole fields.
+    - `gathers`: whether the next level is the first of these.
+    """
 
     plan: LevelPlan
     kernels: LevelKernels
     shape: tuple[int, ...]
+    divided: bool = True
+    gathers: bool = False
 
     def pre_smooth(self, u: Array | None, f: Array) -> Array | None:
         """The first steps."""
@@ -97,18 +109,20 @@ class LearnedLevel:
         """The restricted iterate, `None` for zero, and the right-hand side of the next level."""
         right, restrict, start = f, self.kernels.restrict_right, self.kernels.restrict_iterate
         if self.plan.residual and u is not None:
-            right = f - self.kernels.operators[-1](u)
-        coarse = start(u) if self.plan.iterate and start is not None and u is not None else None
-        return coarse, right if restrict is None else restrict(right)
+            right = f - self.kernels.operators[-1](u, divided=self.divided)
+        coarse = self._restrict(start, u) if self.plan.iterate and start is not None and u is not None else None
+        return coarse, right if restrict is None else self._restrict(restrict, right)
 
     def ascend(self, u: Array | None, coarse: Array) -> Array:
         """The iterate with the prolonged coarse one added, and normalized if the level has a norm."""
         prolong, norm = self.kernels.prolong, self.kernels.norm
         if prolong is None:
             raise ValueError("the coarsest level has no prolongation. Use solve.")
-        correction = prolong(coarse, self.shape)
+        correction = prolong(coarse, self.shape, divided=self.divided and not self.gathers)
+        if self.gathers:
+            correction = own_part(correction, self._first_axis(correction))
         u = correction if u is None else u + correction
-        return u if norm is None else norm(u)
+        return u if norm is None else norm(u, divided=self.divided)
 
     def post_smooth(self, u: Array, f: Array) -> Array:
         """The last steps."""
@@ -123,9 +137,16 @@ class LearnedLevel:
     def _smooth(self, u: Array | None, f: Array, step: int) -> Array:
         smoother = _one_of_or_last(self.kernels.smoothers, step)
         if u is None:
-            return smoother(f)
+            return smoother(f, divided=self.divided)
         operator = _one_of_or_last(self.kernels.operators, step - self.plan.from_zero)
-        return u + smoother(f - operator(u))
+        return u + smoother(f - operator(u, divided=self.divided), divided=self.divided)
+
+    def _restrict(self, transfer: Convolution, v: Array) -> Array:
+        v = gathered(v, self._first_axis(v)) if self.gathers else v
+        return transfer(v, divided=self.divided and not self.gathers)
+
+    def _first_axis(self, v: Array) -> int:
+        return v.ndim - len(self.shape)
 
 
 def _one_of_or_last(kernels: tuple[Convolution, ...], step: int) -> Convolution:

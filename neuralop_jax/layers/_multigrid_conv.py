@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.kernels import space_size, whole_shape
 from neuralop_jax.kernels._convolve import BOUNDARY_RULES
 from neuralop_jax.kernels._multigrid import cycle
 from neuralop_jax.layers._bias_function import BiasFunction
@@ -154,11 +155,19 @@ class MultigridConv(eqx.Module):
         self.bias_function = learned() if bias == "function" else None
 
     def __call__(self, f: Float[Array, "in *batch_space"]) -> Float[Array, "out *batch_space"]:
-        """The field $Wf$ on the same grid; several samples stand between channels and space."""
+        """The field $Wf$ on the same grid; several samples stand between channels and space.
+
+        Where devices share the domain, so they do the levels, down to those with fewer points on the first axis than devices: of
+        these every device computes all.
+
+        **Raises:** `ModelInputError` if the points of another level cannot be divided evenly.
+        """
         count = len(self.plans)
-        shapes = level_shapes(f.shape[f.ndim - self.num_dims :], count, self.restriction_padding)
+        shapes = level_shapes(whole_shape(f.shape[f.ndim - self.num_dims :]), count, self.restriction_padding)
         kernels = self.kernels * count if len(self.kernels) < count else self.kernels
-        u = cycle([LearnedLevel(*parts) for parts in zip(self.plans, kernels, shapes, strict=True)], f)
+        divided = divided_levels([shape[0] for shape in shapes])
+        gathers = [a > b for a, b in zip(divided, [*divided[1:], divided[-1]], strict=True)]
+        u = cycle([LearnedLevel(*parts) for parts in zip(self.plans, kernels, shapes, divided, gathers, strict=True)], f)
         return u if self.bias_function is None else self.bias_function(u)
 
 
@@ -168,6 +177,27 @@ def level_shapes(shape: Sequence[int], num_levels: int, restriction_padding: int
     for _ in range(num_levels - 1):
         shapes.append(tuple((n - 1) // 2 + restriction_padding for n in shapes[-1]))
     return tuple(shapes)
+
+
+def divided_levels(points: Sequence[int]) -> list[bool]:
+    """Which levels, with so many points on the first axis, are divided where devices share the domain; all if none do.
+
+    **Raises:** `ModelInputError` for a level that has enough points, and not so many that every block is halved.
+    """
+    devices = space_size()
+    if devices == 1:
+        return [True] * len(points)
+    divided = [True]
+    for level, (fine, coarse) in enumerate(zip(points, points[1:], strict=False), start=1):
+        halved = divided[-1] and fine == 2 * coarse and coarse % devices == 0
+        if not halved and coarse >= devices:
+            raise ModelInputError(
+                f"level {level} of a learned V-cycle has {coarse} points of {fine} on the first space axis, of which {devices} "
+                f"devices cannot have half of their points each. Use restriction_padding=1 and a grid with a multiple of "
+                f"{devices * 2 ** (len(points) - 1)} points on that axis, fewer levels, or fewer devices."
+            )
+        divided.append(halved)
+    return divided
 
 
 def _sizes(sizes: int | Sequence[int], transfers: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import Params, PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import space_mean
 from neuralop_jax.layers._activation import gelu
 from neuralop_jax.layers._pointwise import over_space
 from neuralop_jax.layers._untrained import Buffer
@@ -14,12 +15,16 @@ from neuralop_jax.layers._untrained import Buffer
 _EPSILON = 1e-5
 
 
-def standardize(u: Array, axes: tuple[int, ...]) -> Array:
-    r"""$(u - \mu)/\sqrt{\sigma^2 + 10^{-5}}$ with mean and variance over `axes`; real and imaginary part each on its own."""
+def standardize(u: Array, axes: tuple[int, ...], *, divided: bool = True) -> Array:
+    r"""$(u - \mu)/\sqrt{\sigma^2 + 10^{-5}}$ with mean and variance over `axes`; real and imaginary part each on its own.
+
+    With `divided`, `axes` include the first space axis, and the mean is over all devices that share the domain.
+    """
     if jnp.iscomplexobj(u):
-        return standardize(u.real, axes) + 1j * standardize(u.imag, axes)
-    centered = u - jnp.mean(u, axes, keepdims=True)
-    return centered * jax.lax.rsqrt(jnp.mean(centered**2, axes, keepdims=True) + _EPSILON)
+        return standardize(u.real, axes, divided=divided) + 1j * standardize(u.imag, axes, divided=divided)
+    mean = space_mean if divided else jnp.mean
+    centered = u - mean(u, axes, keepdims=True)
+    return centered * jax.lax.rsqrt(mean(centered**2, axes, keepdims=True) + _EPSILON)
 
 
 class InstanceNorm(eqx.Module):

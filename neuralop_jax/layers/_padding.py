@@ -5,17 +5,49 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
+from neuralop_jax.errors import ModelInputError
+from neuralop_jax.kernels import is_divided, redivided, space_size
+
 
 def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
     """Points added on each side of each axis: `round(fraction * points)`, halves to the even neighbor as Python rounds."""
     return tuple(round(p * n) for p, n in zip(fractions, shape, strict=True))
 
 
-def pad_domain(u: Inexact[Array, "channels *batch_space"], widths: Sequence[int]) -> Inexact[Array, "channels *batch_padded"]:
-    """`u` with `widths[i]` zeros on both sides of space axis `i`; space are the last axes, one per width."""
-    return jnp.pad(u, ((0, 0),) * (u.ndim - len(widths)) + tuple((w, w) for w in widths))
+Widths = Sequence[int | tuple[int, int]]
+"""Per space axis the points on both sides, or those before and those after."""
 
 
-def crop_domain(u: Inexact[Array, "channels *batch_padded"], widths: Sequence[int]) -> Inexact[Array, "channels *batch_space"]:
+def pad_domain(u: Inexact[Array, "channels *batch_space"], widths: Widths) -> Inexact[Array, "channels *batch_padded"]:
+    """`u` with `widths[i]` zeros on both sides of space axis `i`; space are the last axes, one per width.
+
+    Where devices share the domain, the padded one is divided evenly again.
+
+    **Raises:** `ModelInputError` if that is impossible.
+    """
+    pairs, axis = _pairs(widths), u.ndim - len(widths)
+    if is_divided():
+        u, pairs = _redivided(u, axis, *pairs[0]), [(0, 0), *pairs[1:]]
+    return jnp.pad(u, [(0, 0)] * axis + pairs)
+
+
+def crop_domain(u: Inexact[Array, "channels *batch_padded"], widths: Widths) -> Inexact[Array, "channels *batch_space"]:
     """`u` without `widths[i]` points on both sides of space axis `i`: undoes `pad_domain`."""
-    return u[(..., *(slice(w, n - w) for w, n in zip(widths, u.shape[u.ndim - len(widths) :], strict=True)))]
+    pairs, axis = _pairs(widths), u.ndim - len(widths)
+    if is_divided():
+        u, pairs = _redivided(u, axis, -pairs[0][0], -pairs[0][1]), [(0, 0), *pairs[1:]]
+    return u[(..., *(slice(before, n - after) for (before, after), n in zip(pairs, u.shape[axis:], strict=True)))]
+
+
+def _pairs(widths: Widths) -> list[tuple[int, int]]:
+    return [(w, w) if isinstance(w, int) else w for w in widths]
+
+
+def _redivided(u: Array, axis: int, before: int, after: int) -> Array:
+    points, devices = space_size() * u.shape[axis], space_size()
+    if (points + before + after) % devices:
+        raise ModelInputError(
+            f"padding makes {points + before + after} points of {points} on the first space axis, which {devices} devices cannot "
+            f"share evenly. Choose a padding that adds a multiple of {devices} points to that axis, or fewer devices."
+        )
+    return redivided(u, axis, before, after)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import beyond, is_divided, own_points
 from neuralop_jax.kernels._convolve import BOUNDARY_RULES, convolve
 
 
@@ -67,13 +68,20 @@ class Prolongation(eqx.Module):
         self.weight = jax.random.uniform(key, shape, minval=-limit, maxval=limit)
         self.first, self.boundary = first, boundary
 
-    def __call__(self, u: Float[Array, "in *batch_space"], shape: Sequence[int]) -> Float[Array, "out *batch_out_space"]:
-        """The values on the finer grid of `shape`; several samples stand between channels and space."""
-        dims = self.weight.ndim - 2
+    def __call__(
+        self, u: Float[Array, "in *batch_space"], shape: Sequence[int], *, divided: bool = True
+    ) -> Float[Array, "out *batch_out_space"]:
+        """The values on the finer grid of `shape`; several samples stand between channels and space.
+
+        `divided`: whether `u` is a block where devices share the domain, of a grid with half the points of the finer one along
+        the first axis. `shape` is that of the whole finer grid.
+        """
+        dims, divided = self.weight.ndim - 2, divided and is_divided()
         lead = u.ndim - dims
         for axis, points in enumerate(shape, lead):
-            u = self._widened(u, axis, points)
-        v = convolve(u, self._phases(), padding=0)
+            u = self._widened(u, axis, points, divided and axis == lead)
+        shape = (own_points(shape[0]), *shape[1:]) if divided else shape
+        v = convolve(u, self._phases(), padding=0, divided=False)
         v = v.reshape(-1, *(2,) * dims, *v.shape[1:])
         batch = range(1 + dims, lead + dims)
         woven = itertools.chain.from_iterable((lead + dims + axis, 1 + axis) for axis in range(dims))
@@ -96,8 +104,11 @@ class Prolongation(eqx.Module):
         weight = jnp.flip(weight, tuple(taps)).transpose(0, *parities, 1, *taps)
         return weight.reshape(out * 2**dims, into, *(2,) * dims)
 
-    def _widened(self, u: Array, axis: int, points: int) -> Array:
+    def _widened(self, u: Array, axis: int, points: int, divided: bool) -> Array:
         """The coarse field with one more value at both ends of an axis: where the rule finds it on `points` fine ones."""
+        if divided:  # the last of an even number of points is no coarse one
+            right = "replicate" if self.boundary == "reflect" else self.boundary
+            return jnp.concatenate([beyond(u, axis, 1, 0, self.boundary)[0], u, beyond(u, axis, 0, 1, right)[1]], axis)
         if self.boundary == "zeros":
             return jnp.pad(u, [(1, 1) if k == axis else (0, 0) for k in range(u.ndim)])
         last = u.shape[axis] - 1

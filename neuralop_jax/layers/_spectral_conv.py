@@ -9,7 +9,15 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.kernels import contract_dense, contract_separable, forward_transform, inverse_transform, kept_modes
+from neuralop_jax.kernels import (
+    contract_dense,
+    contract_separable,
+    forward_transform,
+    inverse_transform,
+    kept_modes,
+    space_size,
+    whole_shape,
+)
 from neuralop_jax.kernels._modes import centered
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers._pointwise import over_space
@@ -115,13 +123,19 @@ class SpectralConv(eqx.Module):
         weight: AbstractSpectralWeight | None = None,
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "out *batch_out_space"]:
-        """The convolved field, on the grid of `u` or, over the same extent, on a grid of `shape`.
+        """The convolved field, on the grid of `u` or, over the same extent, on a grid of `shape`, the whole one if it is divided.
 
         Several samples at once stand between channels and space: `(channels, batch, *space)`. `weight` takes the place of the
         layer's own; with a `key` there is tensor dropout of the own weight.
         """
         real, dims = not self.complex_data, len(self.n_modes)
-        points = u.shape[u.ndim - dims :]
+        points = whole_shape(u.shape[u.ndim - dims :])
+        shape = points if shape is None else tuple(shape)
+        if shape[0] % space_size():
+            raise ModelInputError(
+                f"a spectral convolution leads onto {shape[0]} points of the first space axis, which {space_size()} devices "
+                "cannot share evenly. Choose output_scaling so that they can, or fewer devices."
+            )
         own = self.weight if weight is None else weight
         if own is None:
             raise ModelInputError(_SHARED)
@@ -135,7 +149,7 @@ class SpectralConv(eqx.Module):
         else:
             by_real, by_imaginary = ((part if kept == stored else part[place]).astype(c.dtype) for part in own)
             c = (contract_separable if self.separable else contract_dense)(c, (by_real, by_imaginary))
-        v = inverse_transform(c, points if shape is None else shape, real=real, transform=self.transform).astype(u.dtype)
+        v = inverse_transform(c, shape, real=real, transform=self.transform).astype(u.dtype)
         if self.bias is None:
             return v
         bias = self.bias[0] + 1j * self.bias[1] if self.complex_data else self.bias

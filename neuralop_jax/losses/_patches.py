@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax._typing import Field
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
-from neuralop_jax.kernels import cut
+from neuralop_jax.kernels import SPACE, cut, is_divided, space_size
 
 
 def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable[..., Float[Array, ""]]:
@@ -45,6 +46,11 @@ def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable
         return compare
 
     def loss(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
+        if is_divided():
+            raise ConfigError(
+                f"a loss of patches needs the whole field, which is divided among {space_size()} devices. Use levels=0, or a "
+                f"mesh with one device along {SPACE!r}."
+            )
         part = None if grid is None else _part(grid, levels)
         prediction, target = (jnp.moveaxis(cut(u[:, None], 2**levels), 1, 0) for u in (prediction, target))
         return jnp.mean(jax.vmap(lambda v, y: compare(v, y, part))(prediction, target))

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from neuralop_jax import metrics
 from neuralop_jax._typing import Field
 from neuralop_jax.grids import Grid
+from neuralop_jax.kernels import space_mean
 
 
 def relative_l2(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
@@ -84,7 +85,8 @@ def cross_entropy(prediction: Field, target: Field, grid: Grid | None = None) ->
         assert jnp.allclose(cross_entropy(jnp.zeros((4, 8)), jnp.zeros((4, 8)).at[1].set(1)), jnp.log(4))
         ```
     """
-    return -(target * jax.nn.log_softmax(prediction, axis=0)).sum(axis=0).mean()
+    entropy = -(target * jax.nn.log_softmax(prediction, axis=0)).sum(axis=0)
+    return space_mean(entropy, range(entropy.ndim))
 
 
 LOSSES: dict[str, Callable[..., Array]] = {

@@ -8,7 +8,19 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import Field
 from neuralop_jax.grids import Grid
-from neuralop_jax.kernels import derivative
+from neuralop_jax.kernels import (
+    beyond,
+    derivative,
+    is_divided,
+    on_lines,
+    space_max,
+    space_mean,
+    space_size,
+    space_sum,
+    whole_shape,
+    window,
+)
+from neuralop_jax.kernels._space import block_start
 
 
 def relative_l2(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
@@ -58,7 +70,7 @@ def relative_h1(
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120, with `spectral=False`; the `H1Loss` of neuraloperator has the same numbers
     on periodic axes, and differences of third order at open ends.
     """
-    grid = grid or Grid(prediction.shape[1:], endpoint=(False,) * (prediction.ndim - 1))
+    grid = grid or Grid(whole_shape(prediction.shape[1:]), endpoint=(False,) * (prediction.ndim - 1))
     parts = lambda u: jnp.stack([u] + [_slope(u, axis, grid, spectral) for axis in range(grid.num_dims)], axis=1)
     return relative(parts, prediction - target, target, joint)
 
@@ -72,28 +84,28 @@ def normalized_rmse(
 
     **Source:** Ohana et al. 2024, arXiv:2412.00568.
     """
-    centered = target - jnp.mean(target, axis=_space(target), keepdims=True)
+    centered = target - space_mean(target, _space(target), keepdims=True)
     return relative(lambda u: u, prediction - target, centered, joint)
 
 
 def max_error(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
     r"""$\max_x \lvert e(x)\rvert$ over the points, in the unit of the field; arguments as in `relative_l2`."""
-    largest = jnp.max(jnp.abs(prediction - target), axis=_space(target))
+    largest = space_max(jnp.max(jnp.abs(prediction - target), axis=_space(target)))
     return jnp.max(largest, keepdims=True) if joint else largest
 
 
 def mse(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
     r"""The mean of $\lvert e\rvert^2$ over the points, in the square of the field's unit; arguments as in `relative_l2`."""
     error = prediction - target
-    mean = jnp.mean(_square(error), axis=_space(error))
+    mean = space_mean(_square(error), _space(error))
     return jnp.mean(mean, keepdims=True) if joint else mean
 
 
 def relative(parts: Callable[[Array], Array], error: Array, target: Array, joint: bool) -> Float[Array, " values"]:
     """The norm of `parts(error)` over that of `parts(target)`; `parts` is linear and keeps the channels first."""
     scale = _scale(target, joint)
-    square, whole = (jnp.sum(_square(v), axis=_space(v)) for v in (parts(error / scale), parts(target / scale)))
-    count = math.prod(target.shape[1:])
+    square, whole = (space_sum(jnp.sum(_square(v), axis=_space(v))) for v in (parts(error / scale), parts(target / scale)))
+    count = math.prod(whole_shape(target.shape[1:]))
     if joint:
         square, whole, count = jnp.sum(square, keepdims=True), jnp.sum(whole, keepdims=True), count * target.shape[0]
     ratio = square / jnp.where(whole > 0, whole, count)
@@ -102,7 +114,7 @@ def relative(parts: Callable[[Array], Array], error: Array, target: Array, joint
 
 def _scale(target: Array, joint: bool) -> Float[Array, "..."]:
     """The largest magnitude of the target, by which squares neither overflow nor vanish; 1 where there is none."""
-    largest = jnp.max(jnp.abs(target), axis=None if joint else _space(target), keepdims=True)
+    largest = space_max(jnp.max(jnp.abs(target), axis=None if joint else _space(target), keepdims=True))
     return jnp.where(largest > 0, largest, 1)
 
 
@@ -120,8 +132,19 @@ def _slope(u: Inexact[Array, "channels *space"], axis: int, grid: Grid, spectral
         left, right = grid.extent[axis]
         if spectral:
             return derivative(u, axis, extent=right - left)
+        if axis == 0 and is_divided():
+            return _central(window(u, 1, -1, u.shape[1] + 2, boundary="periodic")) / (2 * grid.spacing[axis])
         return (jnp.roll(u, -1, axis + 1) - jnp.roll(u, 1, axis + 1)) / (2 * grid.spacing[axis])
-    u = jnp.moveaxis(u, axis + 1, -1)
+    if axis == 0 and is_divided():
+        if u.shape[1] < 3:  # the one-sided differences reach further
+            return on_lines(_open_slope, u, 1) / grid.spacing[axis]
+        return _central(_continued(u)) / (2 * grid.spacing[axis])
+    return _open_slope(u, axis + 1) / grid.spacing[axis]
+
+
+def _open_slope(u: Array, axis: int) -> Array:
+    """Central differences, one-sided ones at the ends, for a spacing of 1."""
+    u = jnp.moveaxis(u, axis, -1)
     if u.shape[-1] == 1:
         slope = 0 * u
     elif u.shape[-1] == 2:
@@ -130,7 +153,21 @@ def _slope(u: Inexact[Array, "channels *space"], axis: int, grid: Grid, spectral
         first = -1.5 * u[..., :1] + 2 * u[..., 1:2] - 0.5 * u[..., 2:3]
         last = 1.5 * u[..., -1:] - 2 * u[..., -2:-1] + 0.5 * u[..., -3:-2]
         slope = jnp.concatenate([first, (u[..., 2:] - u[..., :-2]) / 2, last], -1)
-    return jnp.moveaxis(slope, -1, axis + 1) / grid.spacing[axis]
+    return jnp.moveaxis(slope, -1, axis)
+
+
+def _central(u: Array) -> Array:
+    """The differences along the first space axis of a field that is one point wider at both ends."""
+    return u[:, 2:] - u[:, :-2]
+
+
+def _continued(u: Array) -> Array:
+    """The block with the points next to it; beyond the ends the parabola goes on, for which both kinds of differences agree."""
+    left, right = beyond(u, 1, 1, 1, "zeros")
+    place, parabola = block_start(1), lambda a, b, c: 3 * a - 3 * b + c
+    left = jnp.where(place == 0, parabola(u[:, :1], u[:, 1:2], u[:, 2:3]), left)
+    right = jnp.where(place == space_size() - 1, parabola(u[:, -1:], u[:, -2:-1], u[:, -3:-2]), right)
+    return jnp.concatenate([left, u, right], 1)
 
 
 def accuracy(prediction: Field, target: Field) -> Float[Array, ""]:
@@ -152,6 +189,7 @@ def accuracy(prediction: Field, target: Field) -> Float[Array, ""]:
         assert accuracy(logits, jnp.asarray([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])) == 0.75
         ```
     """
-    classes = (len(target) > 1) & ((target == 0) | (target == 1)).all() & (target.sum(axis=0) == 1).all()
+    fits = ((target == 0) | (target == 1)).all(axis=0) & (target.sum(axis=0) == 1)
+    classes = (len(target) > 1) & (space_sum(jnp.sum(~fits)) == 0)
     right = (jnp.argmax(prediction, axis=0) == jnp.argmax(target, axis=0)) & jnp.isfinite(prediction).all(axis=0)
-    return jnp.where(classes, right.mean(dtype=jnp.result_type(jnp.float32)), jnp.nan)
+    return jnp.where(classes, space_mean(right.astype(jnp.result_type(jnp.float32)), range(right.ndim)), jnp.nan)

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from neuralop_jax._typing import RealField
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
+from neuralop_jax.kernels import is_divided, space_size
 
 
 def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "channels bins"]:
@@ -28,6 +30,8 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
     longest side of the box, $n h$ for $n$ points of spacing $h$. Above the Nyquist wavenumber of the coarsest axis a bin covers
     only the corners of the shell.
 
+    **Raises:** `ConfigError` where devices share the domain.
+
     !!! example
 
         ```python
@@ -40,6 +44,10 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
         assert jnp.allclose(energy_spectrum(u[None], grid)[0, 3], 2)
         ```
     """
+    if is_divided():
+        raise ConfigError(
+            f"a spectrum needs the whole field, which is divided among {space_size()} devices. Take it outside of the shard_map."
+        )
     grid = grid or Grid(u.shape[1:], endpoint=(False,) * (u.ndim - 1))
     wraps = [kind == "periodic" for kind in grid.boundary]
     for axis, periodic in enumerate(wraps, start=1):

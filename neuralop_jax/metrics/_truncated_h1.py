@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import Field
 from neuralop_jax.grids import Grid
+from neuralop_jax.kernels import is_divided, on_lines, own_part, whole_shape
 from neuralop_jax.metrics._field import relative
 
 
@@ -42,11 +43,21 @@ def truncated_h1(
 
 
 def _weighted(u: Inexact[Array, "channels *space"], k_max: int | None) -> Inexact[Array, "channels *space"]:
-    square = np.ones(u.shape[1:])
-    for axis, points in enumerate(u.shape[1:]):
+    shape = whole_shape(u.shape[1:])
+    square = np.ones(shape)
+    for axis, points in enumerate(shape):
         k = np.rint(np.fft.fftfreq(points, 1 / points))
         counted = np.abs(k) < (np.inf if k_max is None else k_max)
         square += np.expand_dims((counted * k) ** 2, [other for other in range(square.ndim) if other != axis])
     dtype = jnp.promote_types(u.dtype, jnp.float32)
-    spectrum = jnp.fft.fftn(u.astype(dtype), axes=tuple(range(1, u.ndim)), norm="ortho")
-    return spectrum * jnp.asarray(np.sqrt(square)[None], spectrum.real.dtype)
+    spectrum = _transform(u.astype(dtype))
+    return spectrum * jnp.asarray(own_part(np.sqrt(square)[None], 1), spectrum.real.dtype)
+
+
+def _transform(u: Array) -> Array:
+    """The transform over all space axes; blocks of a divided field give blocks of wavenumbers."""
+    axes = tuple(range(1, u.ndim))
+    if not is_divided():
+        return jnp.fft.fftn(u, axes=axes, norm="ortho")
+    spectrum = jnp.fft.fftn(u, axes=axes[1:], norm="ortho") if axes[1:] else u
+    return on_lines(lambda lines, axis: jnp.fft.fft(lines, axis=axis, norm="ortho"), spectrum, 1)

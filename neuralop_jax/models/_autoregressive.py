@@ -78,6 +78,11 @@ class Autoregressive(AbstractTrajectoryOperator):
         self.in_channels, self.out_channels, self.num_dims = in_channels, out_channels, self.inner.num_dims
         self.time_step, self.residual = step, residual
 
+    @property
+    def divisible(self) -> bool:
+        """Whether the operator inside is."""
+        return self.inner.divisible
+
     def frames(
         self,
         u: Inexact[Array, "channels *batch_space"],

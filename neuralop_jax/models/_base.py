@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.kernels import SPACE, is_divided, space_size
 from neuralop_jax.layers import Untrained
 from neuralop_jax.normalizers import AbstractNormalizer
 
@@ -20,8 +21,12 @@ class AbstractOperator(eqx.Module):
     """A map from functions to functions, on one sample; `batched` takes many.
 
     Weights never depend on the grid: an operator is called at any resolution.
+
+    A `divisible` operator gives the block of the output for the block of the input where devices share the domain, that is in a
+    `jax.shard_map` over a mesh with an axis `"space"`, along which the first space axis is divided. Others refuse to.
     """
 
+    divisible: ClassVar[bool] = False
     in_channels: eqx.AbstractVar[int]
     out_channels: eqx.AbstractVar[int]
     width: eqx.AbstractVar[int]
@@ -81,6 +86,11 @@ class AbstractOperator(eqx.Module):
 def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
     """Raises `ModelInputError` unless `u` is `(in_channels, *space)` with `num_dims` space axes, with `batched` one axis more."""
     name, channels, axis = type(model).__name__ + (".batched" if batched else ""), model.in_channels, int(batched)
+    if is_divided() and not model.divisible:
+        raise ModelInputError(
+            f"{name} needs the whole domain, which is divided among {space_size()} devices. Use a mesh with one device along "
+            f"{SPACE!r} and more along 'data', or an operator that can be divided, such as FNO, TFNO or MgNO."
+        )
     plural = "axis" if num_dims == 1 else "axes"
     rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space {plural}"
     if not hasattr(u, "shape"):

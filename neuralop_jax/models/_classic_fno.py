@@ -5,14 +5,13 @@ from typing import Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels._transform import Transform
-from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates
+from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_per_axis, check_sizes, modes_per_axis
@@ -46,6 +45,7 @@ class ClassicFNO(AbstractGridOperator):
         ```
     """
 
+    divisible = True
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     n_modes: tuple[int, ...] = eqx.field(static=True)
@@ -118,10 +118,10 @@ class ClassicFNO(AbstractGridOperator):
         """The output for `(channels, *batch, *space)`; `p` is not read."""
         v = self.lifting(append_coordinates(u, self.num_dims, endpoint=True))
         widths = self.padding if isinstance(self.padding, tuple) else (self.padding,) * self.num_dims
-        v = jnp.pad(v, ((0, 0),) * (v.ndim - self.num_dims) + tuple((0, w) for w in widths))
+        v = pad_domain(v, [(0, w) for w in widths])
         for block in self.blocks:
             v = block(v)
-        return self.projection(v[(..., *(slice(n) for n in u.shape[u.ndim - self.num_dims :]))])
+        return self.projection(crop_domain(v, [(0, w) for w in widths]))
 
 
 def _uniform(blocks: tuple[FourierBlock, ...], width: int, key: PRNGKey) -> tuple[FourierBlock, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import whole_shape
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
@@ -87,6 +88,7 @@ class FNO(AbstractGridOperator):
         ```
     """
 
+    divisible = True
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     n_modes: tuple[int, ...] = eqx.field(static=True)
@@ -243,7 +245,7 @@ class FNO(AbstractGridOperator):
     ) -> Inexact[Array, "out_channels *batch_out_space"]:
         """The output for `(channels, *batch, *space)`."""
         v = self.lifting(append_coordinates(u, self.num_dims) if self.coordinates else u)
-        widths = padding_widths(_tuple(self.padding or 0.0, self.num_dims), v.shape[v.ndim - self.num_dims :])
+        widths = padding_widths(_tuple(self.padding or 0.0, self.num_dims), whole_shape(v.shape[v.ndim - self.num_dims :]))
         v = pad_domain(v, widths)
         shared = self.joint_weight
         if shared is not None and key is not None and self.tensor_dropout > 0:
@@ -252,7 +254,7 @@ class FNO(AbstractGridOperator):
             )
         for index, block in enumerate(self.blocks):
             scaling = (1.0,) * self.num_dims if self.output_scaling is None else _tuple(self.output_scaling[index], self.num_dims)
-            shape = tuple(round(n * s) for n, s in zip(v.shape[v.ndim - self.num_dims :], scaling, strict=True))
+            shape = tuple(round(n * s) for n, s in zip(whole_shape(v.shape[v.ndim - self.num_dims :]), scaling, strict=True))
             weight = None if shared is None else shared.layer(index)
             v = block(v, shape, p=p, weight=weight, key=None if key is None else jax.random.fold_in(key, index))
             widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.kernels import whole_shape
 from neuralop_jax.layers import FieldNorm, MultigridConv, Pointwise, activation, gelu
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._learned_level import plan_levels
@@ -81,6 +82,7 @@ class MgNO(AbstractGridOperator):
         ```
     """
 
+    divisible = True
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)
@@ -188,7 +190,7 @@ class MgNO(AbstractGridOperator):
         key: PRNGKey | None = None,
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The output for `(channels, *batch, *space)`; `p` is not read."""
-        self._check_grid(u.shape[u.ndim - self.num_dims :])
+        self._check_grid(whole_shape(u.shape[u.ndim - self.num_dims :]))
         v = u
         for index, cycle in enumerate(self.cycles):
             w = cycle(v)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._result import DIVERGED, MAX_STEPS, NONFINITE, RUNNING, SUCCESS
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import SPACE, is_divided, space_size
 from neuralop_jax.kernels._galerkin import galerkin
 from neuralop_jax.kernels._grid_transfer import AxisNodes
 from neuralop_jax.kernels._multigrid import cycle, full_multigrid
@@ -44,7 +45,7 @@ class Multigrid(eqx.Module):
     - `dtype`: precision of the cycle, whatever that of the fields. float32 halves the time of a cycle and costs conjugate
         gradients in float64 no step.
 
-    **Raises:** `ConfigError` if `kind` or `weighting` is unknown.
+    **Raises:** `ConfigError` if `kind` or `weighting` is unknown, or where devices share the domain.
 
     **Source:** Trottenberg, Oosterlee, Schüller, *Multigrid*, Academic Press 2001.
 
@@ -84,6 +85,11 @@ class Multigrid(eqx.Module):
         singular: bool = False,
         dtype: jnp.dtype | type | None = None,
     ):
+        if is_divided():
+            raise ConfigError(
+                f"Multigrid needs the whole domain, which is divided among {space_size()} devices. Solve outside of the "
+                f"shard_map, or on a mesh with one device along {SPACE!r}."
+            )
         one_of("Multigrid.kind", kind, ("V", "W", "F"), ConfigError)
         one_of("Multigrid.weighting", weighting, ("full", "half"), ConfigError)
         self.stencil, self.kind = stencil, kind
