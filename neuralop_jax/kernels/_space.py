@@ -9,6 +9,7 @@ default of `shard_map`): the gradient by it is then the sum over the devices.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,8 +63,8 @@ def own_points(points: int) -> int:
     return points // space_size()
 
 
-def own_part(x: Shaped[Array, "..."] | np.ndarray, axis: int) -> Shaped[Array, "..."] | np.ndarray:
-    """The part of `x` that belongs to the block here, where `axis` of `x` goes over the whole first space axis."""
+def own_part(x: Shaped[Array, "..."] | Shaped[np.ndarray, "..."], axis: int) -> Any:
+    """The part of `x` that belongs to the block here, where `axis` of `x` goes over the whole first space axis, or `x`."""
     if not is_divided():
         return x
     count, x = own_points(x.shape[axis]), jnp.asarray(x)

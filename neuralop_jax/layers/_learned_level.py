@@ -121,8 +121,8 @@ class LearnedLevel:
         correction = prolong(coarse, self.shape, divided=self.divided and not self.gathers)
         if self.gathers:
             correction = own_part(correction, self._first_axis(correction))
-        u = correction if u is None else u + correction
-        return u if norm is None else norm(u, divided=self.divided)
+        corrected = correction if u is None else u + correction
+        return corrected if norm is None else norm(corrected, divided=self.divided)
 
     def post_smooth(self, u: Array, f: Array) -> Array:
         """The last steps."""
