@@ -62,12 +62,12 @@ def getkey():
 
 @pytest.fixture(scope="session")
 def on_eight_devices():
-    """What a script prints, as JSON, in a process of its own where `jax_num_cpu_devices` can still be chosen."""
+    """What a script prints, as JSON, in a process of its own: that of the tests has one device."""
 
     def run(script: str):
         folder = pathlib.Path(__file__).parent.parent
-        options = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": str(folder)}, "capture_output": True, "text": True}
-        done = subprocess.run([sys.executable, script], **options)
+        settings = {"JAX_NUM_CPU_DEVICES": "8", "JAX_ENABLE_X64": "1", "PYTHONPATH": str(folder)}
+        done = subprocess.run([sys.executable, script], cwd=folder, env=os.environ | settings, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

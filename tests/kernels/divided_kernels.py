@@ -155,6 +155,4 @@ def outcome(function):
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", 8)
-    jax.config.update("jax_enable_x64", True)
     print(json.dumps({name: outcome(function) for name, function in CASES.items()}))

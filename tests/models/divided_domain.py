@@ -256,7 +256,5 @@ def outcome(function):
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", 8)
-    jax.config.update("jax_enable_x64", True)
     functions = {**CASES, **{name: function for name, (function, _) in REFUSALS.items()}, "moved_numbers": moved_numbers}
     print(json.dumps({name: outcome(function) for name, function in functions.items()}))
