@@ -196,8 +196,8 @@ def _controller(problem: Problem, ts: Array) -> diffrax.AbstractStepSizeControll
 
 
 def _counting(controller: diffrax.AbstractStepSizeController, problem: Problem) -> Counting:
-    given = (getattr(controller, name, getattr(problem, name)) for name in ("rtol", "atol", "norm"))
-    return Counting(controller, *given)
+    given: Any = {name: getattr(controller, name, getattr(problem, name)) for name in ("rtol", "atol", "norm")}
+    return Counting(controller=controller, **given)
 
 
 def _steady(

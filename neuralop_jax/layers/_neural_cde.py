@@ -197,7 +197,7 @@ class NeuralCDE(eqx.Module):
             jnp.where(alive, state.z, 0),
             jnp.where(alive, piece, 0),
             saveat=diffrax.SaveAt(t1=True, controller_state=True),
-            stepsize_controller=Counting(controller, self.rtol, self.atol, root_mean_square),
+            stepsize_controller=Counting(controller=controller, rtol=self.rtol, atol=self.atol, norm=root_mean_square),
             adjoint=ADJOINTS[self.adjoint](),
             max_steps=self.steps or self.max_steps,
             throw=False,

@@ -52,8 +52,7 @@ class Counting(diffrax.AbstractAdaptiveStepSizeController):
     norm: Callable[[PyTree], Array]
 
     def wrap(self, direction: Any) -> "Counting":
-        wrapped: Any = self.controller.wrap(direction)
-        return Counting(wrapped, self.rtol, self.atol, self.norm)
+        return Counting(controller=self.controller.wrap(direction), rtol=self.rtol, atol=self.atol, norm=self.norm)
 
     def init(
         self, terms: Any, t0: Any, t1: Any, y0: PyTree, dt0: Any, args: Any, func: Any, error_order: Any

@@ -8,7 +8,15 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from neuralop_jax.errors import ConfigError, ModelInputError, SolverError
-from neuralop_jax.layers import EXPLICIT_SOLVERS, IMPLICIT_SOLVERS, MLP, ContinuousNormalizingFlow, NeuralODE, NeuralSDE, OperatorField
+from neuralop_jax.layers import (
+    EXPLICIT_SOLVERS,
+    IMPLICIT_SOLVERS,
+    MLP,
+    ContinuousNormalizingFlow,
+    NeuralODE,
+    NeuralSDE,
+    OperatorField,
+)
 
 
 def decay(t, z, rate):
