@@ -92,11 +92,6 @@ class Equilibrium(eqx.Module):
         axis: int | None = None,
         throw: bool = True,
     ):
-        if not callable(f) or not callable(start):
-            raise ConfigError(
-                f"Equilibrium needs functions f(z, x) and start(x), got {type(f).__name__} and {type(start).__name__}. For "
-                "the same start whatever x is, give start=lambda x: z."
-            )
         one_of("gradient", gradient, ("implicit", "phantom"), ConfigError)
         if method is not None and not isinstance(method, AbstractFixedPointMethod):
             raise ConfigError(f"Equilibrium needs a method such as implicit.Anderson() or implicit.Picard(), got {method!r}.")

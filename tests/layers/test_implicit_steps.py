@@ -49,7 +49,7 @@ def test_nor_does_that_of_a_steady_state():
 
 
 def test_samples_count_for_themselves_and_fail_alone():
-    layer = NeuralODE(lambda t, z, rate: rate * z**2, solver="kvaerno3", max_steps=30, only_end=True)
+    layer = NeuralODE(lambda t, z, rate: rate * z**2, solver="kvaerno3", rtol=1e-6, atol=1e-8, max_steps=200, only_end=True)
     rates = jnp.asarray([0.5, 3.0, -50.0])  # the second is infinite at time 1/3
     solve = jax.jit(lambda rate: layer(jnp.ones(1), ENDS, rate))
     together = jax.jit(jax.value_and_grad(lambda rates: _sum(jax.vmap(solve)(rates)), has_aux=True))
@@ -81,5 +81,5 @@ def test_states_of_any_size_and_type_converge():
     layer = NeuralODE(lambda t, z, _: {"a": -100 * z["a"], "b": z["a"][:1]}, solver="kvaerno5", only_end=True)
     z0 = {"a": jnp.full(3, 1e6, jnp.float32), "b": jnp.zeros(1, jnp.float32)}
     solution = eqx.filter_jit(layer)(z0, ENDS)
-    assert solution.successful and solution.values["b"].dtype == jnp.float32 and solution.num_steps < 60
+    assert solution.successful and solution.values["b"].dtype == jnp.float32 and solution.num_steps < 100
     np.testing.assert_allclose(solution.values["b"], 1e4, rtol=1e-3)
