@@ -71,8 +71,8 @@ class LossConfig:
     """Relative norm of the error, L2 or one of H1 (see `losses`), its mean square, or cross-entropy where targets are classes."""
     patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
-    penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness"] = "none"
-    """Of continuous_time models: what makes a solve expensive, over all of it or at one random time (see `losses`)."""
+    penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness", "jacobian"] = "none"
+    """What makes a solve expensive: of continuous_time models over all of it or at one random time; jacobian of implicit_fno."""
     penalty_weight: Annotated[float, _NOT_NEGATIVE] = 0.0
     """Its factor in the loss."""
 

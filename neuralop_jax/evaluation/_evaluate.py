@@ -11,7 +11,7 @@ import numpy as np
 from neuralop_jax import metrics
 from neuralop_jax.data import Sample
 from neuralop_jax.grids import Grid
-from neuralop_jax.models import AbstractOperator, apply_batched, num_evaluations
+from neuralop_jax.models import AbstractOperator, apply_counted
 
 METRICS: dict[str, Callable[..., Any]] = {
     "relative_l2": metrics.relative_l2,
@@ -67,7 +67,8 @@ def evaluate(
     **Returns:** JSON types: the mean of `relative_l2`, `relative_h1`, `normalized_rmse` and `max_error`; `spread`, the standard
     deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several;
     `accuracy`, where the targets are classes (`metrics.accuracy`); `num_evaluations`, a mean too, where the operator solves a
-    differential equation (`models.num_evaluations`); `count`, the number of samples; `grid`, the points per axis.
+    differential equation, in the same solves (`models.apply_counted`); `count`, the number of samples; `grid`, the points per
+    axis.
 
     !!! example
 
@@ -86,14 +87,14 @@ def evaluate(
     """
     measured = _measure(model, data, grid, batch_size)
     accuracy = float(np.mean(measured.pop("accuracy")[0]))
-    cost = _mean_cost(model, data, min(batch_size, _length(data)))
+    cost = measured.pop("num_evaluations", None)
     channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
         **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
         "spread": {name: float(np.std(joint)) for name, (joint, _) in measured.items()},
         **({"channels": channels} if channels else {}),
         **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
-        **({} if cost is None else {"num_evaluations": cost}),
+        **({} if cost is None else {"num_evaluations": float(np.mean(cost[0]))}),
         "count": _length(data),
         "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }
@@ -102,13 +103,13 @@ def evaluate(
 def _measure(
     model: AbstractOperator, data: Evaluable | Sample, grid: Grid | None, batch_size: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each metric, and of the accuracy, the values of the samples, `(samples,)`, and of their channels, in float64."""
+    """Of each metric, the accuracy and the cost, if any, the values of the samples, `(samples,)`, and of their channels."""
     grid = grid if isinstance(data, Sample) else data.grid
     size = min(batch_size, _length(data))
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in (*METRICS, "accuracy")}
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for count, inputs, targets in _batches(data, size):
         for name, (joint, each) in _compare(model, inputs, targets, grid).items():
-            found[name].append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
+            found.setdefault(name, []).append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
     joined = {name: list(zip(*parts, strict=True)) for name, parts in found.items()}
     return {name: (np.concatenate(joint), np.concatenate(each)) for name, (joint, each) in joined.items()}
 
@@ -116,23 +117,12 @@ def _measure(
 @eqx.filter_jit
 def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Grid | None) -> dict[str, Any]:
     """Every metric of a batch: of all channels together, `(batch, 1)`, and of each, `(batch, channels)`."""
-    prediction = apply_batched(model, u)
+    prediction, cost = apply_counted(model, u)
     apply = lambda f, joint: jax.vmap(lambda a, b: f(a, b, grid, joint=joint))(prediction, target)
-    right = jax.vmap(metrics.accuracy)(prediction, target)[:, None]
-    return {**{name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}, "accuracy": (right, right)}
-
-
-def _mean_cost(model: AbstractOperator, data: Evaluable | Sample, size: int) -> float | None:
-    """The mean number of evaluations of a right-hand side, where there is one that tells."""
-    found = []
-    for count, u, _ in _batches(data, size):
-        if (cost := _cost(model, u)) is None:
-            return None
-        found.append(np.asarray(cost)[:count])
-    return float(np.concatenate(found).mean())
-
-
-_cost = eqx.filter_jit(num_evaluations)
+    right = jax.vmap(metrics.accuracy)(prediction, target)
+    once = {"accuracy": right, **({} if cost is None else {"num_evaluations": cost})}
+    measured = {name: (apply(f, True), apply(f, False)) for name, f in METRICS.items()}
+    return measured | {name: (number[:, None],) * 2 for name, number in once.items()}
 
 
 def _batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:

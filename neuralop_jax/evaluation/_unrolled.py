@@ -11,7 +11,8 @@ from neuralop_jax.solvers import Multigrid, darcy_stencil
 def unrolled_darcy(permeability: RealField, source: RealField, grid: Grid, *, num_steps: int) -> RealField:
     r"""The pressure of $-\nabla\cdot(a\nabla u) = f$ with $u = 0$ at the ends of the grid, as `solvers.solve_darcy` finds it.
 
-    It has the same multigrid preconditioner, but its derivatives go through the iterations, and reverse mode keeps them all.
+    It has the same multigrid preconditioner, but its derivatives go through the iterations, and reverse mode keeps them all. Once
+    the residual has fallen to rounding errors of the source, further iterations change nothing, and have no derivative.
 
     **Arguments:**
 
@@ -24,16 +25,21 @@ def unrolled_darcy(permeability: RealField, source: RealField, grid: Grid, *, nu
     stencil, nodes = darcy_stencil(permeability[0], grid)
     multigrid = Multigrid(stencil, nodes, dtype=jnp.float32)
 
+    f = source[(0, *(slice(1, -1),) * grid.num_dims)]
+    start = multigrid(f)
+    least = jnp.finfo(f.dtype).eps ** 2 * jax.lax.stop_gradient(jnp.vdot(f, start))
+
     def step(carry, _):
         x, r, z, p = carry
         image = stencil(p)
-        length = jnp.vdot(r, z) / jnp.vdot(p, image)
+        energy = jnp.vdot(r, z)
+        going = energy > least
+        quotient = lambda a, b: jnp.where(going, a / jnp.where(going, b, 1), 0)  # of which neither value nor slope is NaN
+        length = quotient(energy, jnp.vdot(p, image))
         x, new = x + length * p, r - length * image
         preconditioned = multigrid(new)
-        p = preconditioned + jnp.vdot(new, preconditioned) / jnp.vdot(r, z) * p
+        p = preconditioned + quotient(jnp.vdot(new, preconditioned), energy) * p
         return (x, new, preconditioned, p), None
 
-    f = source[(0, *(slice(1, -1),) * grid.num_dims)]
-    start = multigrid(f)
     (x, *_), _ = jax.lax.scan(step, (jnp.zeros_like(f), f, start, start), length=num_steps)
     return jnp.pad(x, 1)[None]

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit._arguments import floating, kinds
 from neuralop_jax.implicit._custom_root import implicit_root
 from neuralop_jax.implicit._optimality import stationary
 
@@ -46,6 +47,8 @@ def hypergradient(
 
     **Returns:** $\ell$ and its gradient, of the structure of `theta`.
 
+    **Raises:** `ConfigError` for minima and parameters that are no real floating arrays, and losses that are no single number.
+
     **Source:** Lorraine, Vicol, Duvenaud 2020, arXiv:1911.02590, for the series; Pedregosa 2016, arXiv:1602.02355, for
     conjugate gradients.
 
@@ -61,6 +64,11 @@ def hypergradient(
         assert loss == 1.5 and abs(slope + 3 / 4) < 1e-6
         ```
     """
+    x, theta = (floating(f"hypergradient needs {name}", tree) for name, tree in (("a minimum", x), ("parameters", theta)))
+    for name, objective in (("outer", outer), ("inner", inner)):
+        found = kinds(jax.eval_shape(objective, x, theta))
+        if not isinstance(found, str) or not found.endswith("()"):
+            raise ConfigError(f"hypergradient needs an {name} objective that returns one number, got {found}. Sum or average it.")
     solver = {"linear_solver": linear_solver, "tags": lx.positive_semidefinite_tag, "throw": throw}
     value = lambda theta: outer(implicit_root(stationary(inner), x, theta, **solver), theta)
     return jax.value_and_grad(value)(theta)
@@ -78,8 +86,8 @@ def bilevel(
     outer: Objective,
     inner: Objective,
     solve: Callable[[PyTree, PyTree], PyTree[Array]],
-    x: PyTree[Array],
-    theta: PyTree[Array],
+    x: PyTree[ArrayLike],
+    theta: PyTree[ArrayLike],
     *,
     optimizer: optax.GradientTransformation,
     num_steps: int,
@@ -96,7 +104,7 @@ def bilevel(
     - `optimizer`: an Optax transformation for `theta`.
     - `num_steps`: outer steps, at least 1; each takes one inner solve, and there is one more at the end.
 
-    **Raises:** `ConfigError` for less than one step.
+    **Raises:** `ConfigError` for less than one step, and as `hypergradient`.
 
     !!! example
 
@@ -114,9 +122,12 @@ def bilevel(
     if num_steps < 1:
         raise ConfigError(f"bilevel needs num_steps of at least 1, got {num_steps}.")
 
+    strong = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=leaf.dtype), tree)  # types weak no longer
+    x, theta = (strong(floating(f"bilevel needs {name} to start with", t)) for name, t in (("an x", x), ("a theta", theta)))
+
     def step(carry: tuple, _: None) -> tuple[tuple, Array]:
         x, theta, state = carry
-        x = solve(x, theta)
+        x = strong(floating("bilevel needs solve to return an x", solve(x, theta)))
         loss, slope = hypergradient(outer, inner, x, theta, linear_solver=linear_solver, throw=throw)
         change, state = optimizer.update(slope, state, theta)
         return (x, optax.apply_updates(theta, change), state), loss

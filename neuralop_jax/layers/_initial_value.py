@@ -13,11 +13,14 @@ from jaxtyping import Array, PyTree
 from neuralop_jax._result import SUCCESS
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ModelInputError
+from neuralop_jax.implicit import implicit_root
+from neuralop_jax.implicit._arguments import stopped
 from neuralop_jax.layers._guard import captured, guarded
 from neuralop_jax.layers._horizon import Held, Range, covers, range_of
 from neuralop_jax.layers._measured_solver import MeasuredSolver
 from neuralop_jax.layers._ode_solution import ODESolution, all_finite, result_code
-from neuralop_jax.layers._solver_choice import EqualSteps, GivingUp, evaluations, shortest_step
+from neuralop_jax.layers._solver_choice import EqualSteps, GivingUp, cost_of, shortest_step
+from neuralop_jax.layers._step_cost import Counting
 
 
 class Problem(NamedTuple):
@@ -88,7 +91,10 @@ def _solve(
     ts, in_order = in_some_order(ts)
     t0, t1 = ts[0], ts[-1]
     direction = jnp.where(t1 > t0, 1, -1)
-    solver, adjoint = problem.solver, problem.adjoint
+    solver, adjoint, moving = problem.solver, problem.adjoint, (field, args)
+    if isinstance(adjoint, diffrax.ImplicitAdjoint):  # which has a derivative of its own, behind the solve
+        field, z0, ts, args, known = stopped((field, z0, ts, args, known))
+        adjoint = diffrax.ForwardMode()
     keeps = problem.measure or problem.visit is not None
     if keeps:
         drawn = None
@@ -103,11 +109,10 @@ def _solve(
     if isinstance(adjoint, diffrax.BacksolveAdjoint):
         flat = lambda part: _Flat(part) if callable(part) else part  # the noise of a stochastic equation is a path
         field = tuple(flat(part) for part in field) if isinstance(field, tuple) else flat(field)
-        if isinstance(controller, GivingUp):
-            # the state of the adjoint holds parameters too, over which a norm over samples makes no sense
-            plain = diffrax.PIDController(rtol=problem.rtol, atol=problem.atol)
-            adjoint = diffrax.BacksolveAdjoint(**{"stepsize_controller": plain, **adjoint.kwargs})
-    counts = isinstance(controller, GivingUp) and not isinstance(adjoint, diffrax.ImplicitAdjoint)
+        # The state of the adjoint holds parameters too, over which a norm over samples makes no sense.
+        plain = diffrax.PIDController(rtol=problem.rtol, atol=problem.atol) if isinstance(controller, GivingUp) else controller
+        backward = adjoint.kwargs.get("stepsize_controller", plain)
+        adjoint = diffrax.BacksolveAdjoint(**{**adjoint.kwargs, "stepsize_controller": _counting(backward, problem)})
     found = diffrax.diffeqsolve(
         terms(field),
         solver,
@@ -117,9 +122,9 @@ def _solve(
         z0,
         args,
         saveat=diffrax.SaveAt(
-            t1=problem.only_end, ts=None if problem.only_end else ts, solver_state=keeps, controller_state=counts
+            t1=problem.only_end, ts=None if problem.only_end else ts, solver_state=keeps, controller_state=True
         ),
-        stepsize_controller=controller,
+        stepsize_controller=_counting(controller, problem),
         adjoint=adjoint,
         event=_event(problem),
         max_steps=problem.max_steps,
@@ -137,16 +142,19 @@ def _solve(
         finite = finite & covers(known, jnp.append(jnp.where(reached, times, t0), t0))
     result = result_code(found, finite & all_finite(z0), sorted_times=in_order, steady=problem.steady is not None)
     good = reached & (result == SUCCESS)
+    if isinstance(problem.adjoint, diffrax.ImplicitAdjoint):
+        known_state = jax.tree.map(lambda z, start: jnp.where(good, z, start), values, z0)
+        values = _steady(problem.adjoint, *moving, times, known_state, good)
     values = jax.tree.map(lambda leaf, dtype: jnp.where(spread(good, leaf), leaf, jnp.nan).astype(dtype), values, given)
     num_steps = jnp.asarray(found.stats["num_steps"], jnp.int32)
-    first_rejected = jax.tree.leaves(found.controller_state)[-1] if counts else 0
-    cost = evaluations(problem.solver, num_steps, first_rejected)
+    counted: Any = found.controller_state
+    cost, products = cost_of(problem.solver, num_steps, counted[1])
     if cost is not None:
         cost = cost + 2 * isinstance(controller, GivingUp) + (num_steps + 1) * (problem.steady is not None)
     measured = solver.measured(found.solver_state, direction) if isinstance(solver, MeasuredSolver) else None
     if measured is not None:
         measured = jax.tree.map(lambda x: jnp.where(result == SUCCESS, x, jnp.nan) if eqx.is_inexact_array(x) else x, measured)
-    return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, measured)
+    return ODESolution(values, jnp.where(good, times, jnp.nan), result, num_steps, cost, products, measured)
 
 
 def in_some_order(ts: Array) -> tuple[Array, Array]:
@@ -185,6 +193,23 @@ def _controller(problem: Problem, ts: Array) -> diffrax.AbstractStepSizeControll
         return diffrax.ConstantStepSize()
     shortest = jax.lax.stop_gradient(shortest_step(ts[0], ts[-1]))
     return GivingUp(problem.rtol, problem.atol, problem.norm, shortest)
+
+
+def _counting(controller: diffrax.AbstractStepSizeController, problem: Problem) -> Counting:
+    given: Any = {name: getattr(controller, name, getattr(problem, name)) for name in ("rtol", "atol", "norm")}
+    return Counting(controller=controller, **given)
+
+
+def _steady(
+    adjoint: diffrax.ImplicitAdjoint, field: Callable, args: Any, t: Array, z: PyTree[Array], good: Array
+) -> PyTree[Array]:
+    """The steady state `z` with its derivatives by the implicit function theorem; where there is none, it has none."""
+
+    def rates(z: PyTree[Array], field: Callable, args: Any) -> PyTree[Array]:
+        return jax.tree.map(lambda rate, z: jnp.where(good, rate, z), field(t, z, args), z)
+
+    options: Any = {"linear_solver": adjoint.linear_solver, "tags": adjoint.tags}
+    return implicit_root(rates, z, field, args, throw=False, **options)
 
 
 def _event(problem: Problem) -> diffrax.Event | None:

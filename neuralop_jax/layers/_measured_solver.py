@@ -11,6 +11,7 @@ from jaxtyping import Array, Int, PyTree
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.layers._ode_solution import Measured
 from neuralop_jax.layers._solver_choice import root_mean_square
+from neuralop_jax.layers._step_cost import plain
 
 
 class MeasuredSolver(diffrax.AbstractWrappedSolver):
@@ -81,7 +82,7 @@ class MeasuredSolver(diffrax.AbstractWrappedSolver):
         y1, y_error, dense, state, result = self.solver.step(terms, t0, t1, y0, args, state, made_jump)
         count = count + 1
         if sums is not None:
-            error, stiffness = step_estimates(self.solver, y0, y1, y_error, dense, t1 - t0, self.rtol, self.atol)
+            error, stiffness = step_estimates(self.solver, y0, y1, plain(y_error), dense, t1 - t0, self.rtol, self.atol)
             length = jnp.abs(t1 - t0)
             sums = sums[0] + error * length, sums[1] if stiffness is None else sums[1] + stiffness * length
         if kept is not None:

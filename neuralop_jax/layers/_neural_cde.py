@@ -15,7 +15,8 @@ from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers._control import Control, rate
 from neuralop_jax.layers._mlp import MLP
 from neuralop_jax.layers._pointwise import Pointwise
-from neuralop_jax.layers._solver_choice import ADJOINTS, EXPLICIT_SOLVERS, evaluations
+from neuralop_jax.layers._solver_choice import ADJOINTS, EXPLICIT_SOLVERS, cost_of, root_mean_square
+from neuralop_jax.layers._step_cost import Counting
 
 _ADJOINTS: Final = tuple(sorted(set(ADJOINTS) - {"implicit"}))
 
@@ -185,7 +186,8 @@ class NeuralCDE(eqx.Module):
         """The state at the end of a piece; what has failed stays NaN, and rests meanwhile so that it costs no steps."""
         finite, time = jnp.isfinite(piece).all(), lambda r: jnp.asarray(r, state.z.dtype)
         alive = (state.result == SUCCESS) & finite
-        solver, adaptive = EXPLICIT_SOLVERS[self.solver](), diffrax.PIDController(rtol=self.rtol, atol=self.atol)
+        adaptive: Any = diffrax.PIDController(rtol=self.rtol, atol=self.atol)
+        solver, controller = EXPLICIT_SOLVERS[self.solver](), adaptive if self.steps is None else diffrax.ConstantStepSize()
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(self.field),
             solver,
@@ -194,7 +196,8 @@ class NeuralCDE(eqx.Module):
             time(1 / (self.steps or 1)),
             jnp.where(alive, state.z, 0),
             jnp.where(alive, piece, 0),
-            stepsize_controller=adaptive if self.steps is None else diffrax.ConstantStepSize(),
+            saveat=diffrax.SaveAt(t1=True, controller_state=True),
+            stepsize_controller=Counting(controller=controller, rtol=self.rtol, atol=self.atol, norm=root_mean_square),
             adjoint=ADJOINTS[self.adjoint](),
             max_steps=self.steps or self.max_steps,
             throw=False,
@@ -204,7 +207,8 @@ class NeuralCDE(eqx.Module):
         gave_up = jnp.where(found.result == diffrax.RESULTS.max_steps_reached, MAX_STEPS, NONFINITE)
         code = jnp.where(solved, jnp.where(jnp.isfinite(z).all(), SUCCESS, NONFINITE), gave_up)
         result = jnp.where(state.result == SUCCESS, jnp.where(finite, code, NONFINITE), state.result)
-        number = evaluations(solver, jnp.asarray(found.stats["num_steps"]), 0)
+        counted: Any = found.controller_state
+        number, _ = cost_of(solver, jnp.asarray(found.stats["num_steps"]), counted[1])
         assert number is not None  # as explicit solvers tell
         return CDEState(jnp.where(result == SUCCESS, z, jnp.nan), result, state.num_evaluations + number)
 

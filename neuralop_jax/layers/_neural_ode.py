@@ -20,6 +20,7 @@ from neuralop_jax.layers._initial_value import Problem, check_rates, solve_probl
 from neuralop_jax.layers._measured_solver import step_estimates
 from neuralop_jax.layers._ode_solution import ODESolution
 from neuralop_jax.layers._solver_choice import ADJOINTS, LargestOf, root_mean_square, solver_of
+from neuralop_jax.layers._step_cost import plain
 
 _VISITS = ("uniform", "accepted")
 
@@ -193,7 +194,7 @@ class NeuralODE(eqx.Module):
         after = t + jnp.sign(end - t) * length
         state = solver.init(terms, t, after, z, args)
         z1, error, dense, _, _ = solver.step(terms, t, after, z, args, state, made_jump=False)
-        estimate, stiffness = step_estimates(solver, z, z1, error, dense, length, self.rtol, self.atol)
+        estimate, stiffness = step_estimates(solver, z, z1, plain(error), dense, length, self.rtol, self.atol)
         return estimate * length, stiffness
 
     def _check_axis(self, z0: PyTree[Array]) -> None:

@@ -36,8 +36,9 @@ class ODESolution(eqx.Module):
       linear system in an implicit step; 9 unsorted times.
     - `num_steps`: steps taken, rejected ones among them.
     - `num_evaluations`: evaluations of the vector field, those for the first step and the test of a steady state among them;
-        `None` for an implicit solver, which does not tell. Rejected first steps cost one more each, not
-        counted with `adjoint="implicit"` or a `controller` of one's own.
+        not those of an event or a `controller` of one's own.
+    - `num_products`: products of its derivative with vectors, from which implicit steps are found, each as expensive as one or
+        two evaluations; none in explicit ones. Both are `None` for implicit solver objects of Diffrax, which do not tell.
     - `measured`: what the solve told about itself, if asked.
     """
 
@@ -46,6 +47,7 @@ class ODESolution(eqx.Module):
     result: Int[Array, ""]
     num_steps: Int[Array, ""]
     num_evaluations: Int[Array, ""] | None = None
+    num_products: Int[Array, ""] | None = None
     measured: Measured | None = None
 
     @property

@@ -1,5 +1,6 @@
 """Solvers and adjoints of Diffrax by name, what a step of each costs, and step control that gives up in time."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +8,13 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
-import optimistix as optx
 from jaxtyping import Array, PyTree
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.implicit import GCR
+from neuralop_jax.layers._implicit_steps import ImplicitSteps
+from neuralop_jax.layers._step_cost import Counted
 
 EXPLICIT_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
     "bosh3": diffrax.Bosh3,
@@ -31,14 +33,14 @@ IMPLICIT_SOLVERS: dict[str, type[diffrax.AbstractSolver]] = {
     "kvaerno3": diffrax.Kvaerno3,
     "kvaerno5": diffrax.Kvaerno5,
 }
-"""Methods for stiff fields, each stage found by Newton's method with GMRES: no Jacobian is formed."""
+"""Methods for stiff fields, in steps of `ImplicitSteps`: no Jacobian is formed, neither by a step nor by its gradient."""
 
-ADJOINTS: dict[str, type[diffrax.AbstractAdjoint]] = {
+ADJOINTS: dict[str, Callable[[], diffrax.AbstractAdjoint]] = {
     "backsolve": diffrax.BacksolveAdjoint,
     "checkpoint": diffrax.RecursiveCheckpointAdjoint,
     "direct": diffrax.DirectAdjoint,
     "forward": diffrax.ForwardMode,
-    "implicit": diffrax.ImplicitAdjoint,
+    "implicit": functools.partial(diffrax.ImplicitAdjoint, linear_solver=GCR()),
 }
 """How a solve is differentiated, by name."""
 
@@ -50,31 +52,34 @@ def solver_of(solver: str | diffrax.AbstractSolver, rtol: float, atol: float) ->
     one_of("solver", solver, sorted((*EXPLICIT_SOLVERS, *IMPLICIT_SOLVERS)), ConfigError)
     if solver in EXPLICIT_SOLVERS:
         return EXPLICIT_SOLVERS[solver]()
-    newton = optx.Newton(rtol=rtol, atol=atol, linear_solver=lx.GMRES(rtol=rtol, atol=atol))
-    return IMPLICIT_SOLVERS[solver](root_finder=newton)  # pyright: ignore[reportCallIssue]
+    return ImplicitSteps(IMPLICIT_SOLVERS[solver](), rtol, atol)
 
 
-def evaluations(solver: diffrax.AbstractSolver, num_steps: Array, first_rejected: Array | int) -> Array | None:
-    """Evaluations of the vector field in so many steps, rejected ones too; `None` where the solver does not tell.
+def cost_of(solver: diffrax.AbstractSolver, num_steps: Array, counted: Counted) -> tuple[Array | None, Array | None]:
+    """Evaluations of the vector field, and products of its derivative with vectors, in so many steps, rejected ones too; `None`
+    where the solver does not tell.
 
     A method whose last stage is the first of the next step saves one stage per step, but does not yet know it in a repeated
     first step.
     """
+    none = jnp.zeros((), int)
+    if isinstance(solver, ImplicitSteps):
+        return counted.cost.evaluations, counted.cost.products
     if isinstance(solver, diffrax.Euler):
-        return num_steps
+        return num_steps, none
     if isinstance(solver, diffrax.AbstractERK):
         tableau: Any = solver.tableau
         stages = tableau.num_stages
-        return num_steps * (stages - 1) + 1 + first_rejected if tableau.fsal else num_steps * stages
+        return (num_steps * (stages - 1) + 1 + counted.first_rejected if tableau.fsal else num_steps * stages), none
     if isinstance(solver, diffrax.ReversibleHeun):
-        return num_steps + 1
-    return None
+        return num_steps + 1, none
+    return None, None
 
 
 class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
     """Error control that ends a solve at a singularity: the start is not finite, or steps fall below the round-off of time.
 
-    Without, a field that returns NaN has every step rejected until `max_steps`. The state counts the rejected first steps.
+    Without, a field that returns NaN has every step rejected until `max_steps`.
     """
 
     rtol: float
@@ -90,22 +95,17 @@ class GivingUp(diffrax.AbstractAdaptiveStepSizeController):
 
     def init(
         self, terms: Any, t0: Any, t1: Any, y0: PyTree, dt0: Any, args: Any, func: Any, error_order: Any
-    ) -> tuple[Array, tuple[Any, Array, Array]]:
+    ) -> tuple[Array, Any]:
         # Diffrax wraps the term in the direction of time, and does not recognize it then: every first step would be 0.01.
         rate = diffrax.ODETerm(lambda t, y, args: terms.vf_prod(t, y, args, terms.contr(t, t + 1)))
         unwrapped = lambda rate, t, y, args: rate.vf(t, y, args)
         first, state = self._inner().init(rate, t0, t1, y0, dt0, args, unwrapped, error_order)
-        return jnp.where(jnp.isfinite(first), first, t0), (state, jnp.asarray(True), jnp.zeros((), jnp.int32))
+        return jnp.where(jnp.isfinite(first), first, t0), state
 
     def adapt_step_size(
         self, t0: Any, t1: Any, y0: PyTree, y1_candidate: PyTree, args: Any, y_error: Any, error_order: Any, controller_state: Any
     ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:
-        state, first, rejected = controller_state
-        keep, t0, t1, made_jump, state, result = self._inner().adapt_step_size(
-            t0, t1, y0, y1_candidate, args, y_error, error_order, state
-        )
-        first = first & ~jnp.asarray(keep)
-        return keep, t0, t1, made_jump, (state, first, rejected + first), result
+        return self._inner().adapt_step_size(t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state)
 
 
 class EqualSteps(diffrax.AbstractStepSizeController):

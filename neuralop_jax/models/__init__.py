@@ -13,7 +13,7 @@ from neuralop_jax.models._base import (
 from neuralop_jax.models._batched import apply_batched as apply_batched, automatic_micro_batch as automatic_micro_batch
 from neuralop_jax.models._calibrate import calibrate as calibrate, has_batch_norm as has_batch_norm
 from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
-from neuralop_jax.models._continuous_time import ContinuousTime as ContinuousTime, num_evaluations as num_evaluations
+from neuralop_jax.models._continuous_time import ContinuousTime as ContinuousTime, apply_counted as apply_counted
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
 from neuralop_jax.models._factformer import FactFormer as FactFormer

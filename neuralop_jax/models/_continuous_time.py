@@ -10,10 +10,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import Fields, PRNGKey
+from neuralop_jax._typing import Fields, OutputFields, PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import EXPLICIT_SOLVERS, IMPLICIT_SOLVERS, NeuralODE, ODESolution, OperatorField, augmented
 from neuralop_jax.models._base import AbstractOperator
+from neuralop_jax.models._batched import apply_batched, automatic_micro_batch
 from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_counts, check_sizes
@@ -167,38 +168,43 @@ class ContinuousTime(AbstractTrajectoryOperator):
         )
 
 
-def num_evaluations(operator: AbstractOperator, u: Fields) -> Float[Array, " batch"] | None:
-    """Evaluations of the right-hand side that each sample needs, solved by itself; NaN where the solve fails.
+def apply_counted(operator: AbstractOperator, u: Fields) -> tuple[OutputFields, Float[Array, " batch"] | None]:
+    """What `apply_batched` returns, and how often the right-hand side was evaluated for each sample; NaN where the solve fails.
+
+    Each sample of a `ContinuousTime` operator is solved by itself, with steps of its own: what is returned depends on no other
+    sample, and is what `apply_batched` returns up to the tolerance.
 
     **Arguments:**
 
     - `operator`: any one that reads no parameters `p`, also in physical units.
     - `u`: samples as for `operator.batched`, `(batch, channels, *space)`.
 
-    **Returns:** `(batch,)`, or `None` for operators other than `ContinuousTime`, and for implicit solvers, which do not tell.
+    **Returns:** the outputs, and `(batch,)` numbers, or `None` for operators other than `ContinuousTime`.
 
     !!! example
 
         ```python
         import jax
         import jax.numpy as jnp
-        from neuralop_jax.models import ContinuousTime, num_evaluations
+        from neuralop_jax.models import ContinuousTime, apply_counted
 
         inner = {"kind": "fno", "n_modes": [4], "width": 4, "depth": 1}
         options = {"operator": inner, "times": (1.0,), "solver": "heun", "time_step": 0.25}
         model = ContinuousTime(in_channels=1, out_channels=1, **options, key=jax.random.key(0))
-        assert num_evaluations(model, jnp.ones((3, 1, 8))).tolist() == [8, 8, 8]  # two in each of four steps
+        outputs, cost = apply_counted(model, jnp.ones((3, 1, 8)))
+        assert outputs.shape == (3, 1, 8) and cost.tolist() == [8, 8, 8]  # two in each of four steps
         ```
     """
-    if isinstance(operator, Normalized):
-        return num_evaluations(operator.model, jax.vmap(operator.input.normalize)(u))
-    if not isinstance(operator, ContinuousTime):
-        return None
+    model, normalized = (operator.model, operator) if isinstance(operator, Normalized) else (operator, None)
+    if not isinstance(model, ContinuousTime):
+        return apply_batched(operator, u), None
     operator.check(u, None, None, None, batched=True)
 
-    def cost(u):
-        solution = operator.solve(u)
-        number = solution.num_evaluations
-        return None if number is None else jnp.where(solution.successful, number.astype(jnp.float32), jnp.nan)
+    def each(u: Array) -> tuple[Array, Array]:
+        solution = model.solve(u if normalized is None else normalized.input.normalize(u))
+        output, number = solution.values.reshape(model.out_channels, *u.shape[1:]), solution.num_evaluations
+        assert number is not None  # as all solvers tell that have a name
+        cost = jnp.where(solution.successful, number.astype(jnp.float32), jnp.nan)
+        return output if normalized is None else normalized.output.denormalize(output), cost
 
-    return jax.vmap(cost)(u)
+    return jax.lax.map(each, u, batch_size=automatic_micro_batch(operator, u.shape[2:], len(u)))

@@ -108,9 +108,20 @@ def test_warm_starts_carry_the_inner_minimum_along():
     assert jnp.abs(jnp.append(short.theta["a"], short.theta["b"]) - best).max() > 0.1
 
 
+def test_outer_steps_may_start_from_plain_numbers():
+    found = bilevel(
+        lambda x, a: (x - 3) ** 2, lambda x, a: (x - a) ** 2 / 2, lambda x, a: a, 0.0, 0.0, optimizer=optax.sgd(0.25), num_steps=2
+    )
+    assert abs(found.theta - 2.25) < 1e-12  # halfway to 3, twice
+
+
 def test_hypergradients_refuse_what_cannot_be():
     with pytest.raises(ConfigError, match="bilevel needs num_steps of at least 1, got 0"):
         bilevel(outer, inner, minimum, WANTED, THETA, optimizer=optax.sgd(0.1), num_steps=0)
+    with pytest.raises(ConfigError, match="hypergradient needs an outer objective that returns one number, got .*Sum or average"):
+        hypergradient(lambda x, theta: x, lambda x, a: jnp.sum((x - a) ** 2), jnp.ones(2), 1.0)
+    with pytest.raises(ConfigError, match="hypergradient needs parameters of real floating arrays, got int"):
+        hypergradient(lambda x, a: jnp.sum(x), lambda x, a: jnp.sum((x - a) ** 2), jnp.ones(2), 1)
     with pytest.raises(ConfigError, match="Neumann.num_terms must be an integer of at least 1, got 0"):
         Neumann(0)
     with pytest.raises(ConfigError, match="Neumann.scale must be positive and finite, got -1.0"):

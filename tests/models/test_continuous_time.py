@@ -16,8 +16,8 @@ from neuralop_jax.models import (
     Autoregressive,
     ContinuousTime,
     Normalized,
+    apply_counted,
     build,
-    num_evaluations,
     spec_of,
 )
 from neuralop_jax.normalizers import GaussianNormalizer
@@ -105,16 +105,33 @@ def test_with_augmented_channels_a_flow_can_turn_fields_over():
     assert spec_of(model)["augmented_channels"] == 1 and spec_of(model)["in_channels"] == 1
 
 
-def test_the_cost_of_a_sample_is_that_of_its_own_solve():
+def test_outputs_and_cost_of_a_sample_are_those_of_its_own_solve():
     model = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, rtol=1e-6, atol=1e-9)
     units = GaussianNormalizer(jnp.zeros(1), jnp.asarray([2.0]))
     u = jnp.asarray([0.01, 1.98]).reshape(2, 1, 1) * jnp.ones((2, 1, 8))
-    found = eqx.filter_jit(num_evaluations)(Normalized(model, units, units), u)
-    assert found.tolist() == [solve(model, each / 2).num_evaluations for each in u] and found[0] != found[1]
-    assert evaluate(model, Sample({"u": u / 2}, u))["num_evaluations"] == np.mean(found)
+    outputs, found = eqx.filter_jit(apply_counted)(Normalized(model, units, units), u)
+    alone = [solve(model, each / 2) for each in u]
+    assert found.tolist() == [each.num_evaluations for each in alone] and found[0] != found[1]
+    np.testing.assert_allclose(outputs, np.stack([2 * each.values[0] for each in alone]), rtol=1e-12)
+    measured = evaluate(model, Sample({"u": u / 2}, jnp.ones_like(u)))
+    assert measured["num_evaluations"] == np.mean(found)
+    np.testing.assert_allclose(measured["max_error"], np.mean([np.abs(each.values[0] - 1).max() for each in alone]), rtol=1e-9)
     hasty = model_of((1.0,), operator={"kind": "rates", "square": 1.0}, rtol=1e-6, atol=1e-9, max_steps=2)
-    assert np.isnan(num_evaluations(hasty, u)).all()
-    assert num_evaluations(FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY), u) is None
+    assert all(np.isnan(found).all() for found in eqx.filter_jit(apply_counted)(hasty, u))
+    fno = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=KEY)
+    outputs, found = eqx.filter_jit(apply_counted)(fno, u)
+    np.testing.assert_array_equal(outputs, eqx.filter_jit(lambda m, u: m.batched(u))(fno, u))
+    assert found is None
+
+
+def test_an_evaluation_solves_each_sample_once(monkeypatch):
+    calls, plain = [], Rates.evaluate
+    counted = lambda m, u, *p, **key: (jax.debug.callback(lambda _: calls.append(1), u[0, 0]), plain(m, u, *p, **key))[1]
+    model = model_of((1.0,), operator={"kind": "rates"}, solver="heun", time_step=0.25)
+    monkeypatch.setattr(Rates, "evaluate", counted)
+    found = evaluate(model, Sample({"u": jnp.ones((3, 1, 8))}, jnp.ones((3, 1, 8))))
+    jax.effects_barrier()
+    assert found["num_evaluations"] == 8 and len(calls) == 3 * 8
 
 
 def test_a_solve_that_fails_has_no_state():
