@@ -11,7 +11,7 @@ demo: setup
 	$(BIN)/python -m neuralop_jax train configs/darcy_small/fno.toml --out runs/demo
 
 test: setup
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 faults: setup
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --timeout 3600 --long tests/faults

@@ -1,5 +1,6 @@
 """Double precision, no silent promotion, no pictures on a screen, however the tests are run."""
 
+import functools
 import gc
 import importlib.metadata
 import json
@@ -8,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -20,10 +22,17 @@ if "XLA_FLAGS" not in os.environ and importlib.metadata.version("jaxlib").starts
 
 import jax
 import pytest
+from jax._src.interpreters import mlir
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# JAX makes an MLIR context for every program and registers all dialects in it: a third of the time of a small program. Here the
+# programs of a file share one.
+SHARED_CONTEXT = jax.__version__.startswith("0.10.")
+if SHARED_CONTEXT:
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 # Tracing makes many objects that live long: with the usual thresholds Python looks through all of them again and again.
 gc.set_threshold(50_000, 20, 50)
@@ -39,12 +48,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat the tests of faults as often as `make faults` does")
 
 
+def pytest_collection_finish() -> None:
+    gc.freeze()  # modules stay as long as the tests
+
+
+def num_memory_maps() -> int:
+    maps = Path("/proc/self/maps")
+    return len(maps.read_bytes().splitlines()) if maps.exists() else 0
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-    """Every compiled program takes places in the table of memory maps, of which Linux gives a process 65,530: the suite needs more."""
+    """Every compiled program takes two or three of the 65,530 memory maps that Linux gives a process: the suite needs more. To
+    forget them after every file would compile again what files have in common."""
     yield
-    jax.clear_caches()
-    gc.collect()
+    if SHARED_CONTEXT:
+        mlir.make_ir_context.cache_clear()
+    if num_memory_maps() > 20_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
