@@ -1,6 +1,7 @@
 """The other side of `_hdf5_worker.py`: asks for the contents of files, and turns any end the worker may take into an error."""
 
 import atexit
+import hashlib
 import json
 import math
 import os
@@ -20,14 +21,15 @@ from neuralop_jax.errors import DataError
 
 WORKER = Path(__file__).with_name("_hdf5_worker.py")
 SECONDS = 20.0
-"""Time that any file may take; larger ones get as much more as `BYTES_PER_SECOND` gives."""
+"""Time of the processor that any file may take; larger ones get as much more as `BYTES_PER_SECOND` gives."""
 BYTES_PER_SECOND = 1e9
-GRACE = 5.0
-"""So many seconds later a worker is killed that did not end itself."""
+PATIENCE = 5
+"""A worker that waits, or a busy machine, may take so many times longer by the clock."""
 MEMORY = 2**30 + 2**29
 """Address space that the worker may take."""
-MAX_KNOWN, SETTLED = 32, 2.0
-"""So many files are remembered, of those that were last changed more than `SETTLED` seconds before they were examined."""
+MAX_KNOWN, SETTLED, SMALL = 32, 2.0, 2**20
+"""So many files are remembered: small ones by their bytes, in which a change cannot go unnoticed, larger ones by their time of
+change, once that is more than `SETTLED` seconds ago, since clocks of file systems tick slowly."""
 
 
 class Contents(NamedTuple):
@@ -60,8 +62,8 @@ class Worker:
         **Raises:** `OSError` if the worker cannot open the file, as a `BlockingIOError` if another process writes to it;
         `DataError` if the worker crashes or takes too long.
         """
-        name = str(path.resolve())
-        key = (name, *identity(status))
+        name, small = str(path.resolve()), status.st_size <= SMALL
+        key = (name, *identity(status), hashlib.sha256(path.read_bytes()).digest() if small else b"")
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
@@ -72,7 +74,7 @@ class Worker:
             if "error" in told:
                 raise OSError(str(told["error"]))
             contents = Contents(told["objects"], table)
-            if time.time() - status.st_mtime > SETTLED:
+            if small or time.time() - status.st_mtime > SETTLED:
                 self._known[key] = contents
                 if len(self._known) > MAX_KNOWN:
                     self._known.popitem(last=False)
@@ -85,10 +87,10 @@ class Worker:
             self._start()
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
-        late = threading.Timer(seconds + GRACE, _kill, (process,))  # for a worker that the signals below do not end
+        late = threading.Timer((PATIENCE + 1) * seconds, _kill, (process,))  # for one that the signals below do not end
         late.start()
         try:
-            process.stdin.write(json.dumps([name, MEMORY, seconds]).encode() + b"\n")
+            process.stdin.write(json.dumps([name, MEMORY, seconds, PATIENCE * seconds]).encode() + b"\n")
             process.stdin.flush()
             code, length = struct.unpack("<qq", process.stdout.read(16))
             said = process.stdout.read(length)

@@ -1,10 +1,10 @@
 """Parses HDF5 files in processes of their own, which may crash, hang or run out of memory without harm to another.
 
 A script that imports nothing of the package, so it starts fast: `python _hdf5_worker.py` reads one request per line, the JSON
-list `[path, memory, seconds]`, and forks for each. The fork limits itself, opens the file, and tells everything but the numbers
-in the fields: groups, links, attributes, shapes, types, filters, and the place of every chunk. The answer is two 8-byte integers,
-how the fork ended (as `os.waitstatus_to_exitcode` says it) and the length of what it told. That is an 8-byte integer, the length
-of a JSON text, the text, and a table `(place, size, filter mask)` of 64-bit integers, a row for each chunk.
+list `[path, memory, seconds, patience]`, and forks for each. The fork limits itself, opens the file, and tells everything but the
+numbers in the fields: groups, links, attributes, shapes, types, filters, and the place of every chunk. The answer is two 8-byte
+integers, how the fork ended (as `os.waitstatus_to_exitcode` says it) and the length of what it told. That is an 8-byte integer,
+the length of a JSON text, the text, and a table `(place, size, filter mask)` of 64-bit integers, a row for each chunk.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ MAX_INLINE = 2**16
 """The format allows that many bytes in the header of an object."""
 
 
-def limit(memory: int, seconds: int) -> None:
+def limit(memory: int, seconds: int, patience: int) -> None:
     """Makes this process end where it takes too much; it can neither write files nor start processes."""
     import resource
 
-    limits = {"AS": memory, "CPU": seconds + 1, "FSIZE": 0, "CORE": 0, "NPROC": 0}
+    limits = {"AS": memory, "CPU": seconds, "FSIZE": 0, "CORE": 0, "NPROC": 0}
     for name, most in limits.items():
         with contextlib.suppress(AttributeError, ValueError, OSError):
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
-    signal.alarm(seconds)
+    signal.alarm(patience)
 
 
 class Contents:
@@ -200,7 +200,7 @@ def examine(path: str) -> bytes:
     return b"".join([struct.pack("<q", len(listed)), listed, *(table.astype("<i8").tobytes() for table in tables)])
 
 
-def apart(path: str, memory: int, seconds: int) -> tuple[int, bytes]:
+def apart(path: str, *limits: int) -> tuple[int, bytes]:
     """How a fork ends that examines a file, and what it says."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -208,15 +208,19 @@ def apart(path: str, memory: int, seconds: int) -> tuple[int, bytes]:
         try:
             for descriptor in (0, 1, reading):  # what is left of a file's code could answer for the next one
                 os.close(descriptor)
-            limit(memory, seconds)
+            limit(*limits)
             with open(writing, "wb") as pipe:
                 pipe.write(examine(path))
             os._exit(0)
         finally:
             os._exit(1)
     os.close(writing)
-    with open(reading, "rb") as pipe:
-        said = pipe.read(MAX_ANSWER)
+    pieces, length = [], 0
+    while length < MAX_ANSWER and (piece := os.read(reading, 2**20)):
+        pieces.append(piece)
+        length += len(piece)
+    os.close(reading)
+    said = b"".join(pieces)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
 
 

@@ -65,7 +65,7 @@ def test_whatever_the_reader_does_becomes_an_error(path, tmp_path, monkeypatch, 
     monkeypatch.setattr(_hdf5_process, "WORKER", tmp_path / "worker.py")
     if name == "hangs":
         monkeypatch.setattr(_hdf5_process, "SECONDS", 0.5)
-        monkeypatch.setattr(_hdf5_process, "GRACE", 0.5)
+        monkeypatch.setattr(_hdf5_process, "PATIENCE", 0)
     with pytest.raises(DataError, match=message) as error:
         read_info(path)
     assert "\n" not in str(error.value)
@@ -117,6 +117,7 @@ def test_the_next_file_is_read_after_the_reader_was_killed(path, own_worker):
     first = own_worker._process.pid
     os.kill(first, signal.SIGKILL)
     own_worker._process.wait()
+    own_worker._known.clear()
     assert read_info(path) == info
     assert own_worker._process.pid != first
 
@@ -125,6 +126,7 @@ def test_one_process_reads_many_files(path, own_worker):
     read_info(path)
     first = own_worker._process.pid
     for _ in range(3):
+        own_worker._known.clear()
         read_info(path)
     assert own_worker._process.pid == first
 
@@ -133,21 +135,25 @@ def test_known_files_are_not_asked_for_again(path, own_worker, monkeypatch):
     asked = []
     ask = own_worker._ask
     monkeypatch.setattr(own_worker, "_ask", lambda *words: asked.append(words) or ask(*words))
-    for age, times in ((0, 2), (10, 3), (10, 3)):  # one that just changed may change again at the same time of its clock
-        then = path.stat().st_mtime - age
-        os.utime(path, (then, then)) if age and times == 3 and len(asked) == 2 else None
+    for _ in range(3):
         read_info(path)
-        read_info(path)
-        assert len(asked) == times
+    assert len(asked) == 1
     with h5py.File(path, "r+") as file:
         file["u"][0, 0] = 7.0
     with open_hdf5(path) as file:
         assert file["u"][:1, :1] == 7.0
-    assert len(asked) == 4
+    assert len(asked) == 2
+    monkeypatch.setattr(_hdf5_process, "SMALL", 0)
+    for age, times in ((0, 4), (10, 5)):  # one that just changed may change again at the same time of the file system's clock
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+        read_info(path)
+        read_info(path)
+        assert len(asked) == times
 
 
 def test_a_fork_has_a_reader_of_its_own(path, own_worker):
     info = read_info(path)
+    own_worker._known.clear()
     child = os.fork()
     if child == 0:
         os._exit(0 if read_info(path) == info and own_worker._process is not None else 1)
