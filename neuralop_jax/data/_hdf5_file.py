@@ -1,5 +1,6 @@
 """HDF5 files read without the HDF5 library: another process parses them, this one takes the numbers from their places."""
 
+import itertools
 import math
 import os
 import re
@@ -222,10 +223,10 @@ class HDF5Array(HDF5Object):
         filters = [(code, parameters) for code, parameters, _ in self.filters]
         grid = [-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True)]
         touched = [(start // chunk, -(-stop // chunk)) for (start, stop), chunk in zip(box, self.chunks, strict=True)]
-        table = self.file.table[slice(*self._told["table"])].reshape(*grid, 3)[_slices(touched)]
-        corners = np.stack(np.meshgrid(*(np.arange(*ends) for ends in touched), indexing="ij"), -1).reshape(-1, len(grid))
-        corners = (corners * self.chunks).tolist()
-        table, first = table.reshape(-1, 3), 0
+        table = self.file.table[slice(*self._told["table"])].reshape(*grid, 3)[_slices(touched)].reshape(-1, 3)
+        rows = grid[0] == self.shape[0] and math.prod(grid[1:]) == 1
+        corners = [] if rows else list(itertools.product(*(range(*ends) for ends in touched)))
+        first = 0
         for last in self._runs(table, filters, size):
             places = table[first:last].tolist()
             if last - first == 1:
@@ -238,18 +239,17 @@ class HDF5Array(HDF5Object):
                     check_fletcher32(chunks)
                 chunks = chunks[:, :size]
             numbers = _numbers(chunks, self.dtype).reshape(last - first, *self.chunks)
-            if self.chunks[0] == 1 and self.chunks[1:] == self.shape[1:] == values.shape[1:]:
-                start = corners[first][0] - box[0][0]
-                values[start : start + len(numbers)] = numbers[:, 0]
+            if rows:
+                values[first:last] = numbers[(slice(None), 0, *_slices(box[1:]))]
             else:
-                for corner, chunk in zip(corners[first:last], numbers, strict=True):
-                    _put(chunk, corner, box, values)
+                for place, chunk in zip(corners[first:last], numbers, strict=True):
+                    _put(chunk, [number * length for number, length in zip(place, self.chunks, strict=True)], box, values)
             first = last
 
     def _runs(self, table: np.ndarray, filters: list[tuple[int, list[int]]], size: int) -> list[int]:
         """The ends of the runs of chunks that follow each other in the file as they are, without compression."""
         checked = bool(filters)
-        if any(code != FLETCHER32 for code, _ in filters) or len(filters) > 1 or size % 2:
+        if len(table) == 1 or any(code != FLETCHER32 for code, _ in filters) or len(filters) > 1 or size % 2:
             return list(range(1, len(table) + 1))
         stored = size + 4 * checked
         whole = (table[:, 1] == stored) & (table[:, 2] == 0)

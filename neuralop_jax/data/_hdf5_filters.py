@@ -55,11 +55,11 @@ def check_fletcher32(chunks: np.ndarray) -> None:
     if length < 0:
         raise ValueError("a chunk is shorter than its checksum")
     whole = length // (4 * _COLUMNS) * 4 * _COLUMNS
-    rest = np.zeros((len(chunks), 4 * _COLUMNS), np.uint8)
-    rest[:, : length - whole] = chunks[:, whole:length]
-    sums, places = _sums(chunks[:, :whole])
-    for part, total in zip(_sums(rest, whole // 2), (sums, places), strict=True):
-        total += part
+    sums, places = _sums(chunks[:, :whole], 0) if whole else np.zeros((2, len(chunks)), np.uint64)
+    if whole < length:
+        rest = np.zeros((len(chunks), 4 * _COLUMNS), np.uint8)
+        rest[:, : length - whole] = chunks[:, whole:length]
+        sums, places = np.add((sums, places), _sums(rest, whole // 2))
     number = -(-length // 2) % _MODULUS
     found = np.stack([sums % _MODULUS, (number * (sums % _MODULUS) + places * (_MODULUS - 1)) % _MODULUS], axis=1)
     stated = np.ascontiguousarray(chunks[:, length:]).view("<u2")
@@ -67,22 +67,22 @@ def check_fletcher32(chunks: np.ndarray) -> None:
         raise ValueError("checksum mismatch")
 
 
-def _sums(chunks: np.ndarray, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def _sums(chunks: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
     """The sums of the words, and of the words times their places from `first` on, of each row, up to multiples of 65535."""
     words = chunks.view("<u4").reshape(len(chunks), -1, _COLUMNS)
     blocks = words.shape[1]
     step = max(1, _ROWS // max(1, blocks))
     sums, places = np.zeros((2, len(chunks)), np.uint64)
-    buffer = np.empty((step, min(blocks, _ROWS), _COLUMNS))  # stays in the cache
+    buffer = np.empty((step * min(blocks, _ROWS), _COLUMNS))  # stays in the cache
     for row in range(0, len(chunks), step):
         for block in range(0, blocks, _ROWS):
             piece = words[row : row + step, block : block + _ROWS]
-            values = buffer[: piece.shape[0], : piece.shape[1]]
-            np.copyto(values, piece)
-            plain, weighted = np.moveaxis((values @ _WEIGHTS).astype(np.uint64) % _MODULUS, -1, 0)
+            values = buffer[: piece.shape[0] * piece.shape[1]]
+            np.copyto(values.reshape(piece.shape), piece)
+            found = (values @ _WEIGHTS).astype(np.uint64).reshape(*piece.shape[:2], 2) % _MODULUS
             start = (np.arange(block, block + piece.shape[1], dtype=np.uint64) * _COLUMNS) % _MODULUS
-            sums[row : row + step] += plain.sum(axis=1)
-            places[row : row + step] += 2 * (weighted + plain * start % _MODULUS).sum(axis=1)
+            sums[row : row + step] += found[..., 0].sum(axis=1)
+            places[row : row + step] += 2 * (found[..., 1] + found[..., 0] * start % _MODULUS).sum(axis=1)
     odd = chunks.view("<u2")[:, 1::2].sum(axis=1, dtype=np.uint64)
     return sums, (places + odd + sums % _MODULUS * (first % _MODULUS)) % _MODULUS
 
