@@ -6,6 +6,7 @@ from ._convert import convert as convert
 from ._dataset import HDF5Dataset as HDF5Dataset
 from ._describe import describe as describe
 from ._device import DeviceData as DeviceData, batch_indices as batch_indices, check_batch_size as check_batch_size
+from ._download import download as download
 from ._generate import generate as generate, regenerate as regenerate
 from ._join import join as join
 from ._matlab import list_mat as list_mat, read_mat as read_mat

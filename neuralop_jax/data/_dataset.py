@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._frames import frames
+from neuralop_jax.data._hdf5_file import HDF5Array
 from neuralop_jax.data._open import open_file, open_hdf5
 from neuralop_jax.data._pairing import Pairing, only, row_of
 from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_rows
@@ -79,7 +78,7 @@ class HDF5Dataset:
         self.path = Path(path)
         self.split = split
         self.pairing = Pairing(input, target, input_time, target_time)
-        self._opened: tuple[int, dict[str, h5py.Dataset]] | None = None
+        self._opened: dict[str, HDF5Array] | None = None
         names = self.pairing.names
         with open_hdf5(self.path) as file:
             self._info = info_of(file, names)
@@ -140,12 +139,11 @@ class HDF5Dataset:
 
     def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:
         opened = self._opened
-        if opened is None or opened[0] != os.getpid():
+        if opened is None:
             file = open_file(self.path)
-            found = {key: find_field(file, self._info, self.split, key) for key in self.pairing.names}
-            opened = self._opened = (os.getpid(), found)
+            opened = self._opened = {key: find_field(file, self._info, self.split, key) for key in self.pairing.names}
         with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
-            return read_rows(opened[1][name], start, stop).astype(np.float32)
+            return read_rows(opened[name], start, stop).astype(np.float32)
 
 
 def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:
@@ -156,7 +154,7 @@ def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:
             raise ConfigError(f"{option} {text!r} takes none of the {len(known)} frames of {split!r}. Use 0:{len(known)}.")
 
 
-def _scan(dataset: h5py.Dataset, nonfinite: str) -> tuple[np.ndarray, str]:
+def _scan(dataset: HDF5Array, nonfinite: str) -> tuple[np.ndarray, str]:
     """Which samples are finite, and the sha256 of all values, in one pass over the field."""
     digest, finite, number, first = hashlib.sha256(), np.ones(dataset.shape[0], bool), 0, None
     for start, values in blocks(dataset):

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5Group
 from neuralop_jax.data._open import check_dataset, damage_as_data_error, link_target, names_in, open_hdf5, place, text_attribute
 from neuralop_jax.data._read import info_of
 from neuralop_jax.data._schema import SCHEMA_VERSION, follows_schema
@@ -102,7 +102,7 @@ def _arrays(arrays: Mapping[str, Sliceable], notes: Sequence[str]) -> list[dict[
     return [*known, *other][:MAX_OBJECTS]
 
 
-def _objects(top: h5py.Group) -> Iterator[dict[str, Any]]:
+def _objects(top: HDF5Group) -> Iterator[dict[str, Any]]:
     """Every dataset and link below `top` once, in order of their names, also where a group contains itself."""
     waiting, seen = [top], {top}
     while waiting:
@@ -114,16 +114,16 @@ def _objects(top: h5py.Group) -> Iterator[dict[str, Any]]:
                 yield {"name": name, "shape": None, "dtype": None, "unit": None, "note": target}
                 continue
             item = group[key]
-            if isinstance(item, h5py.Dataset):
+            if isinstance(item, HDF5Array):
                 yield _dataset(name, item)
-            elif isinstance(item, h5py.Group):
+            elif isinstance(item, HDF5Group):
                 if item not in seen:
                     seen.add(item)
                     inside.append(item)
         waiting.extend(reversed(inside))
 
 
-def _dataset(name: str, item: h5py.Dataset) -> dict[str, Any]:
+def _dataset(name: str, item: HDF5Array) -> dict[str, Any]:
     try:
         check_dataset(item)
         note = ""

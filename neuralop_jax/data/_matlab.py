@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from types import EllipsisType
 
-import h5py
 import numpy as np
 
 from neuralop_jax.data._array_file import ArrayFile, LazyArray
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File
 from neuralop_jax.data._matlab_process import list_variables, unpack_variable
 from neuralop_jax.data._open import (
     SIZE_LIMIT,
@@ -99,7 +99,7 @@ def _read_hdf5(path: Path) -> ArrayFile:
     return ArrayFile(path, arrays, notes)
 
 
-def _reversed_dataset(file: h5py.File, name: str) -> LazyArray:
+def _reversed_dataset(file: HDF5File, name: str) -> LazyArray:
     where = f"{file.filename}:/{name}"
     target = link_target(file, name)
     if target:
@@ -107,9 +107,9 @@ def _reversed_dataset(file: h5py.File, name: str) -> LazyArray:
     with damage_as_data_error(where):
         item = member(file, name)
         kind = _one_line(text_attribute(item, "MATLAB_class"))
-        if not isinstance(item, h5py.Dataset) or (kind and kind not in TYPES):
+        if not isinstance(item, HDF5Array) or (kind and kind not in TYPES):
             raise DataError(f"{where} is a {kind or 'structure'} variable, wanted numbers. Save its numbers as an array.")
-        if "MATLAB_empty" in item.attrs:
+        if "MATLAB_empty" in item.attributes:
             raise DataError(f"{where} is empty. Leave it out.")
         check_dataset(item)
         dtype = TYPES["logical"] if kind == "logical" else item.dtype
@@ -117,7 +117,7 @@ def _reversed_dataset(file: h5py.File, name: str) -> LazyArray:
         return LazyArray(item.shape[::-1], dtype, partial(_read_reversed, file, item, dtype))
 
 
-def _read_reversed(file: h5py.File, item: h5py.Dataset, dtype: np.dtype, rows: slice | EllipsisType) -> np.ndarray:
+def _read_reversed(file: HDF5File, item: HDF5Array, dtype: np.dtype, rows: slice | EllipsisType) -> np.ndarray:
     with damage_as_data_error(f"{file.filename}:{item.name}"):
         values = item[...] if isinstance(rows, EllipsisType) else item[..., rows]
         return np.asarray(values != 0 if dtype.kind == "b" else values).T

@@ -3,21 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
-
 from neuralop_jax._checks import did_you_mean
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._open import link_target, member, names_in
 from neuralop_jax.errors import DataError, NeuralOpError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 
 
-def is_flat(file: h5py.File) -> bool:
+def is_flat(file: HDF5File) -> bool:
     """Whether a plain file keeps datasets in its root, not in one group per split."""
-    return any(not link_target(file, name) and isinstance(file[name], h5py.Dataset) for name in names_in(file))
+    return any(not link_target(file, name) and isinstance(file[name], HDF5Array) for name in names_in(file))
 
 
-def plain_info(file: h5py.File, names: Sequence[str]) -> DatasetInfo:
+def plain_info(file: HDF5File, names: Sequence[str]) -> DatasetInfo:
     """The `DatasetInfo` of a plain file; only the datasets called `names` count, if any are given.
 
     Datasets in the root form one split, `"train"`; otherwise every group that holds the fields is a split. Of the grid nothing
@@ -26,11 +25,11 @@ def plain_info(file: h5py.File, names: Sequence[str]) -> DatasetInfo:
     **Raises:** `DataError` if a group holds some of the fields but not all, or no group holds them.
     """
     inside = {name: file[name] for name in names_in(file) if not link_target(file, name)}
-    groups = {"train": file} if is_flat(file) else {name: item for name, item in inside.items() if isinstance(item, h5py.Group)}
+    groups = {"train": file} if is_flat(file) else {name: item for name, item in inside.items() if isinstance(item, HDF5Group)}
     chosen: dict[str, dict[str, tuple[int, ...]]] = {}
     for split, group in groups.items():
         known = {name: group[name] for name in names_in(group) if not link_target(group, name)}
-        shapes = {name: item.shape for name, item in known.items() if isinstance(item, h5py.Dataset) and item.ndim >= 2}
+        shapes = {name: item.shape for name, item in known.items() if isinstance(item, HDF5Array) and item.ndim >= 2}
         if any(name in shapes for name in names):
             for name in names:
                 _check_present(group, name)
@@ -77,21 +76,21 @@ def _plain_split(where: str, shapes: dict[str, tuple[int, ...]]) -> tuple[SplitI
         raise DataError(f"{where} has {reference!r} of shape {shapes[reference]}: {error}") from error
 
 
-def _check_present(group: h5py.Group, name: str) -> None:
+def _check_present(group: HDF5Group, name: str) -> None:
     where = f"{group.file.filename}:{group.name}"
     try:
         item = member(group, name)
     except KeyError:
         raise no_field(group, name) from None
-    if not isinstance(item, h5py.Dataset) or item.ndim < 2:
-        found = f"of shape {item.shape}" if isinstance(item, h5py.Dataset) else "a group"
+    if not isinstance(item, HDF5Array) or item.ndim < 2:
+        found = f"of shape {item.shape}" if isinstance(item, HDF5Array) else "a group"
         raise DataError(f"{where} has {name!r}, {found}; wanted an array (samples, *space) or (samples, channels, *space).")
 
 
-def no_field(group: h5py.Group | h5py.Dataset, name: str) -> DataError:
+def no_field(group: HDF5Group | HDF5Array, name: str) -> DataError:
     """The error for a field that is not in `group`, with names, shapes and types of the datasets that are."""
-    found = {key: group[key] for key in names_in(group) if not link_target(group, key)} if isinstance(group, h5py.Group) else {}
-    datasets = {key: item for key, item in found.items() if isinstance(item, h5py.Dataset)}
+    found = {key: group[key] for key in names_in(group) if not link_target(group, key)} if isinstance(group, HDF5Group) else {}
+    datasets = {key: item for key, item in found.items() if isinstance(item, HDF5Array)}
     listed = ", ".join(f"{key} {item.shape} {item.dtype}" for key, item in datasets.items())
     hint = did_you_mean(name, datasets) or " Choose with --data.input and --data.target."
     where = group.file.filename + (f":{group.name}" if group.name != "/" else "")

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from neuralop_jax._checks import did_you_mean
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File
 from neuralop_jax.data._open import check_dataset, damage_as_data_error, member, open_hdf5, text_attribute
 from neuralop_jax.data._plain import is_flat, no_field, plain_info
 from neuralop_jax.data._schema import field_shape, follows_schema, schema_info
@@ -37,13 +37,13 @@ def read_info(path: str | Path, fields: Sequence[str] = ()) -> DatasetInfo:
         return info_of(file, fields)
 
 
-def info_of(file: h5py.File, names: Sequence[str] = ()) -> DatasetInfo:
+def info_of(file: HDF5File, names: Sequence[str] = ()) -> DatasetInfo:
     """`read_info` of an open file; of a plain file only the datasets called `names` count, if any are given."""
     with damage_as_data_error(file.filename):
         return schema_info(file) if follows_schema(file) else plain_info(file, names)
 
 
-def find_field(file: h5py.File, info: DatasetInfo, split: str, name: str) -> h5py.Dataset:
+def find_field(file: HDF5File, info: DatasetInfo, split: str, name: str) -> HDF5Array:
     """The checked dataset of one field, its shape as `info` says.
 
     **Raises:** `DataError` if there is none, listing what there is, or as `check_dataset`.
@@ -58,7 +58,7 @@ def find_field(file: h5py.File, info: DatasetInfo, split: str, name: str) -> h5p
             item = member(group, name)
         except KeyError:
             item = None
-        if not isinstance(item, h5py.Dataset):
+        if not isinstance(item, HDF5Array):
             raise no_field(group, name)
         check_dataset(item)
         wanted = field_shape(info.field(name), info.splits[split])
@@ -68,7 +68,7 @@ def find_field(file: h5py.File, info: DatasetInfo, split: str, name: str) -> h5p
         return item
 
 
-def read_rows(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
+def read_rows(dataset: HDF5Array, start: int, stop: int) -> np.ndarray:
     """The samples `start` to `stop` of a field, in the stored type.
 
     **Raises:** `DataError` with the first sample that cannot be read, for instance because its checksum differs.
@@ -81,11 +81,11 @@ def read_rows(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
         if stop - start > 1:
             for sample in range(start, stop):
                 read_rows(dataset, sample, sample + 1)
-        reason = "checksum mismatch" if dataset.fletcher32 and "filter" in str(error) else " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise DataError(f"{where} is corrupt at sample {sample} ({reason}). Download or generate it again.") from error
 
 
-def blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+def blocks(dataset: HDF5Array) -> Iterator[tuple[int, np.ndarray]]:
     """The field in consecutive pieces of about `BLOCK_BYTES`, each with the number of its first sample."""
     rows = max(1, BLOCK_BYTES // max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))))
     for start in range(0, dataset.shape[0], rows):
@@ -97,7 +97,7 @@ def raw_bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
 
 
-def check_sha256(dataset: h5py.Dataset, found: str) -> None:
+def check_sha256(dataset: HDF5Array, found: str) -> None:
     """Raises `DataError` if the file states another sha256 of the field than the one `found`."""
     stated = text_attribute(dataset, "sha256")
     if stated and stated != found:

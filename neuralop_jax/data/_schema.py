@@ -15,9 +15,9 @@
 
 from collections.abc import Sequence
 
-import h5py
 import numpy as np
 
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._open import attribute, check_dataset, member, text_attribute, texts_attribute
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
@@ -27,7 +27,7 @@ SCHEMA = "neuralop_jax"
 SCHEMA_VERSION = 1
 
 
-def follows_schema(file: h5py.File) -> bool:
+def follows_schema(file: HDF5File) -> bool:
     """Whether the file claims the library's schema; `DataError` if it claims a version that is not known here."""
     if text_attribute(file, "schema") != SCHEMA:
         return False
@@ -47,7 +47,7 @@ def field_shape(field: FieldInfo, split: SplitInfo) -> tuple[int, ...]:
     return (split.num_samples, *time, *channels, *split.grid.shape)
 
 
-def schema_info(file: h5py.File) -> DatasetInfo:
+def schema_info(file: HDF5File) -> DatasetInfo:
     """The `DatasetInfo` of a file in the schema; `DataError` naming the first thing that is missing or contradicts another."""
     field_names, split_names = _texts(file, "field_names"), _texts(file, "split_names")
     splits = {name: _read_split(_group(file, name)) for name in split_names}
@@ -57,7 +57,7 @@ def schema_info(file: h5py.File) -> DatasetInfo:
         title=text_attribute(file, "title"),
         fields=tuple(_read_field(file, split_names, name) for name in field_names),
         splits=splits,
-        parameters={name: _number(parameters, name) for name in parameters.attrs},
+        parameters={name: _number(parameters, name) for name in parameters.attributes},
         license=text_attribute(file, "license"),
         citation=text_attribute(file, "citation"),
         source=text_attribute(file, "source"),
@@ -65,17 +65,17 @@ def schema_info(file: h5py.File) -> DatasetInfo:
     )
 
 
-def _group(parent: h5py.Group, *names: str) -> h5py.Group:
+def _group(parent: HDF5Group, *names: str) -> HDF5Group:
     try:
         item = member(parent, *names)
     except KeyError:
         item = None
-    if not isinstance(item, h5py.Group):
+    if not isinstance(item, HDF5Group):
         raise DataError(f"{parent.file.filename}:{parent.name} has no group {'/'.join(names)!r}, which its schema asks for.")
     return item
 
 
-def _read_field(file: h5py.File, splits: Sequence[str], name: str) -> FieldInfo:
+def _read_field(file: HDF5File, splits: Sequence[str], name: str) -> FieldInfo:
     described = []
     for split in splits:
         fields = _group(file, split, "t0_fields")
@@ -97,7 +97,7 @@ def _read_field(file: h5py.File, splits: Sequence[str], name: str) -> FieldInfo:
     return described[0]
 
 
-def _read_split(group: h5py.Group) -> SplitInfo:
+def _read_split(group: HDF5Group) -> SplitInfo:
     dimensions, boundary = _group(group, "dimensions"), _group(group, "boundary_conditions")
     names = _texts(dimensions, "spatial_dims")
     points = {name: _vector(dimensions, name) for name in (*names, "time")}
@@ -107,7 +107,7 @@ def _read_split(group: h5py.Group) -> SplitInfo:
         extent=tuple((start, end) for start, end in (_numbers(axis, "extent", 2) for axis in axes)),
         boundary=tuple(text_attribute(boundary, name) for name in names),
         endpoint=tuple(bool(_number(axis, "endpoint")) for axis in axes),
-        centered=tuple("centered" in axis.attrs and bool(_number(axis, "centered")) for axis in axes),
+        centered=tuple("centered" in axis.attributes and bool(_number(axis, "centered")) for axis in axes),
         names=names,
         unit=text_attribute(dimensions, "unit", "1"),
     )
@@ -122,7 +122,7 @@ def _read_split(group: h5py.Group) -> SplitInfo:
     )
 
 
-def _vector(group: h5py.Group, name: str) -> np.ndarray:
+def _vector(group: HDF5Group, name: str) -> np.ndarray:
     """A one-dimensional float64 dataset; empty if it is absent, which only `time` may be."""
     try:
         item = member(group, name)
@@ -130,13 +130,13 @@ def _vector(group: h5py.Group, name: str) -> np.ndarray:
         item = None
     if item is None and name == "time":
         return np.zeros(0)
-    if not isinstance(item, h5py.Dataset) or item.ndim != 1:
+    if not isinstance(item, HDF5Array) or item.ndim != 1:
         raise DataError(f"{group.file.filename}:{group.name} has no vector {name!r}, which its schema asks for.")
     check_dataset(item)
     return np.asarray(item[:], np.float64)
 
 
-def _numbers(item: h5py.Group | h5py.Dataset, name: str, count: int) -> list[float]:
+def _numbers(item: HDF5Group | HDF5Array, name: str, count: int) -> list[float]:
     values = attribute(item, name)
     if values.size == count and values.dtype.kind in "fiub":
         return [float(value) for value in values]
@@ -144,11 +144,11 @@ def _numbers(item: h5py.Group | h5py.Dataset, name: str, count: int) -> list[flo
     raise DataError(f"{item.file.filename}:{item.name} has no attribute {name!r} of {wanted}, which its schema asks for.")
 
 
-def _number(item: h5py.Group | h5py.Dataset, name: str) -> float:
+def _number(item: HDF5Group | HDF5Array, name: str) -> float:
     return _numbers(item, name, 1)[0]
 
 
-def _texts(item: h5py.Group | h5py.Dataset, name: str) -> tuple[str, ...]:
+def _texts(item: HDF5Group | HDF5Array, name: str) -> tuple[str, ...]:
     values = texts_attribute(item, name)
     if not values:
         raise DataError(f"{item.file.filename}:{item.name} has no attribute {name!r}, which its schema asks for.")

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._open import attribute, check_dataset, damage_as_data_error, link_target, member, names_in, open_file
 from neuralop_jax.data._read import read_rows
 from neuralop_jax.data.formats._arrays import FileArray
@@ -28,26 +28,26 @@ class HDF5Rows:
         return read_rows(self.dataset, start, stop)
 
 
-def find(file: h5py.Group, *names: str) -> h5py.Dataset:
+def find(file: HDF5Group, *names: str) -> HDF5Array:
     """The dataset `names[0]/names[1]/...`; `DataError` if it is absent or a group."""
     with damage_as_data_error(file.file.filename):
         try:
             item = member(file, *names)
         except KeyError:
             item = None
-    if not isinstance(item, h5py.Dataset):
+    if not isinstance(item, HDF5Array):
         raise DataError(f"{file.file.filename} has no array {'/'.join(names)!r}. Its kind of file needs one.")
     return item
 
 
-def hdf5_array(path: Path, file: h5py.File, *names: str) -> FileArray:
+def hdf5_array(path: Path, file: HDF5File, *names: str) -> FileArray:
     """The array at `names`, checked."""
     item = find(file, *names)
     check_dataset(item)
     return FileArray(item.shape, item.dtype, functools.partial(HDF5Rows, path, names))
 
 
-def hdf5_vector(file: h5py.Group, *names: str) -> np.ndarray:
+def hdf5_vector(file: HDF5Group, *names: str) -> np.ndarray:
     """A one-dimensional dataset of coordinates, times or numbers, in its stored type."""
     item = find(file, *names)
     check_dataset(item)
@@ -56,19 +56,19 @@ def hdf5_vector(file: h5py.Group, *names: str) -> np.ndarray:
     return item[:]
 
 
-def members(group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+def members(group: HDF5Group) -> Iterator[tuple[str, HDF5Group | HDF5Array]]:
     """The groups and datasets directly below `group`; links are passed over."""
     for name in names_in(group):
         if not link_target(group, name):
             item = group[name]
-            if isinstance(item, h5py.Group | h5py.Dataset):
+            if isinstance(item, HDF5Group | HDF5Array):
                 yield name, item
 
 
-def numbers(item: h5py.Group | h5py.Dataset) -> dict[str, float]:
+def numbers(item: HDF5Group | HDF5Array) -> dict[str, float]:
     """The attributes that are single numbers, under names of letters, digits and underscores."""
     found = {}
-    for name in item.attrs:
+    for name in item.attributes:
         if isinstance(name, str):
             values = attribute(item, name)
             if values.size == 1 and values.dtype.kind in "fiub" and np.isfinite(values[0]):

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import h5py
-
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File
 from neuralop_jax.data._open import damage_as_data_error, open_hdf5, read_start, refuse_start
 from neuralop_jax.data._schema import follows_schema
 from neuralop_jax.data._source import Source
@@ -74,7 +73,7 @@ def open_source(path: str | Path, *, layout: str | Sequence[str] = ()) -> Source
         return named_source(path, "HDF5", hdf5_arrays(path, file), descriptions)
 
 
-def is_foreign(file: h5py.File) -> bool:
+def is_foreign(file: HDF5File) -> bool:
     """Whether an HDF5 file is of PDEBench or The Well."""
     return is_the_well(file) or is_pdebench(file)
 
@@ -117,14 +116,14 @@ def _reopen(read: Reader, path: Path, name: str) -> Sliceable:
     return ReadAhead(read(path)[name])
 
 
-def hdf5_arrays(path: Path, file: h5py.File) -> dict[str, Sliceable]:
+def hdf5_arrays(path: Path, file: HDF5File) -> dict[str, Sliceable]:
     """The arrays in the root of an HDF5 file and, as `group/name`, in the groups of its root."""
     found: dict[str, Sliceable] = {}
     for name, item in members(file):
-        inside = [(name,)] if isinstance(item, h5py.Dataset) else [(name, key) for key, _ in members(item)]
+        inside = [(name,)] if isinstance(item, HDF5Array) else [(name, key) for key, _ in members(item)]
         for names in inside:
             array = file["/".join(names)]
-            if isinstance(array, h5py.Dataset) and array.shape is not None and array.dtype.kind in "fiub":
+            if isinstance(array, HDF5Array) and array.shape is not None and array.dtype.kind in "fiub":
                 found["/".join(names)] = hdf5_array(path, file, *names)
     return found
 
@@ -134,4 +133,4 @@ def _from_matlab(path: Path) -> bool:
     if path.suffix.lower() == ".mat":
         return True
     with open_hdf5(path) as file, damage_as_data_error(str(path)):
-        return any("MATLAB_class" in item.attrs for _, item in itertools.islice(members(file), 20))
+        return any("MATLAB_class" in item.attributes for _, item in itertools.islice(members(file), 20))

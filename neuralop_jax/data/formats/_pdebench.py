@@ -3,9 +3,9 @@
 import functools
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from neuralop_jax.data._hdf5_file import HDF5File, HDF5Group
 from neuralop_jax.data._open import check_dataset, damage_as_data_error, link_target, member, names_in
 from neuralop_jax.data._source import Source
 from neuralop_jax.data.formats._arrays import SPACE, FileArray
@@ -18,7 +18,7 @@ VARIABLES = ("density", "pressure", "Vx", "Vy", "Vz")
 _COORDINATES = tuple(f"{axis}-coordinate" for axis in SPACE)
 
 
-def is_pdebench(file: h5py.File) -> bool:
+def is_pdebench(file: HDF5File) -> bool:
     """Whether the names in the file are those of PDEBench."""
     names = names_in(file)
     if "x-coordinate" in names:
@@ -26,12 +26,12 @@ def is_pdebench(file: h5py.File) -> bool:
     return bool(names) and all(name.isascii() and name.isdigit() for name in names) and _is_sample(file, names[0])
 
 
-def _is_sample(file: h5py.File, name: str) -> bool:
+def _is_sample(file: HDF5File, name: str) -> bool:
     item = None if link_target(file, name) else file[name]
-    return isinstance(item, h5py.Group) and "data" in item and "grid" in item
+    return isinstance(item, HDF5Group) and "data" in item and "grid" in item
 
 
-def read_pdebench(path: Path, file: h5py.File) -> Source:
+def read_pdebench(path: Path, file: HDF5File) -> Source:
     """The source of a PDEBench file: every variable a field, points in the centers of cells, attributes as parameters.
 
     **Raises:** `DataError` if shapes, coordinates and times do not agree.
@@ -39,7 +39,7 @@ def read_pdebench(path: Path, file: h5py.File) -> Source:
     return _with_coordinates(path, file) if "x-coordinate" in names_in(file) else _grouped(path, file)
 
 
-def _with_coordinates(path: Path, file: h5py.File) -> Source:
+def _with_coordinates(path: Path, file: HDF5File) -> Source:
     names = names_in(file)
     points = [hdf5_vector(file, name) for name in _COORDINATES if name in names]
     space, parameters, notes = SPACE[: len(points)], numbers(file), []
@@ -73,11 +73,11 @@ def _with_coordinates(path: Path, file: h5py.File) -> Source:
     return build(path, kind, arrays, axes, grid=grid, sizes=sizes, times=times, parameters=parameters, notes=said)
 
 
-def _grouped(path: Path, file: h5py.File) -> Source:
+def _grouped(path: Path, file: HDF5File) -> Source:
     names = sorted(names_in(file), key=int)
     data = find(file, names[0], "data")
     group = member(file, names[0], "grid")
-    if not isinstance(group, h5py.Group):
+    if not isinstance(group, HDF5Group):
         raise DataError(f"{path}:{names[0]}/grid is an array, wanted a group with the coordinates.")
     inside = [axis for axis in SPACE if axis in names_in(group)]
     points = [hdf5_vector(file, names[0], "grid", axis) for axis in inside]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._open import attribute, member, names_in, text_attribute, texts_attribute
 from neuralop_jax.data._source import Source
 from neuralop_jax.data.formats._arrays import SPACE
@@ -18,12 +18,12 @@ _BOUNDARIES = {"PERIODIC": "periodic", "OPEN": "open", "DIRICHLET": "dirichlet",
 _ROOT = {"n_spatial_dims", "n_trajectories"}
 
 
-def is_the_well(file: h5py.File) -> bool:
+def is_the_well(file: HDF5File) -> bool:
     """Whether the file has the groups of The Well."""
     return {"dimensions", "boundary_conditions", "t0_fields"} <= set(names_in(file))
 
 
-def read_the_well(path: Path, file: h5py.File) -> Source:
+def read_the_well(path: Path, file: HDF5File) -> Source:
     """The source of a file of The Well: the components of vectors and tensors are channels, row by row.
 
     **Raises:** `DataError` if shapes, coordinates and flags do not agree.
@@ -71,7 +71,7 @@ def read_the_well(path: Path, file: h5py.File) -> Source:
     )
 
 
-def _axes(item: h5py.Group | h5py.Dataset, space: tuple[str, ...], rank: int) -> tuple[str, ...]:
+def _axes(item: HDF5Group | HDF5Array, space: tuple[str, ...], rank: int) -> tuple[str, ...]:
     """The stored axes of a field: those along which its flags say that it varies, then one per index of the tensor."""
     varying = attribute(item, "dim_varying")
     varying = varying if varying.size else np.ones(len(space), bool)
@@ -79,13 +79,13 @@ def _axes(item: h5py.Group | h5py.Dataset, space: tuple[str, ...], rank: int) ->
         raise DataError(f"{item.file.filename}:{item.name} has {len(varying)} flags in dim_varying for {len(space)} space axes.")
     order = ("samples",) * _flag(item, "sample_varying", True) + ("time",) * _flag(item, "time_varying", True)
     order += (*(word for word, varies in zip(space, varying, strict=True) if varies), *("channels",) * rank)
-    shape = item.shape if isinstance(item, h5py.Dataset) else ()
+    shape = item.shape if isinstance(item, HDF5Array) else ()
     if len(shape) != len(order):
         raise DataError(f"{item.file.filename}:{item.name} has shape {shape}, its flags say {', '.join(order)}. Write it again.")
     return order
 
 
-def _boundary(file: h5py.File, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def _boundary(file: HDF5File, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The condition on each axis, and which of them are not known here."""
     kinds, notes = dict.fromkeys(names, "open"), []
     for name, item in members(_group(file, "boundary_conditions")):
@@ -97,7 +97,7 @@ def _boundary(file: h5py.File, names: tuple[str, ...]) -> tuple[list[str], list[
     return list(kinds.values()), notes
 
 
-def _times(file: h5py.File, frames: int) -> tuple[tuple[float, ...], list[str]]:
+def _times(file: HDF5File, frames: int) -> tuple[tuple[float, ...], list[str]]:
     """The times of the frames; of several trajectories those of the first."""
     stored = find(file, "dimensions", "time")
     if stored.ndim == 2 and stored.shape[0] and stored.shape[1]:
@@ -111,24 +111,24 @@ def _times(file: h5py.File, frames: int) -> tuple[tuple[float, ...], list[str]]:
     return times, [*notes, *late]
 
 
-def _parameters(file: h5py.File) -> tuple[dict[str, float], list[str]]:
+def _parameters(file: HDF5File) -> tuple[dict[str, float], list[str]]:
     """The numbers among the root's attributes and the scalars that do not vary; which scalars do is noted."""
     found, notes = {name: value for name, value in numbers(file).items() if name not in _ROOT}, []
     for name, item in members(_group(file, "scalars")) if "scalars" in names_in(file) else ():
-        if isinstance(item, h5py.Dataset) and item.size == 1 and item.dtype.kind in "fiub":
+        if isinstance(item, HDF5Array) and item.size == 1 and item.dtype.kind in "fiub":
             found[identifier(name)] = float(np.ravel(item[...])[0])
         else:
             notes.append(f"the scalar {name} varies and was left out")
     return found, notes
 
 
-def _flag(item: h5py.Group | h5py.Dataset, name: str, default: bool) -> bool:
+def _flag(item: HDF5Group | HDF5Array, name: str, default: bool) -> bool:
     values = attribute(item, name)
     return bool(values[0]) if values.size == 1 else default
 
 
-def _group(file: h5py.File, name: str) -> h5py.Group:
+def _group(file: HDF5File, name: str) -> HDF5Group:
     item = member(file, name)
-    if not isinstance(item, h5py.Group):
+    if not isinstance(item, HDF5Group):
         raise DataError(f"{file.filename}:/{name} is an array, wanted a group.")
     return item
