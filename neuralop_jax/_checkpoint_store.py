@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import warnings
@@ -16,14 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
 from neuralop_jax._version import __version__
 from neuralop_jax.errors import CheckpointError
 
-FORMAT = 1
-"""Version of the layout described in `CheckpointStore`; a newer one is refused."""
-
 T = TypeVar("T")
-Arrays = dict[str, np.ndarray]
 _TRASH = "trash"
 
 
@@ -38,16 +36,22 @@ class DamagedCheckpoint(CheckpointError):
 class CheckpointStore:
     """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read.
 
-    Orbax writes the arrays, one item per tree, in a temporary directory that is renamed at the end: a process killed at any
-    moment leaves the newest complete step. The item `meta` holds the number of the format, the record, and the path, shape, type
-    and sha256 of every leaf, because Orbax does not notice altered data. Static fields and functions are not stored: the record
-    has to say how to build the tree that the arrays go into. Nothing is ever unpickled.
+    A step is the directory of its number. It is written as `NUMBER.partial`, forced to disk and renamed; older steps go after
+    that, by a rename into `trash`. So a process killed at any moment, and a machine that loses power, leaves the newest complete
+    step, and none is ever half deleted. What such an end leaves behind is removed when the store is opened again.
+
+    Orbax writes the arrays, one item per tree. `meta.json`, with its own sha256 beside it, holds the number of the format, the
+    record, the path, shape, type and sha256 of every leaf, and the sha256 of every file, because Orbax does not notice altered
+    data. Static fields and functions are not stored: the record has to say how to build the tree that the arrays go into. Nothing
+    is ever unpickled.
 
     **Arguments:**
 
     - `directory`: where the steps are; made when missing.
     - `keep`: the newest steps to keep; all if `None`.
     - `read_only`: leaves the directory as it is. Only one process may write at a time; see `training.RunDirectory`.
+
+    **Attributes:** `cleaned`, the names of what a killed process had left and is removed now.
 
     !!! example
 
@@ -70,66 +74,80 @@ class CheckpointStore:
 
         self._ocp = ocp
         self.directory = Path(directory)
+        self.cleaned: tuple[str, ...] = ()
+        self._keep = keep
         if read_only and not self.directory.is_dir():
             raise CheckpointError(f"no checkpoints: {directory} is not a directory. Name a run, or what save_model wrote.")
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            todelete_subdir=None if read_only else _TRASH,  # a step leaves by one rename: none is ever half deleted
-            cleanup_tmp_directories=not read_only,
-            enable_async_checkpointing=False,
-            create=not read_only,
-        )
         try:
             if not read_only:
-                self._empty_trash()
-            self._manager = ocp.CheckpointManager(self.directory.absolute(), options=options)
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self.cleaned = self._clean()
         except OSError as error:
             raise CheckpointError(f"{directory} cannot hold checkpoints: {error}. Check the path and its rights.") from error
+        here = jax.process_index()  # only one process of several writes: it must not wait for the others
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"process_{here}"
+        )
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+        self._items = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def __enter__(self) -> "CheckpointStore":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._manager.close()
+        self._items.close()
 
     def steps(self) -> list[int]:
         """The steps that were written completely, in rising order."""
-        return sorted(self._manager.all_steps())
+        return sorted(int(path.name) for path in self.directory.iterdir() if re.fullmatch("0|[1-9][0-9]{0,17}", path.name))
 
     def save(self, step: int, trees: Mapping[str, PyTree], record: Mapping[str, Any]) -> None:
         """Writes the arrays of `trees` and `record` (JSON types) as step `step`, and returns when they are on disk.
 
-        **Raises:** `CheckpointError` if the disk refuses; the steps written before are whole then.
+        **Raises:** `CheckpointError` if the disk refuses; earlier steps are whole then, and nothing is left of this one.
         """
         arrays = {name: arrays_of(tree) for name, tree in trees.items()}
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
-        meta = {"format": FORMAT, "version": __version__, "record": dict(record), "leaves": table}
-        items: dict[str, Any] = {"meta": self._ocp.args.JsonSave({**meta, "sha256": _sha256_of_json(meta)})}
-        for name, leaves in arrays.items():
-            if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
-                items[name] = self._ocp.args.PyTreeSave(stored)
+        meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "record": dict(record), "leaves": table}
+        whole, partial = self._path(step), self.directory / f"{step}.partial"
+        if whole.exists():
+            raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
         try:
-            self._manager.save(step, args=self._ocp.args.Composite(**items), force=True)
-            self._empty_trash()
+            partial.mkdir()
+            for name, leaves in arrays.items():
+                if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
+                    self._items.save((partial / name).absolute(), args=self._ocp.args.PyTreeSave(stored))
+            meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
+            content = json.dumps(meta).encode()
+            (partial / "meta.json").write_bytes(content)
+            (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
+            force_to_disk(partial)
+            os.rename(partial, whole)
+            force_to_disk(self.directory, deep=False)
         except (OSError, ValueError) as error:
             needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
-            free = shutil.disk_usage(self.directory).free
             raise CheckpointError(
-                f"{self.directory / str(step)} cannot be written ({_first_line(error)}); it needs {needed / 1e6:.1f} MB, "
-                f"{free / 1e6:.1f} MB are free. Earlier steps are whole: make room and resume."
+                f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
+                "Earlier steps are whole: make room and resume."
             ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        if self._keep is not None:
+            self._remove(self.steps()[: -self._keep])
 
     def read(self, step: int, names: tuple[str, ...] | None = None) -> tuple[dict[str, Any], dict[str, Arrays]]:
         """The record of a step and, by tree and path, the arrays of the trees called `names` (those there are; all by default).
 
-        **Raises:** `CheckpointError` if a newer format wrote the step, `DamagedCheckpoint` if any byte that counts has changed.
+        What an older format wrote comes as if this version had written it.
+
+        **Raises:** `CheckpointError` if a newer format wrote the step, `DamagedCheckpoint` if any byte of it has changed.
         """
         try:
             return self._read(step, names)
         except CheckpointError:
             raise
         except Exception as error:  # whatever the readers of four file formats make of damaged bytes
-            raise DamagedCheckpoint(f"{self.directory / str(step)} is damaged ({_first_line(error)})") from error
+            raise DamagedCheckpoint(f"{self._path(step)} is damaged ({_first_line(error)})") from error
 
     def newest(self, use: Callable[[int], T], *, strict: bool = False, warn: Callable[[str], None] = _warn) -> T:
         """What `use(step)` makes of the newest step that is not damaged.
@@ -155,38 +173,55 @@ class CheckpointStore:
         raise CheckpointError(f"{self.directory} holds no checkpoint: nothing was saved yet. Train longer, or name another run.")
 
     def discard_after(self, step: int) -> None:
-        """Removes the steps above `step`, damaged ones that a continued run will write anew."""
-        for later in self.steps():
-            if later > step:
-                self._manager.delete(later)
-        self._empty_trash()
+        """Removes the steps above `step`, which a continued run will write anew."""
+        self._remove([later for later in self.steps() if later > step])
+
+    def _path(self, step: int) -> Path:
+        return self.directory / str(step)
 
     def _read(self, step: int, names: tuple[str, ...] | None) -> tuple[dict[str, Any], dict[str, Arrays]]:
-        ocp = self._ocp
-        meta = dict(self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"])
+        where = self._path(step)
+        meta = _read_meta(where)
         if meta["format"] > FORMAT:
             raise CheckpointError(
-                f"{self.directory / str(step)} has format {meta['format']}, written by neuralop_jax {meta['version']}; this is "
-                f"{__version__}, which reads up to format {FORMAT}. Install the newer version."
+                f"{where} has format {meta['format']}, written by neuralop_jax {meta['version']}; this is {__version__}, which "
+                f"reads up to format {FORMAT}. Install the newer version."
             )
-        if meta.pop("sha256") != _sha256_of_json(meta):
-            raise DamagedCheckpoint(f"{self.directory / str(step)} is damaged (meta: sha256 mismatch)")
         tables = {name: table for name, table in meta["leaves"].items() if names is None or name in names}
         arrays: dict[str, Arrays] = {}
         for name, table in tables.items():
+            if not re.fullmatch(r"\w+", name):
+                raise DamagedCheckpoint(f"{where} is damaged ({name!r} is no name of a tree)")
+            if "files" in meta:
+                _check_files(where, name, meta["files"][name])
             leaves = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
-            wanted = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in table if path not in leaves}
-            if wanted:  # as NumPy arrays, whatever devices they were saved from
-                args = ocp.args.Composite(**{name: ocp.args.PyTreeRestore(restore_args=wanted)})
-                leaves |= {path: np.asarray(leaf) for path, leaf in self._manager.restore(step, args=args)[name].items()}
+            as_numpy = self._ocp.RestoreArgs(restore_type=np.ndarray)  # whatever devices they were saved from
+            if wanted := {path: as_numpy for path in table if path not in leaves}:
+                args = self._ocp.args.PyTreeRestore(restore_args=wanted)
+                found = self._items.restore((where / name).absolute(), args=args)
+                leaves |= {path: np.asarray(leaf) for path, leaf in found.items()}
             arrays[name] = {path: leaves[path] for path in table}
             for path, entry in table.items():
                 if _entry(arrays[name][path]) != entry:
-                    raise DamagedCheckpoint(f"{self.directory / str(step)} is damaged ({path}: sha256 mismatch)")
-        return meta["record"], arrays
+                    raise DamagedCheckpoint(f"{where} is damaged ({path}: sha256 mismatch)")
+        return migrate(meta["format"], meta["record"], arrays, names)
 
-    def _empty_trash(self) -> None:
-        shutil.rmtree(self.directory / _TRASH, ignore_errors=True)
+    def _remove(self, steps: list[int]) -> None:
+        """Steps leave the list by one rename each, before anything of them is deleted."""
+        if steps:
+            (self.directory / _TRASH).mkdir(exist_ok=True)
+            for step in steps:
+                os.rename(self._path(step), self.directory / _TRASH / str(step))
+            self._clean()
+
+    def _clean(self) -> tuple[str, ...]:
+        """Removes what is no step, and gives the names of it."""
+        left = [path for path in self.directory.iterdir() if re.search(r"\.(partial|orbax-checkpoint-tmp.*)$", path.name)]
+        trash = self.directory / _TRASH
+        names = [path.name for path in left] + ([f"{_TRASH}/{path.name}" for path in trash.iterdir()] if trash.is_dir() else [])
+        for path in (*left, trash):
+            shutil.rmtree(path, ignore_errors=True)
+        return tuple(sorted(names))
 
 
 def arrays_of(tree: PyTree) -> Arrays:
@@ -195,10 +230,10 @@ def arrays_of(tree: PyTree) -> Arrays:
     return {path_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
+def fill(template: PyTree, arrays: Arrays, where: str, *, also: str = "") -> PyTree:
     """`template` with `arrays` in place of its arrays or `jax.ShapeDtypeStruct`s; paths, shapes and types must agree.
 
-    **Raises:** `CheckpointError` that names `where` and every leaf that differs.
+    **Raises:** `CheckpointError` that names `where`, every leaf that differs, and `also` what else is different.
     """
     is_leaf = lambda x: eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct)
     wanted, rest = eqx.partition(template, is_leaf)
@@ -210,7 +245,10 @@ def fill(template: PyTree, arrays: Arrays, where: str) -> PyTree:
         listed = "; ".join(f"{p} stored {there.get(p, 'nothing')}, wanted {here.get(p, 'nothing')}" for p in differ[:5])
         more = f"; and {len(differ) - 5} more" if len(differ) > 5 else ""
         number = f"{len(differ)} leaf differs" if len(differ) == 1 else f"{len(differ)} leaves differ"
-        raise CheckpointError(f"{where} does not fit this model ({number}): {listed}{more}. Build the model that was saved.")
+        also = f" {also}" if also else ""
+        raise CheckpointError(
+            f"{where} does not fit this model ({number}): {listed}{more}.{also} Build the model that was saved."
+        )
     return eqx.combine(jax.tree_util.tree_unflatten(structure, [jnp.asarray(arrays[path]) for path in here]), rest)
 
 
@@ -228,8 +266,53 @@ def _entry(leaf: np.ndarray) -> dict[str, Any]:
     return {"shape": list(leaf.shape), "dtype": leaf.dtype.name, "sha256": digest}
 
 
-def _sha256_of_json(tree: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+def _read_meta(where: Path) -> dict[str, Any]:
+    """What stands beside the arrays of a step; `DamagedCheckpoint` if a byte of it has changed."""
+    first = where / "meta" / "metadata"
+    if first.exists():  # format 1, with the digest of the sorted tree inside
+        meta = json.loads(first.read_text(encoding="utf-8"))
+        found, wanted = json.dumps({k: v for k, v in meta.items() if k != "sha256"}, sort_keys=True).encode(), meta["sha256"]
+    else:
+        found, wanted = (where / "meta.json").read_bytes(), (where / "meta.json.sha256").read_text(encoding="ascii")
+        meta = json.loads(found)
+    if hashlib.sha256(found).hexdigest() != wanted:
+        raise DamagedCheckpoint(f"{where} is damaged (meta: sha256 mismatch)")
+    return meta
+
+
+def _sha256_of_files(directory: Path) -> dict[str, str]:
+    """The sha256 of every file below a directory by its relative path; links, which could lead elsewhere, do not count."""
+    digests = {}
+    for path in sorted(path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()):
+        with open(path, "rb") as file:
+            digests[path.relative_to(directory).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def _check_files(where: Path, name: str, wanted: Mapping[str, str]) -> None:
+    """Raises `DamagedCheckpoint` unless the files of a tree are those that were written."""
+    found = _sha256_of_files(where / name)
+    for file in sorted(found | dict(wanted)):
+        if found.get(file) != wanted.get(file):
+            what = "is missing" if file not in found else "does not belong to it" if file not in wanted else "sha256 mismatch"
+            raise DamagedCheckpoint(f"{where} is damaged ({name}/{file}: {what})")
+
+
+def force_to_disk(directory: Path, *, deep: bool = True) -> None:
+    """Makes the operating system write what it holds of a directory, and of all below it if `deep`."""
+    for path in (*(directory.rglob("*") if deep else ()), directory):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _free(directory: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(directory).free:,}"
+    except OSError:
+        return "unknown numbers"
 
 
 def _first_line(error: Exception) -> str:

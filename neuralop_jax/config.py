@@ -125,6 +125,16 @@ class TrainingConfig:
     """Decay of the averaged weights, which are then the ones evaluated; 0 keeps none."""
     micro_batch: Annotated[int, _NOT_NEGATIVE] = 0
     """Samples whose activations are held at once; gradients are accumulated. 0 chooses by the cache, on CPU only."""
+    nonfinite: Literal["stop", "skip", "rollback"] = "stop"
+    """At a loss or gradient that is not finite: stop, skip the step, or go on from the newest checkpoint with other batches."""
+    spike_factor: Annotated[float, _NOT_NEGATIVE] = 0.0
+    """Skip steps whose gradient norm is more than this times its running mean; 0 skips none."""
+    max_skips: Annotated[int, _NOT_NEGATIVE] = 100
+    """Steps that may be skipped in all; one more counts as diverged."""
+    max_skips_in_a_row: Annotated[int, _NOT_NEGATIVE] = 10
+    """Steps that may be skipped in succession, likewise."""
+    on_save_error: Literal["stop", "warn"] = "stop"
+    """When a checkpoint cannot be written: stop, or go on and try again at the next one (the last one always stops)."""
     early_stop_split: str = ""
     """Held-out split whose error decides on stopping early; empty never stops early."""
     early_stop_patience: Annotated[int, _COUNT] = 10

@@ -33,6 +33,10 @@ class Train:
     """The run directory; a new one below runs/ if left out."""
     resume: bool = False
     """Continue the run in OUT from its newest checkpoint."""
+    overwrite: bool = False
+    """Move a run that is in OUT to a new name beside it, and train anew."""
+    force: bool = False
+    """With --resume: allow a configuration that differs in more than lengths and intervals, as long as all arrays fit."""
     print_config: bool = False
     """Print the resolved configuration as JSON and stop."""
 
@@ -64,6 +68,8 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     config = load_config(options.config, overrides)
     if options.resume and options.out is None:
         raise ConfigError("--resume needs --out RUN, the run directory to continue.")
+    if options.force and not options.resume:
+        raise ConfigError("--force allows another configuration with --resume, which is not given. Add it, or leave --force out.")
 
     from neuralop_jax import models, training
 
@@ -74,7 +80,9 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     run = options.out or _new_run(config)
     stop = training.StopRequest()
     with _stopping(stop) as received:
-        result = training.fit(config, run_dir=run, resume=options.resume, stop=stop)
+        result = training.fit(
+            config, run_dir=run, resume=options.resume, overwrite=options.overwrite, force=options.force, stop=stop
+        )
     if result.results is None:
         say(f"Stopped and saved in {run}. Continue with: neuralop-jax train {options.config} --resume --out {run}")
         return 128 + received[0]
@@ -82,9 +90,9 @@ def train(options: Train, overrides: Sequence[str]) -> int:
 
 
 def _new_run(config: ExperimentConfig) -> Path:
-    """A name below `runs/` that no other run has: data, model, time, chance."""
+    """A name below `runs/` that no other run has, whatever the clock says: data, model, time, chance."""
     stem = Path(config.data.path).stem
-    return Path("runs") / f"{stem}-{config.model.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+    return Path("runs") / f"{stem}-{config.model.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
 
 
 @contextlib.contextmanager

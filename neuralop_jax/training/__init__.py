@@ -1,6 +1,7 @@
 """Training: a pure step, compiled intervals of it, and a short loop around them."""
 
 from ._fit import FitResult as FitResult, fit as fit
+from ._guard import Guard as Guard, GuardRule as GuardRule
 from ._interval import DeviceInterval as DeviceInterval, Interval as Interval, StreamInterval as StreamInterval
 from ._optimizers import make_optimizer as make_optimizer, make_schedule as make_schedule
 from ._penalized import penalized as penalized

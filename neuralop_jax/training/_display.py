@@ -59,4 +59,5 @@ def describe(line: dict[str, Any]) -> str:
     say = lambda split: f"accuracy {split['accuracy']:.4f}" if "accuracy" in split else f"{split['relative_l2']:.4f}"
     errors = "".join(f"  {name} {say(split)}" for name, split in line.get("splits", {}).items())
     rate, speed = line["learning_rate"], line["steps_per_second"]
-    return f"loss {line['loss']:.5f}  lr {rate:.2e}  gradient {line['gradient_norm']:.2e}  {speed:.1f} steps/s{errors}"
+    skipped = f"  {line['skipped']} skipped" if line.get("skipped") else ""
+    return f"loss {line['loss']:.5f}  lr {rate:.2e}  gradient {line['gradient_norm']:.2e}  {speed:.1f} steps/s{skipped}{errors}"

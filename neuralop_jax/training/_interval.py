@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,8 +15,8 @@ from neuralop_jax.data import DeviceData, GrainBatches, Sample, batch_indices
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import Step
 
-History = dict[str, np.ndarray]
-"""A metric of every step of an interval, by name."""
+History = Mapping[str, np.ndarray | jax.Array]
+"""A metric of every step of an interval, by name; reading it may wait for the steps to end."""
 
 
 @dataclasses.dataclass
@@ -57,7 +57,7 @@ class DeviceInterval:
             self._programs[num_steps], seconds = _compile(advance, arrays, self.data)
             self.compile_seconds += seconds
         arrays, metrics = self._programs[num_steps](arrays, self.data)
-        return eqx.combine(arrays, static), jax.tree.map(np.asarray, metrics)
+        return eqx.combine(arrays, static), metrics
 
     def position(self) -> None:
         """Nothing: the batches follow from the step."""
@@ -65,9 +65,10 @@ class DeviceInterval:
     def resume_at(self, position: None) -> None:
         """Nothing to do."""
 
-    def batch_of(self, step: int) -> dict[str, Any]:
-        """The indices of the samples of a step."""
-        return {"indices": self._indices(jnp.asarray(step, jnp.int32)).tolist()}
+    def batch_of(self, step: int) -> tuple[dict[str, Any], Sample]:
+        """Where the batch of a step comes from, the indices of its samples, and the batch."""
+        indices = self._indices(jnp.asarray(step, jnp.int32))
+        return {"indices": indices.tolist()}, self.data.take(indices)
 
     def _indices(self, step: jax.Array) -> jax.Array:
         first = step * self.accumulate
@@ -93,7 +94,7 @@ class StreamInterval:
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
         arrays, static = eqx.partition(state, eqx.is_array)
-        self._before = self.batches.get_state()
+        self._before = int(state.step), self.batches.get_state()
         history = []
         for _ in range(num_steps):
             batch = self._next()
@@ -112,9 +113,12 @@ class StreamInterval:
         """Moves the stream to a position."""
         self.batches.set_state(position)
 
-    def batch_of(self, step: int) -> dict[str, Any]:
-        """The position of the stream before the newest interval; its batches follow from there in order."""
-        return {"stream_before_interval": self._before}
+    def batch_of(self, step: int) -> tuple[dict[str, Any], Sample]:
+        """The position of the stream before the batch of a step of the newest interval, and the batch. The stream moves there."""
+        self.batches.set_state(self._before[1])
+        for _ in range(step - self._before[0]):
+            self._next()
+        return {"stream": self.batches.get_state()}, self._next()
 
     def _next(self) -> Sample:
         pieces = [next(self.batches) for _ in range(self.accumulate)]

@@ -1,9 +1,11 @@
 """The directory of one training run: its lock, its files, and the rule that nothing is overwritten."""
 
 import contextlib
+import io
 import json
 import os
 import platform
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,20 +13,24 @@ from types import TracebackType
 from typing import Any
 
 import filelock
+import numpy as np
+from jaxtyping import Array
 
-from neuralop_jax.config import ExperimentConfig, config_difference, from_json, to_json
-from neuralop_jax.errors import ConfigError, RunDirError
+from neuralop_jax._checkpoint_store import force_to_disk
+from neuralop_jax.config import ExperimentConfig, from_json, to_json
+from neuralop_jax.errors import RunDirError
+from neuralop_jax.training._changes import check_changes
 
-_MAY_CHANGE = ("steps", "log_every", "save_every", "evaluate_every", "keep", "early_stop_split", "early_stop_patience")
-"""Options of `[training]` that a resumed run may change."""
+_LONGEST = 3800
+"""Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more."""
 
 
 class RunDirectory:
     """The directory of one training run, held by one process at a time.
 
-    Entering refuses a directory that is in use, holds a run that is not to be resumed, or other files; it makes and changes
-    nothing but `run.lock`. `open` then makes what is missing. The operating system ends the lock with the process, however that
-    ends.
+    Entering refuses a directory that is in use, holds a run that is not to be resumed, or other files, and names that cannot hold
+    a run; it makes and changes nothing but `run.lock`. `open` then makes what is missing. Nothing is ever deleted: a run that is
+    to be overwritten is moved aside. The operating system ends the lock with the process, however that ends.
 
     - `config.json`, `env.json`, `results.json`, `DONE`: written in one piece.
     - `metrics.jsonl`: one line per interval; `run.log`: what happened, with the time.
@@ -34,6 +40,7 @@ class RunDirectory:
 
     - `path`: the directory.
     - `resume`: continues the run in it.
+    - `overwrite`: moves the run in it, if there is one, to a new name beside it.
 
     **Raises:** on entering, `RunDirError` if the directory cannot be used.
 
@@ -52,17 +59,26 @@ class RunDirectory:
         ```
     """
 
-    def __init__(self, path: str | Path, *, resume: bool = False):
+    def __init__(self, path: str | Path, *, resume: bool = False, overwrite: bool = False):
+        if resume and overwrite:
+            raise RunDirError(f"{path} cannot be both resumed and overwritten. Use --resume or --overwrite.")
         self.path = Path(path)
-        self.resume = resume
+        self.resume, self.overwrite = resume, overwrite
         self.checkpoints = self.path / "checkpoints"
         self._lock = filelock.FileLock(self.path / "run.lock")
 
     def __enter__(self) -> "RunDirectory":
         try:
+            os.fsencode(self.path.absolute()).decode("utf-8")
             there = self.path.exists()
+        except ValueError as error:
+            raise RunDirError(f"run directory {str(self.path)!a} is not UTF-8 text. Choose another --out.") from error
         except OSError as error:
             raise RunDirError(f"run directory {self.path}: {error.strerror}. Choose another --out.") from error
+        if len(os.fsencode(self.path.absolute())) > _LONGEST:
+            raise RunDirError(
+                f"run directory {str(self.path)[:60]}... has a path of more than {_LONGEST} bytes. Choose another --out."
+            )
         if there:
             self._claim()
         elif self.resume:
@@ -75,21 +91,22 @@ class RunDirectory:
                 os.truncate(self._lock.lock_file, 0)
             self._lock.release()
 
-    def check_config(self, config: ExperimentConfig) -> None:
-        """Raises `ConfigError` if the run in the directory has another configuration; lengths and intervals may differ."""
-        if not self._holds_run():
-            return
-        stored = from_json(json.loads((self.path / "config.json").read_text(encoding="utf-8")), f"{self.path}/config.json")
-        allowed = {f"training.{name}" for name in _MAY_CHANGE}
-        changed = [line for line in config_difference(stored, config) if line.partition(" ")[0] not in allowed]
-        if changed:
-            raise ConfigError(
-                f"{self.path} was trained with another configuration: {'; '.join(changed)}. Resume with the same, or train in "
-                "another directory with --out."
-            )
+    def check_config(self, config: ExperimentConfig, *, force: bool = False) -> list[str]:
+        """The options in which a configuration differs from that of the run to be resumed.
 
-    def open(self, config: ExperimentConfig) -> None:
-        """Makes a new directory, locks it and writes the configuration; one that holds a run is open already."""
+        **Raises:** `ConfigError` if it does in more than lengths, intervals and what to do about failures, unless `force`.
+        """
+        if not self.resume:
+            return []
+        stored = from_json(json.loads((self.path / "config.json").read_text(encoding="utf-8")), f"{self.path}/config.json")
+        return check_changes(stored, config, str(self.path), force=force)
+
+    def open(self, config: ExperimentConfig) -> Path | None:
+        """Makes a new directory, locks it and writes the configuration; one that is to be resumed is open already.
+
+        **Returns:** where the run that was here before is now, if it is overwritten.
+        """
+        aside = self._move_aside() if self.overwrite and self._lock.is_locked and self._holds_run() else None
         if not self._lock.is_locked:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -98,15 +115,21 @@ class RunDirectory:
             self._claim()
         if not self._holds_run():
             self.write_json("config.json", to_json(config))
+        return aside
 
-    def begin(self, config: ExperimentConfig, environment: Mapping[str, Any], step: int) -> None:
-        """Takes back what was written after `step`, and records how the training goes on from there."""
+    def begin(self, config: ExperimentConfig, environment: Mapping[str, Any], step: int, *, logged: bool = True) -> list[Any]:
+        """Takes back the lines behind `step`, its own too unless it was `logged`, and records how the training goes on.
+
+        **Returns:** the lines taken back.
+        """
         (self.path / "DONE").unlink(missing_ok=True)
-        kept = [line for line in self.metrics() if line["step"] <= step]
+        last, lines = step if logged else step - 1, self.metrics()
+        kept = [line for line in lines if line["step"] <= last]
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
         self.write_json("config.json", to_json(config))
         self.write_json("env.json", environment)
         self.log(f"training from step {step} to {config.training.steps}")
+        return lines[len(kept) :]
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Writes the results and marks the run as complete."""
@@ -114,8 +137,8 @@ class RunDirectory:
         self._write("DONE", "")
 
     def log(self, line: str) -> None:
-        """Adds a line to `run.log`, with the time."""
-        with open(self.path / "run.log", "a", encoding="utf-8") as file:
+        """Adds a line to `run.log`, with the time. It is no result: a disk that refuses it does not end a training."""
+        with contextlib.suppress(OSError), open(self.path / "run.log", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -130,22 +153,34 @@ class RunDirectory:
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds a line to `metrics.jsonl`; floats are written so that reading gives the same bits."""
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.path / "metrics.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
 
     def write_json(self, name: str, tree: Mapping[str, Any]) -> None:
         """Writes a file in one piece: a reader sees the old one or the new one."""
         self._write(name, json.dumps(tree, indent=2) + "\n")
 
-    def _write(self, name: str, text: str) -> None:
+    def write_arrays(self, name: str, arrays: Mapping[str, Array | np.ndarray]) -> None:
+        """Writes an `.npz` file in one piece."""
+        held = io.BytesIO()
+        np.savez(held, allow_pickle=False, **{key: np.asarray(value) for key, value in arrays.items()})
+        self._write(name, held.getvalue())
+
+    def _write(self, name: str, content: str | bytes) -> None:
         partial = self.path / f".{name}.partial"
         try:
-            with open(partial, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(partial, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self.path / name)
+            force_to_disk(self.path, deep=False)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             raise RunDirError(f"{self.path / name} cannot be written: {error.strerror}. Check space and rights.") from error
 
     def _holds_run(self) -> bool:
@@ -173,10 +208,26 @@ class RunDirectory:
             self._lock.release()
             raise
 
+    def _move_aside(self) -> Path:
+        """Gives the run in the directory a name that no other has, and its lock back."""
+        here = self.path if self.path.name else self.path.absolute()
+        aside = here.with_name(f"{here.name}.before-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}")
+        try:
+            os.rename(self.path, aside)
+            force_to_disk(aside.parent, deep=False)
+        except OSError as error:
+            raise RunDirError(f"{self.path} cannot be moved to {aside}: {error.strerror}. Choose another --out.") from error
+        (aside / "run.lock").write_text("", encoding="utf-8")
+        self._lock.release()
+        return aside
+
     def _refuse_other_use(self) -> None:
-        if self._holds_run() and not self.resume:
+        if self._holds_run() and not self.resume and not self.overwrite:
             steps = [line["step"] for line in self.metrics()]
             reached = f" (step {steps[-1]})" if steps else ""
-            raise RunDirError(f"{self.path} already holds a run{reached}. Use --resume to continue it, or another --out.")
+            raise RunDirError(
+                f"{self.path} already holds a run{reached}. Use --resume to continue it, --overwrite to move "
+                "it aside, or another --out."
+            )
         if self.resume and not self._holds_run():
             raise RunDirError(f"no run to resume in {self.path}: it has no config.json. Name a run, or leave --resume out.")

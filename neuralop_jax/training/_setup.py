@@ -17,6 +17,7 @@ from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
+from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
@@ -161,7 +162,7 @@ def _interval(
     config: ExperimentConfig, train: HDF5Dataset, operator: Normalized, optimizer: optax.GradientTransformation
 ) -> Interval:
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
-    batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    batch_size, accumulate, plan = config.data.batch_size, config.optimizer.accumulate, config.training
     compare = losses.per_patch(losses.LOSSES[config.loss.kind], config.loss.patch_levels)
     compare = functools.partial(compare, grid=train.grid)
     if config.loss.penalty != "none":
@@ -172,9 +173,10 @@ def _interval(
     step = make_step(
         loss,
         optimizer,
-        ema=config.training.ema,
+        ema=plan.ema,
         micro_batch=_micro_batch(config, train, operator),
         augment=_augmentation(config),
+        guard=GuardRule(plan.nonfinite == "skip", plan.spike_factor, plan.max_skips_in_a_row, plan.max_skips),
     )
     data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
     sample = train[0]

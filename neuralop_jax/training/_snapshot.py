@@ -7,8 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
-from neuralop_jax.config import ExperimentConfig, config_sha256, to_json
-from neuralop_jax.errors import DataError
+from neuralop_jax.config import ExperimentConfig, config_difference, config_sha256, from_json, to_json
+from neuralop_jax.errors import CheckpointError, DataError
+from neuralop_jax.training._changes import check_changes
+from neuralop_jax.training._goodput import Goodput
+from neuralop_jax.training._guard import Guard
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import EarlyStopping
@@ -16,21 +19,44 @@ from neuralop_jax.training._stopping import EarlyStopping
 
 @dataclasses.dataclass
 class Progress:
-    """How far a training has come, beside the arrays of its state: steps, seconds of training and compiling, early stopping."""
+    """How far a training has come, beside the arrays of its state.
+
+    - `early`, `goodput`: early stopping, and the time spent.
+    - `rollbacks`: how often the training went back because it diverged.
+    - `step`, `saved`: steps done, and steps of the newest checkpoint.
+    - `line`: the line of `metrics.jsonl` of the newest interval, while it is neither evaluated nor written.
+    """
 
     early: EarlyStopping
+    goodput: Goodput
+    rollbacks: int = 0
     step: int = 0
-    seconds: float = 0.0
-    compile_seconds: float = 0.0
     saved: int = 0
+    line: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What a resumed training needs, in JSON types."""
         return {
-            "seconds": self.seconds,
-            "compile_seconds": self.compile_seconds,
             "early_stop": {"best": self.early.best, "waited": self.early.waited},
+            "goodput": dataclasses.asdict(self.goodput),
+            "line": self.line,
+            "rollbacks": self.rollbacks,
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A checkpoint as it was read: what `save_snapshot` wrote as step `step`."""
+
+    where: str
+    step: int
+    record: dict[str, Any]
+    arrays: dict[str, Any]
+
+    @property
+    def rollbacks(self) -> int:
+        """How often the training had gone back."""
+        return self.record["progress"]["rollbacks"]
 
 
 def save_snapshot(
@@ -45,37 +71,73 @@ def save_snapshot(
         "stream": experiment.interval.position(),
         "progress": progress.to_json(),
     }
-    trees = {"model": state.model, "optimizer": state.opt_state}
+    trees = {"model": state.model, "optimizer": state.opt_state, "guard": state.guard}
     store.save(progress.step, trees if state.ema is None else {**trees, "ema": state.ema}, record)
     progress.saved = progress.step
 
 
-def restore_snapshot(
-    store: CheckpointStore, experiment: Experiment, early: EarlyStopping, warn: Callable[[str], None]
-) -> tuple[TrainState, Progress]:
-    """The state and progress of the newest whole checkpoint, with the stream of batches moved there; the start if there is none.
+def read_snapshot(store: CheckpointStore, warn: Callable[[str], None]) -> Snapshot | None:
+    """The newest whole checkpoint, and no newer one left; `None` if there is none at all.
 
-    **Raises:** `CheckpointError` if no checkpoint is whole or its arrays do not fit; `DataError` if the data have changed.
+    **Raises:** `CheckpointError` if there are checkpoints but none is whole.
     """
-    state = experiment.initial()
     if not store.steps():
-        return state, Progress(early)
+        return None
     step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn)
+    store.discard_after(step)
+    return Snapshot(str(store.directory / str(step)), step, record, arrays)
+
+
+def restore_snapshot(
+    snapshot: Snapshot | None, config: ExperimentConfig, experiment: Experiment, rollbacks: int, *, force: bool
+) -> tuple[TrainState, Progress]:
+    """The state and the progress of a checkpoint, with the stream of batches moved there; the start if there is none.
+
+    **Arguments:**
+
+    - `experiment`: of the configuration after `rollbacks` rollbacks; if these are more than the checkpoint knows of, the stream
+        of batches begins anew.
+    - `force`: allows another configuration, as long as all arrays fit.
+
+    **Raises:** `CheckpointError` if the arrays or the operator differ; `ConfigError` if the configuration does; `DataError` if
+    the data have changed.
+    """
+    state, plan = experiment.initial(), config.training
+    early = EarlyStopping(plan.early_stop_split, plan.early_stop_patience)
+    if snapshot is None:
+        return state, Progress(early, Goodput(), rollbacks)
+    record, arrays, where = snapshot.record, snapshot.arrays, snapshot.where
     if record["data"] != experiment.train.fingerprint:
         raise DataError(
-            f"{experiment.train.path}: the training split has changed since step {step} was saved. Restore the file, or start a "
-            "new run with another --out."
+            f"{experiment.train.path}: the training split has changed since step {snapshot.step} was saved. Restore the file, or "
+            "start a new run with another --out."
         )
-    where = str(store.directory / str(step))
+    stored = from_json(record["config"], where)
+    check_changes(stored, config, where, force=force)
+    changes = config_difference(stored, config)
+    also = f"The configuration differs: {'; '.join(changes)}." if changes else ""
     state = TrainState(
-        fill(state.model, arrays["model"], where),
-        fill(state.opt_state, arrays["optimizer"], where),
-        None if state.ema is None else fill(state.ema, arrays.get("ema", {}), where),
-        jnp.asarray(step, jnp.int32),
+        fill(state.model, arrays["model"], where, also=also),
+        fill(state.opt_state, arrays["optimizer"], where, also=also),
+        None if state.ema is None else fill(state.ema, arrays.get("ema", {}), where, also=also),
+        jnp.asarray(snapshot.step, jnp.int32),
+        fill(Guard.create(), arrays["guard"], where),
     )
-    if record["stream"] is not None:
+    if not force:
+        _check_spec(record["operator"]["spec"], operator_record(state.model)["spec"], where)
+    if record["stream"] is not None and rollbacks == snapshot.rollbacks:
         experiment.interval.resume_at(record["stream"])
-    store.discard_after(step)
     saved = record["progress"]
-    early = dataclasses.replace(early, **saved["early_stop"])
-    return state, Progress(early, step, saved["seconds"], saved["compile_seconds"], saved=step)
+    early, goodput = dataclasses.replace(early, **saved["early_stop"]), Goodput(**saved["goodput"])
+    return state, Progress(early, goodput, rollbacks, snapshot.step, snapshot.step, saved["line"])
+
+
+def _check_spec(stored: dict[str, Any], wanted: dict[str, Any], where: str) -> None:
+    """Raises `CheckpointError` if another operator was saved, even if its arrays have the same shapes."""
+    differ = [name for name in sorted(stored | wanted) if stored.get(name) != wanted.get(name)]
+    if differ:
+        listed = "; ".join(f"{name} {stored.get(name, 'unset')!r} -> {wanted.get(name, 'unset')!r}" for name in differ)
+        raise CheckpointError(
+            f"{where} holds another operator, though its arrays have the same shapes: {listed}. Resume with the configuration "
+            "and the version that wrote it, or allow it with --force."
+        )

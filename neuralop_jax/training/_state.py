@@ -7,30 +7,33 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from neuralop_jax import models
+from neuralop_jax.training._guard import Guard
 
 
 class TrainState(eqx.Module):
-    """What a training step takes and gives: operator, optimizer state, averaged weights, number of steps done.
+    """What a training step takes and gives: operator, optimizer state, averaged weights, number of steps, memory of bad steps.
 
     Only the leaves that `models.trainable` selects are in the optimizer and in the average.
 
     - `model`: the operator, also its untrained leaves (normalizers).
     - `opt_state`: the state of the Optax optimizer.
     - `ema`: averages of the trainable leaves, `None` elsewhere; `None` altogether if no average is kept.
-    - `step`: optimizer steps done.
+    - `step`: steps done, also those that were skipped.
+    - `guard`: what was skipped, and the usual size of the gradients.
     """
 
     model: PyTree
     opt_state: optax.OptState
     ema: PyTree
     step: Int[Array, ""]
+    guard: Guard
 
     @classmethod
     def create(cls, model: PyTree, optimizer: optax.GradientTransformation, *, averaged: bool = False) -> "TrainState":
         """The state before the first step; `averaged` makes room for averaged weights."""
         weights = eqx.filter(model, models.trainable(model))
         ema = jax.tree.map(jnp.copy, weights) if averaged else None
-        return cls(model, optimizer.init(weights), ema, jnp.zeros((), jnp.int32))
+        return cls(model, optimizer.init(weights), ema, jnp.zeros((), jnp.int32), Guard.create())
 
     def operator(self) -> PyTree:
         """The operator to evaluate: with the averaged weights if there are any."""

@@ -1,5 +1,6 @@
 """One optimizer step as a pure function: state, batch and key in, state and metrics out."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from neuralop_jax import models
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.data import Sample
 from neuralop_jax.models._batched import largest_divisor
+from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._state import TrainState
 
 Loss = Callable[[Any, Sample, Key[Array, " batch"]], Float[Array, " batch"]]
@@ -28,11 +30,13 @@ def make_step(
     ema: float = 0.0,
     micro_batch: int = 0,
     augment: Callable[..., tuple[Array, Array]] | None = None,
+    guard: GuardRule = GuardRule(),  # noqa: B008  it is frozen
 ) -> Step:
     r"""A pure function `step(state, batch, key) -> (state, metrics)` that makes one optimizer step on the mean loss of a batch.
 
     The gradient is $\frac1B \sum_b \nabla \ell(\theta; u_b, v_b)$, whatever the size of the micro-batches. If the loss or the
-    norm of the gradient is not finite, the state comes back unchanged and `metrics["finite"]` is false.
+    norm of the gradient is not finite, the state comes back unchanged and `metrics["finite"]` is false; `guard` can have such
+    steps skipped, and also those with a gradient of unusual size.
 
     **Arguments:**
 
@@ -45,8 +49,10 @@ def make_step(
         portion after the other. 0 takes the whole batch. *Good values*: `models.automatic_micro_batch`. A layer that takes
         statistics over the axis `"batch"` sees one micro-batch.
     - `augment`: `augment(u, target, key=key)` on one sample, such as `data.transpose`.
+    - `guard`: which steps are skipped; then only `state.step` and `state.guard` change.
 
-    **Returns:** the step. Its metrics are `loss`, `gradient_norm` (before clipping) and `finite`.
+    **Returns:** the step. Its metrics are `loss`, `gradient_norm` (before clipping), `finite`, `made` and `skipped`; a step that
+    is neither made nor skipped has left the state as it was.
 
     !!! example
 
@@ -77,13 +83,16 @@ def make_step(
         gradient = lambda portion: jax.value_and_grad(mean_loss)(weights, rest, *portion)
         value, grads = _mean_over_portions(gradient, (batch, jax.random.split(key, len(batch.target))), micro_batch)
         norm = optax.global_norm(grads)
-        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        made, skipped, memory = guard.judge(state.guard, state.step, value, norm)
 
         updates, opt_state = optimizer.update(grads, state.opt_state, weights)
         weights = eqx.apply_updates(weights, updates)
-        average = _average(state.ema, weights, ema, state.step + 1) if ema else state.ema
-        new = TrainState(eqx.combine(weights, rest), opt_state, average, state.step + 1)
-        return _choose(finite, new, state), {"loss": value, "gradient_norm": norm, "finite": finite}
+        average = _average(state.ema, weights, ema, state.step - state.guard.skipped + 1) if ema else state.ema
+        new = TrainState(eqx.combine(weights, rest), opt_state, average, state.step + 1, memory)
+        kept = dataclasses.replace(state, step=state.step + skipped.astype(jnp.int32), guard=memory)
+        finite = jnp.isfinite(value) & jnp.isfinite(norm)
+        metrics = {"loss": value, "gradient_norm": norm, "finite": finite, "made": made, "skipped": skipped}
+        return _choose(made, new, kept), metrics
 
     return step
 

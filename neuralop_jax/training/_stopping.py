@@ -32,7 +32,7 @@ class StopRequest:
         return self._event.is_set()
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class EarlyStopping:
     """Counts the evaluations since the smallest error of a split.
 
@@ -47,12 +47,13 @@ class EarlyStopping:
     best: float = float("inf")
     waited: int = 0
 
-    def update(self, splits: dict[str, dict[str, Any]]) -> None:
-        """Takes note of an evaluation."""
+    def after(self, splits: dict[str, dict[str, Any]]) -> "EarlyStopping":
+        """The count after an evaluation."""
         if not self.split:
-            return
+            return self
         error = splits[self.split]["relative_l2"]
-        self.best, self.waited = (error, 0) if error < self.best else (self.best, self.waited + 1)
+        best, waited = (error, 0) if error < self.best else (self.best, self.waited + 1)
+        return dataclasses.replace(self, best=best, waited=waited)
 
     @property
     def due(self) -> bool:

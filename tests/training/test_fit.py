@@ -3,39 +3,16 @@ import json
 import equinox as eqx
 import h5py
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_problem import StopAt, lines_of, logged
 
-from neuralop_jax import checkpoint, evaluation, losses
-from neuralop_jax.config import LossConfig, from_json
+from neuralop_jax import checkpoint, evaluation
+from neuralop_jax.config import from_json
 from neuralop_jax.data import HDF5Dataset, read_info
-from neuralop_jax.errors import CheckpointError, ConfigError, DataError, RunDirError, TrainingDiverged
-from neuralop_jax.training import StopRequest, _fit, fit, make_schedule, prepare, stream
-
-
-class StopAt(StopRequest):
-    """A request that is made once a run has logged a step."""
-
-    def __init__(self, run, step):
-        super().__init__()
-        self._run, self._step = run, step
-
-    @property
-    def requested(self):
-        lines = lines_of(self._run)
-        return bool(lines) and lines[-1]["step"] >= self._step
-
-
-def lines_of(run):
-    path = run / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def logged(run):
-    """Every number of the log that does not depend on the clock, with all its bits."""
-    names = ("step", "loss", "gradient_norm", "learning_rate")
-    return [tuple(float(line[name]).hex() for name in names) for line in lines_of(run)]
+from neuralop_jax.errors import ConfigError, DataError, RunDirError
+from neuralop_jax.training import _loop, fit, make_schedule, prepare, stream
+from neuralop_jax.training._goodput import Goodput
 
 
 @pytest.fixture
@@ -127,16 +104,22 @@ def test_an_interval_that_was_not_saved_is_done_again(unmeasured, configure, qui
     with checkpoint.CheckpointStore(run / "checkpoints") as store:
         assert store.steps() == [8, 12]
         store.discard_after(8)
+        saved = Goodput(**store.read(8, ())[0]["progress"]["goodput"])
+    lost = lines_of(run)[-1]["seconds"] - saved.seconds
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"step": 14, "lo')
-    fit(configure(), run_dir=run, resume=True, console=quiet)
+    goodput = fit(configure(), run_dir=run, resume=True, console=quiet).results["goodput"]
     assert logged(run) == wanted
+    assert goodput["lost"] == pytest.approx(lost, rel=1e-12) and lost > 0
+    whole = sum(goodput[name] for name in ("steps", "compile", "save", "evaluate", "lost"))
+    assert goodput["fraction"] == pytest.approx(goodput["steps"] / whole, rel=1e-6) and min(goodput.values()) > 0
+    assert (run / "run.log").read_text().count(f"goodput {100 * goodput['fraction']:.1f} % (seconds: steps ") == 1
 
 
 def test_a_damaged_checkpoint_costs_its_steps_only(unmeasured, configure, quiet, run):
     fit(configure(), run_dir=run, console=quiet)
     wanted, operator = logged(run), checkpoint.load(run)
-    (run / "checkpoints" / "12" / "meta" / "metadata").write_text("{}")
+    (run / "checkpoints" / "12" / "meta.json").write_text("{}")
     with pytest.warns(UserWarning, match="12 is damaged .* Step 8 is used instead"):
         checkpoint.load(run)
     result = fit(configure(), run_dir=run, resume=True, console=quiet)
@@ -202,7 +185,7 @@ def test_averaged_weights_are_what_is_evaluated_and_loaded(unmeasured, configure
 def errors_of(monkeypatch, sequence):
     """Makes the evaluations give these errors, one after the other."""
     left = iter(sequence)
-    monkeypatch.setattr(_fit, "_evaluate", lambda operator, experiment, config: {"test_8": {"relative_l2": next(left)}})
+    monkeypatch.setattr(_loop, "_evaluate", lambda operator, experiment, config: {"test_8": {"relative_l2": next(left)}})
 
 
 def test_early_stopping_counts_evaluations_without_improvement(configure, quiet, run, monkeypatch):
@@ -222,29 +205,6 @@ def test_early_stopping_counts_on_after_an_interruption(configure, quiet, run, m
     errors_of(monkeypatch, [0.4, 0.0])
     result = fit(configure(training=plan), run_dir=run, resume=True, console=quiet)
     assert result.status == "stopped_early" and result.results["steps"] == 8
-
-
-def test_a_diverging_run_stops_at_the_step(configure, quiet, run, data_file, monkeypatch):
-    """The loss of one sample, which comes up in the third step, is not a number."""
-    config = configure(loss=LossConfig("mse"), training={"log_every": 1, "save_every": 1})
-    batch = prepare(config).interval.batch_of(2)["indices"]
-    poison = HDF5Dataset(data_file, "train", "a", "v")[batch[1]].target[0, 0]
-    loss = lambda v, target, grid: jnp.where(target[0, 0] == poison, jnp.nan, jnp.mean((v - target) ** 2))
-    monkeypatch.setitem(losses.LOSSES, "mse", loss)
-    with pytest.raises(TrainingDiverged) as caught:
-        fit(config, run_dir=run, console=quiet)
-    message, lines = str(caught.value), lines_of(run)
-    assert json.loads((run / "nan_batch.json").read_text()) == {"step": 2, "indices": batch}
-    assert message.startswith(f"loss is nan at step 2 (last finite loss {lines[1]['loss']:.4g}, lr ") and "\n" not in message
-    for part in (
-        "gradient norm ",
-        f"batch in {run / 'nan_batch.json'}",
-        "last good checkpoint: step 2.",
-        "Try --optimizer.clip",
-    ):
-        assert part in message
-    assert [line["step"] for line in lines] == [1, 2] and message in (run / "run.log").read_text()
-    assert not (run / "DONE").exists() and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(checkpoint.load(run)))
 
 
 @pytest.mark.parametrize(
@@ -281,13 +241,3 @@ def test_a_run_is_not_overwritten(unmeasured, configure, quiet, run):
     with pytest.raises(RunDirError, match="no run to resume"):
         fit(configure(), run_dir=run.with_name("none"), resume=True, console=quiet)
     assert not run.with_name("none").exists()
-
-
-def test_a_disk_that_refuses_a_checkpoint_stops_the_run(configure, quiet, run, monkeypatch):
-    def refuse(self, step, trees, record):
-        raise CheckpointError("no space")
-
-    monkeypatch.setattr(checkpoint.CheckpointStore, "save", refuse)
-    with pytest.raises(CheckpointError, match="no space"):
-        fit(configure(), run_dir=run, console=quiet)
-    monkeypatch.undo()

@@ -112,7 +112,11 @@ def test_batches_follow_from_the_key_and_the_step():
     state, _ = interval(state, 5)
     for number in range(5):
         seen.append(np.mean(batch_indices(DATA, number, 10, 3)))
-        assert interval.batch_of(number) == {"indices": batch_indices(DATA, number, 10, 3).tolist()}
+        place, batch = interval.batch_of(number)
+        assert (
+            place == {"indices": batch_indices(DATA, number, 10, 3).tolist()}
+            and batch.target[:, 0, 0].tolist() == place["indices"]
+        )
     np.testing.assert_allclose(state.model.total, sum(seen), rtol=1e-12)
     assert interval.position() is None and interval.compile_seconds > 0
 
@@ -165,4 +169,10 @@ def test_a_stream_goes_on_where_it_was(start, numbers):
     resumed.resume_at(position)
     _, found = resumed(middle, 3)
     assert found["loss"].tolist() == wanted["loss"].tolist()
-    assert whole.batch_of(4) == {"stream_before_interval": position}
+    place, batch = whole.batch_of(4)
+    resumed.resume_at(place["stream"])
+    np.testing.assert_array_equal(batch.target, resumed._next().target)
+    again = StreamInterval(step, grain_batches(numbers, 2, seed=1), NOISE, accumulate=2)
+    for _ in range(5):
+        fifth = again._next()
+    np.testing.assert_array_equal(batch.target, fifth.target)

@@ -1,9 +1,5 @@
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -12,49 +8,6 @@ from neuralop_jax.errors import RunDirError
 from neuralop_jax.training import RunDirectory
 
 CONFIG = ExperimentConfig(DataConfig("data.h5", ("a",), ("u",)))
-HOLD = """
-import sys
-from neuralop_jax.config import DataConfig, ExperimentConfig
-from neuralop_jax.training import RunDirectory
-with RunDirectory(sys.argv[1]) as run:
-    run.open(ExperimentConfig(DataConfig("data.h5", ("a",), ("u",))))
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that holds the directory `run`."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_directory_in_use_is_refused_at_once(tmp_path, holder, resume):
-    before = {file: file.read_bytes() for file in (tmp_path / "run").iterdir()}
-    start = time.monotonic()
-    with pytest.raises(RunDirError) as caught, RunDirectory(tmp_path / "run", resume=resume):
-        pass
-    assert time.monotonic() - start < 1
-    message = str(caught.value)
-    assert f"{tmp_path / 'run'} is in use by pid {holder.pid} on host " in message and " since " in message
-    assert "\n" not in message and "Choose another --out" in message
-    assert {file: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
-
-
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path, holder):
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    assert str(holder.pid) in (tmp_path / "run" / "run.lock").read_text()
-    with RunDirectory(tmp_path / "run", resume=True):
-        assert f"pid {os.getpid()} on host" in (tmp_path / "run" / "run.lock").read_text()
-    assert (tmp_path / "run" / "run.lock").read_text() == ""
 
 
 def test_two_in_one_process(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from neuralop_jax.data import Sample, reflect
 from neuralop_jax.models import FNO, Normalized
 from neuralop_jax.normalizers import GaussianNormalizer
-from neuralop_jax.training import TrainState, each_sample, make_step, supervised
+from neuralop_jax.training import GuardRule, TrainState, each_sample, make_step, supervised
 
 
 def mse(prediction, target):
@@ -100,6 +100,25 @@ def test_a_step_that_is_not_finite_changes_nothing(getkey, bad):
     after, metrics = step(state, batch._replace(target=batch.target.at[3, 0, 2].set(bad)), getkey())
     assert not metrics["finite"] and not np.isfinite(metrics["loss"])
     assert eqx.tree_equal(after, state)
+
+
+def test_a_skipped_step_is_as_if_it_had_not_been(getkey):
+    """Weights, optimizer and average are those of the good batches alone; only the steps are counted."""
+    optimizer, batches, keys = optax.adam(1e-2), [batch_of(getkey) for _ in range(3)], [getkey() for _ in range(3)]
+    step = jax.jit(make_step(supervised(mse), optimizer, ema=0.9, guard=GuardRule(skips_nonfinite=True)))
+    start = TrainState.create(Scale(jnp.array(0.7)), optimizer, averaged=True)
+    wanted = found = start
+    for number, (batch, key) in enumerate(zip(batches, keys)):
+        wanted, _ = step(wanted, batch, key)
+        if number == 1:
+            found, metrics = step(found, batch._replace(target=batch.target * jnp.nan), key)
+            assert metrics["skipped"] and not metrics["made"] and found.guard.in_a_row == 1
+        found, metrics = step(found, batch, key)
+        assert metrics["made"] and not metrics["skipped"]
+    assert found.step == 4 and wanted.step == 3 and found.guard.skipped == 1 and found.guard.in_a_row == 0
+    for name in ("model", "opt_state", "ema"):
+        assert eqx.tree_equal(getattr(found, name), getattr(wanted, name))
+    assert found.guard.mean_norm == wanted.guard.mean_norm
 
 
 def test_an_infinite_gradient_of_a_finite_loss_changes_nothing():

@@ -1,0 +1,32 @@
+"""What may change between two parts of one run."""
+
+from neuralop_jax.config import ExperimentConfig, config_difference
+from neuralop_jax.errors import ConfigError
+
+_FREE = (
+    "steps",
+    "log_every",
+    "save_every",
+    "evaluate_every",
+    "keep",
+    "early_stop_split",
+    "early_stop_patience",
+    "nonfinite",
+    "max_skips",
+    "max_skips_in_a_row",
+    "on_save_error",
+)
+"""Options of `[training]` that a resumed run may change: its length, its intervals, and what happens when something fails."""
+
+
+def check_changes(stored: ExperimentConfig, config: ExperimentConfig, where: str, *, force: bool) -> list[str]:
+    """The options in which a resumed run differs from what was stored; `ConfigError` if one of them needs `force`."""
+    changes = config_difference(stored, config)
+    free = {f"training.{name}" for name in _FREE}
+    refused = [line for line in changes if line.partition(" ")[0] not in free]
+    if refused and not force:
+        raise ConfigError(
+            f"{where} was trained with another configuration: {'; '.join(refused)}. Resume with the same, allow it with --force, "
+            "or train in another directory with --out."
+        )
+    return changes

@@ -1,0 +1,79 @@
+"""A disk that refuses a checkpoint: an error in the same interval, or a warning, and whole earlier steps in both cases."""
+
+import contextlib
+import re
+import resource
+
+import numpy as np
+import pytest
+from small_problem import logged
+
+from neuralop_jax.checkpoint import CheckpointStore
+from neuralop_jax.errors import CheckpointError
+from neuralop_jax.training import fit
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """The operating system refuses larger files, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def refused_saves(monkeypatch):
+    """Lets the disk refuse the saves of these numbers, counted from 0."""
+    save, numbers, left = CheckpointStore.save, [], iter(range(100))
+
+    def refusing(self, *args):
+        with files_of_at_most(600) if next(left) in numbers else contextlib.nullcontext():
+            return save(self, *args)
+
+    monkeypatch.setattr(CheckpointStore, "save", refusing)
+    return numbers
+
+
+def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path):
+    with CheckpointStore(tmp_path, keep=1) as store:
+        store.save(1, {"model": np.ones(10)}, {})
+        large = {"model": np.random.default_rng(0).normal(size=200_000)}
+        with files_of_at_most(100_000), pytest.raises(CheckpointError) as caught:
+            store.save(2, large, {})
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / '2'} cannot be written (") and "\n" not in message
+        assert re.search(r"it needs 1,600,000 bytes, [\d,]+ are free\. Earlier steps are whole", message)
+        assert [path.name for path in tmp_path.iterdir()] == ["1"]
+        assert store.read(1)[1]["model"]["value"].tolist() == [1.0] * 10
+        store.save(2, large, {})
+        np.testing.assert_array_equal(store.read(2)[1]["model"]["value"], large["model"])
+        assert store.steps() == [2]
+
+
+def test_f06_a_full_disk_stops_a_training_in_the_same_interval(unmeasured, configure, quiet, run, refused_saves):
+    refused_saves.append(1)
+    with pytest.raises(CheckpointError, match="8 cannot be written"):
+        fit(configure(), run_dir=run, console=quiet)
+    assert logged(run)[-1][0] == (8.0).hex()
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [4]
+    fit(configure(), run_dir=run, resume=True, console=quiet)
+    fit(configure(), run_dir=run.with_name("b"), console=quiet)
+    assert logged(run) == logged(run.with_name("b"))
+
+
+def test_f06_with_warnings_a_training_goes_on_but_its_end_must_be_saved(unmeasured, configure, quiet, run, refused_saves):
+    config = configure(training={"on_save_error": "warn"})
+    refused_saves.append(1)
+    assert fit(config, run_dir=run, console=quiet).status == "finished"
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [4, 12]
+    log = (run / "run.log").read_text()
+    assert "8 cannot be written (" in log and "Training goes on and tries again at the next checkpoint." in log
+    refused_saves[:] = range(3, 9)
+    with pytest.raises(CheckpointError, match="12 cannot be written"):
+        fit(config, run_dir=run.with_name("b"), console=quiet)
+    assert not (run.with_name("b") / "DONE").exists()
