@@ -125,6 +125,8 @@ class TrainingConfig:
     """Decay of the averaged weights, which are then the ones evaluated; 0 keeps none."""
     micro_batch: Annotated[int, _NOT_NEGATIVE] = 0
     """Samples whose activations are held at once; gradients are accumulated. 0 chooses by the cache, on CPU only."""
+    loggers: tuple[Literal["tensorboard"], ...] = ()
+    """Where the lines of metrics.jsonl go, too; one that fails is left out and never stops a training."""
     early_stop_split: str = ""
     """Held-out split whose error decides on stopping early; empty never stops early."""
     early_stop_patience: Annotated[int, _COUNT] = 10

@@ -76,13 +76,37 @@ def read_rows(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     try:
         return dataset[start:stop]
     except (OSError, RuntimeError, ValueError) as error:
-        where = f"{dataset.file.filename}:{dataset.name}"
         sample = start
         if stop - start > 1:
             for sample in range(start, stop):
                 read_rows(dataset, sample, sample + 1)
-        reason = "checksum mismatch" if dataset.fletcher32 and "filter" in str(error) else " ".join(str(error).split())[:200]
-        raise DataError(f"{where} is corrupt at sample {sample} ({reason}). Download or generate it again.") from error
+        raise _corrupt(dataset, sample, error) from error
+
+
+def read_each(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """The samples of these rows in float32, `(rows, ...)`, read one by one in the order of the file, each into its place.
+
+    **Raises:** `DataError` as `read_rows`.
+    """
+    values = np.empty((len(rows), *dataset.shape[1:]), np.float32)
+    if dataset.dtype.kind == "b":  # which HDF5 holds as names, and does not turn into numbers
+        values[:] = [read_rows(dataset, int(row), int(row) + 1)[0] for row in rows]
+        return values
+    size, rest = (1, *dataset.shape[1:]), (0,) * (dataset.ndim - 1)
+    in_memory, in_file = h5py.h5s.create_simple(size), dataset.id.get_space()
+    for place in np.argsort(rows, kind="stable"):
+        in_file.select_hyperslab((int(rows[place]), *rest), size)
+        try:
+            dataset.id.read(in_memory, in_file, values[place : place + 1])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _corrupt(dataset, int(rows[place]), error) from error
+    return values
+
+
+def _corrupt(dataset: h5py.Dataset, sample: int, error: Exception) -> DataError:
+    reason = "checksum mismatch" if dataset.fletcher32 and "filter" in str(error) else " ".join(str(error).split())[:200]
+    where = f"{dataset.file.filename}:{dataset.name}"
+    return DataError(f"{where} is corrupt at sample {sample} ({reason}). Download or generate it again.")
 
 
 def blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ from neuralop_jax.models import Normalized
 from neuralop_jax.training._display import ProgressDisplay, describe, plain_console
 from neuralop_jax.training._environment import environment
 from neuralop_jax.training._interval import History
+from neuralop_jax.training._loggers import Logger, Loggers, logger_makers
+from neuralop_jax.training._memory import memory_errors
 from neuralop_jax.training._optimizers import make_schedule
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import Experiment, prepare
@@ -46,6 +49,7 @@ def fit(
     resume: bool = False,
     stop: StopRequest | None = None,
     console: Console | None = None,
+    loggers: Mapping[str, Logger] | None = None,
 ) -> FitResult:
     """Trains as a configuration says and leaves everything in a run directory.
 
@@ -59,17 +63,21 @@ def fit(
     - `resume`: continue. Lengths and intervals may have changed since, nothing else.
     - `stop`: a request made on it ends the training after the interval that runs, with a checkpoint.
     - `console`: where progress is shown; standard output by default, `rich.console.Console(quiet=True)` for nowhere.
+    - `loggers`: by name, further places for the lines of `metrics.jsonl`. One that raises is left out, with a warning.
 
     **Returns:** a `FitResult`.
 
     **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
-    gradient is not finite, with the last good checkpoint in place; `CheckpointError` if one cannot be written or read.
+    gradient is not finite, with the last good checkpoint in place; `OutOfMemoryError`, likewise; `CheckpointError` if one
+    cannot be written or read.
     """
     plan, stop, console = config.training, stop or StopRequest(), console or plain_console()
     early = EarlyStopping(plan.early_stop_split, plan.early_stop_patience)
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(RunDirectory(run_dir, resume=resume))
+        stack.enter_context(memory_errors(config, run.checkpoints))
         run.check_config(config)
+        makers = logger_makers(config.training.loggers, run.path, loggers or {})
         experiment = prepare(config)
         run.open(config)
         store = stack.enter_context(CheckpointStore(run.checkpoints, keep=plan.keep))
@@ -80,6 +88,7 @@ def fit(
         for line in experiment.left_out:
             run.log(line)
             console.print(line)
+        more = stack.enter_context(Loggers(makers, lambda line: (run.log(line), console.print(line))[0]))
         display = stack.enter_context(ProgressDisplay(plan.steps, done=progress.step, console=console))
         schedule = make_schedule(config.optimizer, plan.steps)
 
@@ -105,6 +114,7 @@ def fit(
             progress.compile_seconds = compiled_before + experiment.interval.compile_seconds
             progress.seconds += time.perf_counter() - start
             run.append_metrics({**line, "seconds": progress.seconds})
+            more.log({**line, "seconds": progress.seconds})
             run.log(f"step {progress.step}: {describe(line)}")
             display.update(line)
             if progress.step % plan.save_every == 0:

@@ -15,7 +15,7 @@ import filelock
 from neuralop_jax.config import ExperimentConfig, config_difference, from_json, to_json
 from neuralop_jax.errors import ConfigError, RunDirError
 
-_MAY_CHANGE = ("steps", "log_every", "save_every", "evaluate_every", "keep", "early_stop_split", "early_stop_patience")
+_MAY_CHANGE = ("steps", "log_every", "save_every", "evaluate_every", "keep", "loggers", "early_stop_split", "early_stop_patience")
 """Options of `[training]` that a resumed run may change."""
 
 
