@@ -174,7 +174,7 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _bytes(number: float) -> str:
+def _bytes(number: int | float) -> str:
     """A size in the largest unit in which it is at least one."""
     power = 0
     while number >= 1024 and power < len(_UNITS) - 1:

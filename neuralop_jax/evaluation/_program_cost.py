@@ -195,7 +195,7 @@ def _flops(equation: Any) -> float:
         points = math.prod(equation.params["fft_lengths"])
         larger = max(operands[0].shape, out.shape, key=math.prod)
         lines = math.prod(larger[: len(larger) - len(equation.params["fft_lengths"])])
-        real = "RFFT" in str(equation.params["fft_type"]).upper()
+        real = not all(np.issubdtype(aval.dtype, np.complexfloating) for aval in (operands[0], out))
         return (2.5 if real else 5.0) * lines * points * math.log2(max(points, 1))
     if name.startswith(("reduce", "arg", "cum")):
         return float(max(math.prod(operand.shape) for operand in operands))
@@ -204,8 +204,8 @@ def _flops(equation: Any) -> float:
     return float(math.prod(out.shape))
 
 
-def _multiply_add(dtype: Any) -> int:
-    return 8 if np.issubdtype(dtype, np.complexfloating) else 2
+def _multiply_add(dtype: Any) -> float:
+    return 8.0 if np.issubdtype(dtype, np.complexfloating) else 2.0
 
 
 def _bytes(aval: Any) -> float:

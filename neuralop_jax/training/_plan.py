@@ -162,7 +162,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
             "batch": _num_bytes(batch),
         },
         temporaries={size: int(program.memory_analysis().temp_size_in_bytes) for size, program in programs.items()},
-        exchanges=mesh_exchanges(operator, _num_bytes(weights), whole, grid.shape),
+        exchanges=mesh_exchanges(operator, float(_num_bytes(weights)), whole, grid.shape),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
         steps=config.training.steps,

@@ -11,6 +11,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.evaluation import Collective
 from neuralop_jax.kernels import kept_modes
 from neuralop_jax.layers import SpectralConv
+from neuralop_jax.models import FNO, ClassicFNO
 
 DEVICES = (1, 8, 64, 512, 4096)
 """The numbers of devices of a prediction."""
@@ -89,7 +90,8 @@ def mesh_exchanges(model: PyTree, weight_bytes: float, batch: int, shape: Sequen
         the weights before a step and gets its part of the sum of gradients: as many bytes in two exchanges.
     - `"space"`: every device has a part of the points of all samples, along the first axis. The kept coefficients of every
         Fourier layer are summed over the devices, and so are those of its gradient, real and imaginary parts in float32; beside
-        them the gradients of the weights. The messages do not grow with the grid. Only where the model has Fourier layers.
+        them the gradients of the weights. The messages do not grow with the grid. Only of an `FNO`, which calls each Fourier
+        layer once.
 
     **Arguments:**
 
@@ -104,9 +106,12 @@ def mesh_exchanges(model: PyTree, weight_bytes: float, batch: int, shape: Sequen
         "data": (Collective("all_reduce", weight_bytes),),
         "data, sharded weights": (Collective("all_gather", weight_bytes), Collective("reduce_scatter", weight_bytes)),
     }
+    model = getattr(model, "model", model)
+    if not isinstance(model, FNO | ClassicFNO):
+        return found
     layers = [leaf for leaf in jax.tree.leaves(model, is_leaf=_is_spectral) if _is_spectral(leaf)]
-    sums = tuple(Collective("all_reduce", 8.0 * batch * model.width * _coefficients(layer, shape), 2) for layer in layers)
-    return {**found, "space": (*sums, Collective("all_reduce", weight_bytes))} if sums else found
+    sums = tuple(Collective("all_reduce", 8.0 * batch * model.width * _coefficients(layer, shape), 2.0) for layer in layers)
+    return {**found, "space": (*sums, Collective("all_reduce", weight_bytes))}
 
 
 def _is_spectral(leaf: object) -> bool:

@@ -44,8 +44,8 @@ def test_a_batch_is_the_stack_of_its_samples(tmp_path, dtype):
     dataset = HDF5Dataset(tmp_path / "x.h5", "train", ("a", "v"), "v", nonfinite="drop")
     order = np.asarray([4, 0, 3, 0, 2])
     batch = dataset.take(order)
-    np.testing.assert_array_equal(batch.inputs["u"], np.stack([dataset[index].inputs["u"] for index in order]))
-    np.testing.assert_array_equal(batch.target, np.stack([dataset[index].target for index in order]))
+    np.testing.assert_array_equal(batch.inputs["u"], np.stack([dataset[int(index)].inputs["u"] for index in order]))
+    np.testing.assert_array_equal(batch.target, np.stack([dataset[int(index)].target for index in order]))
     np.testing.assert_array_equal(batch.inputs["u"][1, 0], values[0].astype(np.float32))
     assert batch.target.dtype == np.float32
 

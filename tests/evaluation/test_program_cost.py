@@ -91,7 +91,7 @@ def test_exchanges_of_a_mesh_that_does_not_exist(exchange, kind, message):
     [("all_reduce", 1.5, 4), ("all_gather", 0.75, 2), ("reduce_scatter", 0.75, 2), ("all_to_all", 0.75, 3), ("permute", 1.0, 1)],
 )
 def test_what_four_devices_send(kind, sent, rounds):
-    exchange = Collective(kind, 100.0, calls=2)
+    exchange = Collective(kind, 100.0, calls=2.0)
     assert (exchange.sent(4), exchange.rounds(4)) == (200 * sent, 2 * rounds)
     assert (exchange.sent(1), exchange.rounds(1)) == (0, 0)
     np.testing.assert_allclose(exchange.sent(4096), 200 * (sent / 0.75 * 4095 / 4096 if kind != "permute" else 1.0))

@@ -20,6 +20,7 @@ OPTIONS = [
     "--training.log-every=2",
     "--training.save-every=2",
     "--training.steps=8",
+    "--optimizer.warmup-steps=0",
 ]
 CONFIG = ROOT / "configs/darcy_small/fno.toml"
 
@@ -70,11 +71,11 @@ def test_f25_the_device_refuses_an_allocation(tmp_path, monkeypatch, capsys):
 
 
 def test_f25_the_system_refuses_an_allocation(tmp_path):
-    words = [*OPTIONS, "--model.width=512", "--data.batch-size=200", "--training.micro-batch=200"]
+    words = [*OPTIONS, "--model.width=64", "--data.batch-size=500", "--training.micro-batch=500"]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(CONFIG), *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("\n") == 1 and done.stdout.startswith("out of memory:")
-    assert "a step has 200 samples of 16x16 = 256 points, 200 at once; last checkpoint: step 4." in done.stdout
-    assert checkpoint.load(tmp_path / "run", strict=True).model.width == 512
+    assert "a step has 500 samples of 16x16 = 256 points, 500 at once; last checkpoint: step 4." in done.stdout
+    assert checkpoint.load(tmp_path / "run", strict=True).model.width == 64

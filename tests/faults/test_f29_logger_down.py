@@ -35,6 +35,7 @@ def test_f29_a_logger_that_raises(tmp_path, monkeypatch, fails_at, steps):
     monkeypatch.setattr(evaluation, "evaluate", lambda operator, split, batch_size: {"relative_l2": 0.5})
     options = [f"--data.path={ROOT}/datasets/darcy_small/darcy_small.h5", "--model.n-modes=4,4", "--model.depth=1"]
     options += ["--model.width=4", "--training.log-every=2", "--training.save-every=2", "--training.steps=6"]
+    options += ["--optimizer.warmup-steps=0"]
     config = load_config(ROOT / "configs/darcy_small/fno.toml", options)
     out, fake = io.StringIO(), Fake(fails_at)
     result = fit(config, run_dir=tmp_path / "run", loggers={"service": fake}, console=Console(file=out, width=200))

@@ -31,12 +31,12 @@ def test_exchanges_of_a_fourier_operator():
     found = mesh_exchanges(model, 1000.0, 5, (32, 32))
     assert found["data"] == (Collective("all_reduce", 1000.0),)
     assert sum(each.sent(64) for each in found["data, sharded weights"]) == found["data"][0].sent(64)
-    assert found["space"] == (*[Collective("all_reduce", 8.0 * 5 * 6 * 12, 2)] * 2, Collective("all_reduce", 1000.0))
+    assert found["space"] == (*[Collective("all_reduce", 8.0 * 5 * 6 * 12, 2.0)] * 2, Collective("all_reduce", 1000.0))
     assert mesh_exchanges(model, 1000.0, 5, (512, 512))["space"] == found["space"]
     assert "space" not in mesh_exchanges(model.lifting, 1000.0, 5, (32, 32))
 
 
-@pytest.mark.parametrize("given", [{"bandwidth": 0}, {"node_bandwidth": float("nan")}, {"node_size": 0}, {"latency": -1.0}])
+@pytest.mark.parametrize("given", [{"bandwidth": 0.0}, {"node_bandwidth": float("nan")}, {"node_size": 0}, {"latency": -1.0}])
 def test_networks_that_cannot_be(given):
     with pytest.raises(ConfigError, match=f"^{next(iter(given))} must be finite"):
         Network(**given)
