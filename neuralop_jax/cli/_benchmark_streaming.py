@@ -91,7 +91,7 @@ def _consume(batches: Any, count: int) -> None:
         next(batches)
 
 
-def _read(u: h5py.Dataset, v: h5py.Dataset, order: Iterator[int], count: int) -> None:
+def _read(u: Any, v: Any, order: Iterator[int], count: int) -> None:
     for _ in range(count):
         row = next(order)
         u[row], v[row]  # noqa: B018

@@ -100,7 +100,9 @@ def _show_costs(found: "Plan") -> None:
     """Parameters beside memory: two lists that fit one table."""
     parts = [*found.parts.items(), ("all parameters", found.parameters)]
     names = {"data": "training data", "averages": "averaged weights", "other": "normalizers, buffers"}
-    memory = [(names.get(name, name), (size, size)) for name, size in found.memory.items() if size]
+    memory: list[tuple[str, tuple[int, ...]]] = [
+        (names.get(name, name), (size, size)) for name, size in found.memory.items() if size
+    ]
     at_once = sorted({found.samples, found.micro_batch})
     memory.append(("temporaries of a step", tuple(found.temporaries[size] for size in at_once)))
     memory.append(("all memory", tuple(found.total(size) for size in at_once)))

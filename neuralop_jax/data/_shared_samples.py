@@ -82,5 +82,5 @@ def _hashes(fields: Sequence[h5py.Dataset], strides: _Strides) -> list[bytes]:
             with np.errstate(over="ignore"):
                 chosen = values[index].astype(np.float32)
             for number, sample in enumerate(chosen, start):
-                digests[number].update(np.ascontiguousarray(sample))
+                digests[number].update(sample.tobytes())
     return [digest.digest() for digest in digests]

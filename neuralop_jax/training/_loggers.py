@@ -111,7 +111,7 @@ def logger_makers(names: Sequence[str], run: Path, own: Mapping[str, Logger]) ->
 
 def _tensorboard_writer() -> Callable[[str], Any]:
     try:
-        from tensorboardX import SummaryWriter  # optional
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "training.loggers 'tensorboard' needs the package tensorboardX. Install it with: pip install "

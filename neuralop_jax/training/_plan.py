@@ -161,7 +161,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
             "data": resident if on_device(config.data, resident) else 0,
             "batch": _num_bytes(batch),
         },
-        temporaries={size: int(program.memory_analysis().temp_size_in_bytes) for size, program in programs.items()},
+        temporaries={size: _temporaries(program) for size, program in programs.items()},
         exchanges=mesh_exchanges(operator, float(_num_bytes(weights)), whole, grid.shape),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
@@ -268,6 +268,12 @@ def _warnings(config: ExperimentConfig, operator: Normalized, grids: Sequence[Gr
                 f"{each.shared} of {each.num_samples} samples of {each.split!r} have the input of a sample of {train.split!r}, "
                 "on which normalizers and weights are fitted: its errors say little of new samples. Split the data anew."
             )
+
+
+def _temporaries(program: jax.stages.Compiled) -> int:
+    """The bytes that a program takes beside its arguments and results; 0 where the platform does not tell."""
+    analysis = program.memory_analysis()
+    return 0 if analysis is None else int(analysis.temp_size_in_bytes)
 
 
 def _seconds(program: Any, arrays: TrainState, batch: Sample) -> float:

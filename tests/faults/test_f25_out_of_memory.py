@@ -35,7 +35,7 @@ class Limit:
     def log(self, line):
         if line["step"] == 4:
             pages = int(open("/proc/self/statm").read().split()[0])
-            size = pages * resource.getpagesize() + 2**26
+            size = pages * resource.getpagesize() + 2**20
             resource.setrlimit(resource.RLIMIT_AS, (size, size))
     def close(self):
         pass
@@ -71,11 +71,11 @@ def test_f25_the_device_refuses_an_allocation(tmp_path, monkeypatch, capsys):
 
 
 def test_f25_the_system_refuses_an_allocation(tmp_path):
-    words = [*OPTIONS, "--model.width=64", "--data.batch-size=500", "--training.micro-batch=500"]
+    words = [*OPTIONS, "--model.width=16", "--data.batch-size=1000", "--training.micro-batch=1000"]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(CONFIG), *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("\n") == 1 and done.stdout.startswith("out of memory:")
-    assert "a step has 500 samples of 16x16 = 256 points, 500 at once; last checkpoint: step 4." in done.stdout
-    assert checkpoint.load(tmp_path / "run", strict=True).model.width == 64
+    assert "a step has 1000 samples of 16x16 = 256 points, 1000 at once; last checkpoint: step 4." in done.stdout
+    assert checkpoint.load(tmp_path / "run", strict=True).model.width == 16
