@@ -135,6 +135,8 @@ class TrainingConfig:
     """Steps that may be skipped in succession, likewise."""
     on_save_error: Literal["stop", "warn"] = "stop"
     """When a checkpoint cannot be written: stop, or go on and try again at the next one (the last one always stops)."""
+    loggers: tuple[Literal["tensorboard"], ...] = ()
+    """Where the lines of metrics.jsonl go, too; one that fails is left out and never stops a training."""
     early_stop_split: str = ""
     """Held-out split whose error decides on stopping early; empty never stops early."""
     early_stop_patience: Annotated[int, _COUNT] = 10

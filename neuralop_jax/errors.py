@@ -33,5 +33,9 @@ class TrainingDiverged(NeuralOpError, RuntimeError):
     """The loss or the gradient stopped being finite."""
 
 
+class OutOfMemoryError(NeuralOpError, MemoryError):
+    """The device or the machine has no memory for an array."""
+
+
 class SolverError(NeuralOpError, RuntimeError):
     """A time step breaks a stability limit, a solve did not converge, or a solution stopped being finite."""

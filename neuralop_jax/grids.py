@@ -1,6 +1,7 @@
 """Uniform grids: the geometry of a field, kept beside the array that holds its values."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,17 @@ class Grid:
             unit=data["unit"],
             centered=tuple(data.get("centered", ())),  # absent in what version 0.1.0 wrote first
         )
+
+
+def strides_to(fine: Grid, shape: Sequence[int]) -> tuple[int, ...] | None:
+    """The strides at which the points of `fine` are those of `shape` points over the same box; `None` if there are none.
+
+    An axis that includes its right end has N - 1 spacings, another N: the spacings must divide.
+    """
+    strides = []
+    for many, few, closed in zip(fine.shape, shape, fine.endpoint, strict=True):
+        whole, part = many - closed, few - closed
+        if part < 1 or whole % part:
+            return None
+        strides.append(whole // part)
+    return tuple(strides)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.grids import Grid
+from neuralop_jax.grids import Grid, strides_to
 
 
 def test_periodic_axis_excludes_its_right_end():
@@ -85,3 +85,24 @@ def test_centers_of_cells():
     assert Grid.from_json(json.loads(json.dumps(grid.to_json()))) == grid
     with pytest.raises(ConfigError, match="centers of cells"):
         Grid((4,), endpoint=(True,), centered=(True,))
+
+
+@pytest.mark.parametrize(
+    ("shape", "endpoint", "wanted", "strides"),
+    [
+        ((32, 32), (False, False), (16, 16), (2, 2)),
+        ((32, 30), (False, False), (8, 10), (4, 3)),
+        ((32, 32), (False, False), (12, 16), None),
+        ((32, 32), (True, True), (16, 16), None),
+        ((33, 65), (True, True), (17, 17), (2, 4)),
+        ((33, 32), (True, False), (9, 16), (4, 2)),
+        ((16, 16), (False, False), (32, 32), None),
+        ((16, 16), (True, True), (1, 1), None),
+    ],
+)
+def test_strides(shape, endpoint, wanted, strides):
+    fine = Grid(shape, boundary=("open", "open"), endpoint=endpoint)
+    assert strides_to(fine, wanted) == strides
+    if strides:
+        for few, many, stride in zip(fine.with_shape(wanted).coordinates(), fine.coordinates(), strides, strict=True):
+            np.testing.assert_allclose(few, many[::stride], rtol=0, atol=1e-15)

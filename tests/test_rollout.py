@@ -63,3 +63,43 @@ def test_a_step_that_changes_the_state_is_refused():
         window_rollout(lambda w: w, jnp.ones((3, 1, 4)), 2, frames=2)
     with pytest.raises(ModelInputError, match="at least one frame per call, got frames=0"):
         window_rollout(lambda w: w[:0], jnp.ones((3, 1, 4)), 2, frames=0)
+
+
+def test_stops_at_the_first_state_that_is_too_large():
+    """With gain 1.1 the state passes 1000 at step 73: 1.1^72 = 955.6."""
+    stopped = rollout(lambda u: 1.1 * u, jnp.ones((2, 4)), 1000, stop_at=1e3)
+    assert stopped.bad_step == 73 and stopped.diverged
+    np.testing.assert_allclose(stopped.values[:73, 0, 0], 1.1 ** np.arange(73), rtol=1e-12)
+    np.testing.assert_array_equal(stopped.values[73:], np.broadcast_to(stopped.values[72], (928, 2, 4)))
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_good_rollouts_are_not_changed(getkey, checkpoint):
+    step, u0 = lambda u: jnp.sin(3 * u), jax.random.normal(getkey(), (1, 5))
+    stopped = rollout(step, u0, 9, stop_at=10.0, checkpoint=checkpoint)
+    np.testing.assert_array_equal(stopped.values, rollout(step, u0, 9))
+    assert stopped.bad_step == 0 and not stopped.diverged
+    wanted = jax.grad(lambda u: jnp.sum(rollout(step, u, 9) ** 2))(u0)
+    found = jax.grad(lambda u: jnp.sum(rollout(step, u, 9, stop_at=10.0, checkpoint=checkpoint).values ** 2))(u0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+def test_every_sample_stops_by_itself_and_every_channel_has_its_limit():
+    gains, limits = jnp.asarray([0.5, 2.0, jnp.inf]), jnp.asarray([jnp.inf, 100.0])
+    stopped = jax.vmap(lambda gain: rollout(lambda u: gain * u, jnp.ones((2, 3)), 20, include_init=False, stop_at=limits))(gains)
+    assert stopped.bad_step.tolist() == [0, 7, 1]
+    np.testing.assert_array_equal(stopped.values[0, -1], np.full((2, 3), 0.5**20))
+    np.testing.assert_array_equal(stopped.values[1, -1], np.full((2, 3), 64.0))
+    np.testing.assert_array_equal(stopped.values[2], np.ones((20, 2, 3)))
+
+
+def test_no_step_is_made_after_the_bad_one():
+    made = []
+
+    def step(u):
+        jax.debug.callback(lambda: made.append(1))
+        return 10 * u
+
+    jax.block_until_ready(rollout(step, jnp.ones((1, 1)), 50, stop_at=1e3).values)
+    jax.effects_barrier()
+    assert len(made) == 4

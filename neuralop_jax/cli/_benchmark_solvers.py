@@ -15,22 +15,14 @@ from jaxtyping import Array, Float
 
 from neuralop_jax.cli._benchmark_gradient import gradient_rows
 from neuralop_jax.cli._benchmark_rows import same_fields, square_grid, timed_row, two_phase
-from neuralop_jax.data import (
-    GaussianRandomField,
-    HDF5Dataset,
-    SourceDataset,
-    generate,
-    grain_batches,
-    open_source,
-    write_hdf5,
-)
+from neuralop_jax.cli._benchmark_streaming import large_file_row, streaming_rows
+from neuralop_jax.data import GaussianRandomField, generate
 from neuralop_jax.data.generators import Burgers
 from neuralop_jax.equations import DiagonalForcing, NavierStokes
 from neuralop_jax.errors import NeuralOpError
 from neuralop_jax.evaluation import SolverPeer, Timing, time_call, time_in_turn
 from neuralop_jax.evaluation._published_loop import published_loop
 from neuralop_jax.grids import Grid
-from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 from neuralop_jax.kernels._stencil import Stencil
 from neuralop_jax.solvers import ETDRK, CrankNicolson, darcy_stencil, integrate, solve_darcy
 
@@ -39,9 +31,10 @@ _ERROR = 1e-4
 """The error of a trajectory at which times are compared."""
 
 
-def cases(peer: SolverPeer | None, repeats: int) -> dict[str, Callable[[], Iterable[dict[str, Any]]]]:
-    """What there is to time, by name; each makes rows as `timed_row` does."""
+def cases(peer: SolverPeer | None, repeats: int, gigabytes: float = 0.0) -> dict[str, Callable[[], Iterable[dict[str, Any]]]]:
+    """What there is to time, by name; each makes rows as `timed_row` does. A large file only where its size is given."""
     return {
+        **({"large_file": lambda: [large_file_row(gigabytes)]} if gigabytes else {}),
         "darcy": lambda: [darcy_row(peer, repeats)],
         "scaling": lambda: scaling_rows(repeats),
         "gradient": lambda: gradient_rows(repeats),
@@ -90,29 +83,6 @@ def scaling_rows(repeats: int) -> Iterator[dict[str, Any]]:
         taken = time_in_turn({"ours": lambda solve=solve, a=a, calls=calls: time_call(lambda: solve(a), calls)}, rounds=repeats)
         row = timed_row(f"Darcy {cells}x{cells} cells, residual 1e-8, float64", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
         yield row | {"iterations": int(solve(a).num_steps)}
-
-
-def streaming_rows() -> Iterator[dict[str, Any]]:
-    """Batches of 32 fields of 64 x 64 points through Grain from a file of 256 MiB: megabytes per second, in random order."""
-    fields = np.random.default_rng(0).standard_normal((8192, 2, 64, 64), np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        place = pathlib.Path(folder)
-        np.save(place / "fields.npy", fields)
-        grid = Grid((64, 64))
-        info = DatasetInfo("fields", "Noise", (FieldInfo("u"), FieldInfo("v")), {"train": SplitInfo(len(fields), grid)})
-        write_hdf5(place / "fields.h5", info, {"train": {"u": fields[:, 0], "v": fields[:, 1]}})
-        pairs = open_source(place / "fields.npy", layout="u: samples channels x y")
-        for name, dataset in (
-            ("HDF5 with checksums", HDF5Dataset(place / "fields.h5", "train", "u", "v")),
-            ("NumPy, memory-mapped", SourceDataset(pairs, "u", "u")),
-        ):
-            batches, seconds = grain_batches(dataset, 32, 0), []
-            batch = next(batches)
-            size = (batch.inputs["u"].nbytes + np.asarray(batch.target).nbytes) / 1e6
-            for _ in range(5):
-                seconds.append(_seconds(lambda batches=batches: [next(batches) for _ in range(40)]) / 40)
-            speeds = Timing(tuple(size / each for each in seconds))
-            yield timed_row(f"Streaming batches of 32 fields of 64x64, {name}", "MB/s", 1.0, {"ours": speeds})
 
 
 def _sparse(stencil: Stencil, shape: tuple[int, ...]) -> scipy.sparse.csr_matrix:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from neuralop_jax.data import HDF5Dataset, Sample
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.grids import Grid
+from neuralop_jax.grids import Grid, strides_to
 
 
 class Subsampled:
@@ -26,20 +26,6 @@ class Subsampled:
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
         return Sample({name: values[self._slices] for name, values in sample.inputs.items()}, sample.target[self._slices])
-
-
-def strides_to(fine: Grid, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The strides at which the points of `fine` are those of `shape` points over the same box; `None` if there are none.
-
-    An axis that includes its right end has N - 1 spacings, another N: the spacings must divide.
-    """
-    strides = []
-    for many, few, closed in zip(fine.shape, shape, fine.endpoint, strict=True):
-        whole, part = many - closed, few - closed
-        if part < 1 or whole % part:
-            return None
-        strides.append(whole // part)
-    return tuple(strides)
 
 
 def on_grid(splits: dict[str, Grid], shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -13,15 +13,16 @@ import tyro
 
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
-from neuralop_jax.cli import generate, train
+from neuralop_jax.cli import generate, plan, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import ConfigError, NeuralOpError, SolverError, TrainingDiverged
+from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, SolverError, TrainingDiverged
 
 PROG = "neuralop-jax"
 VERBS = (
     "train",
+    "plan",
     "evaluate",
     "predict",
     "report",
@@ -63,8 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(printable(error), file=sys.stderr)
-        return 1 if isinstance(error, TrainingDiverged | SolverError) else 2
-    except MemoryError:
+        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError) else 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
         print("out of memory: lower the batch, the resolution or the number of samples at once.", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read our output has left
@@ -86,20 +89,24 @@ def _command(words: list[str]) -> Callable[[], int | None]:
         return functools.partial(_show_overview, f"{words[0]} ")
     if name not in VERBS:
         raise ConfigError(suggest_verb(name, VERBS, PROG))
-    if name == "train":
-        return _train(rest)
+    if name in ("train", "plan"):
+        return _experiment(name, rest)
     if name == "generate":
         return generate.command(rest, f"{PROG} generate")
     return parse(_verb(name), rest, f"{PROG} {name}")
 
 
-def _train(words: list[str]) -> Callable[[], int | None]:
-    """`train`: the options of the experiment go to the loader of its configuration, the others to the parser."""
+def _experiment(name: str, words: list[str]) -> Callable[[], int | None]:
+    """`train` or `plan`: the options of the experiment go to the loader of its configuration, the others to the parser."""
+    run, wanted, described = {
+        "train": (train.train, train.Train, train.TrainHelp),
+        "plan": (plan.plan, plan.PlanOptions, plan.PlanHelp),
+    }[name]
     if "--help" in words or "-h" in words:
-        show_help(train.TrainHelp, f"{PROG} train")
+        show_help(described, f"{PROG} {name}")
     overrides, own = train.split_overrides(words)
-    options = parse(train.Train, own, f"{PROG} train", known=option_names(ExperimentConfig))()
-    return functools.partial(train.train, options, overrides)
+    options = parse(wanted, own, f"{PROG} {name}", known=option_names(ExperimentConfig))()
+    return functools.partial(run, options, overrides)
 
 
 def _verb(name: str) -> Callable[..., Any]:
@@ -110,7 +117,7 @@ def _verb(name: str) -> Callable[..., Any]:
 
 def _show_overview(start: str) -> None:
     """The help that lists the verbs whose names begin with `start`, without it."""
-    own = {"train": train.Train, "generate": generate.Generate}
+    own = {"train": train.Train, "plan": plan.PlanOptions, "generate": generate.Generate}
     verbs = {name.removeprefix(start): own.get(name) or _verb(name) for name in VERBS if name.startswith(start)}
     description = "" if start else _DESCRIPTION
     tyro.extras.subcommand_cli_from_dict(verbs, args=["--help"], prog=f"{PROG} {start}".strip(), description=description)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neuralop_jax.cli._console import show_table
+from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.config import ExperimentConfig, from_json
 from neuralop_jax.errors import RunDirError
 
@@ -55,6 +55,9 @@ def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> 
         (name, " x ".join(map(str, s["grid"])), s["count"], *(f"{s[key]:.4g}" for key in named)) for name, s in splits.items()
     ]
     show_table(("split", "grid", ">samples", *named.values()), rows, title=title)
+    for name, split in splits.items():
+        if "diverged" in split:
+            say(f"{name}: {split['diverged']} of {split['count']} samples diverged; they are in none of the means.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

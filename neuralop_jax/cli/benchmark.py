@@ -27,6 +27,7 @@ def benchmark(
     peer_compile: bool = False,
     originals: str = "",
     case: str = "",
+    gigabytes: float = 0.0,
 ) -> None:
     """Time models, or the solvers and generators of data, side by side with the original implementations.
 
@@ -46,12 +47,16 @@ def benchmark(
         originals: A folder with clones of xlliu2017/MgNO, thuml/Latent-Spectral-Models, BaratiLab/FactFormer and yaohua32/DGenNO,
             for those models that are in no package index.
         case: Time only what has this in its name: of models such as lsm or 64x64; of data darcy, scaling, gradient, steps,
-            trajectory, burgers or streaming.
+            trajectory, burgers, streaming or large_file.
+        gigabytes: Size of the file of the case large_file, which is left out if 0. It is made in the folder for temporary files
+            (TMPDIR) and deleted afterwards; the system forgets it before each measurement, so that the disk is read.
     """
     if repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {repeats}.")
     if json is not None and not json.parent.is_dir():
         raise ConfigError(f"--json {json}: the folder {json.parent} does not exist; create it first.")
+    if not 0 <= gigabytes < math.inf:
+        raise ConfigError(f"--gigabytes must be at least 0, got {gigabytes:g}.")
     _restrict(cores)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the peer needs memory of the same GPU
 
@@ -68,7 +73,7 @@ def benchmark(
         "command": shlex.join(["python", "-m", "neuralop_jax", *sys.argv[1:]]),
     }
     if what == "data":
-        rows = _solvers(peer_python, repeats, case, said)
+        rows = _solvers(peer_python, repeats, case, gigabytes, said)
     else:
         rows = _models(what, peer_python, repeats, {"compile": peer_compile, "originals": originals}, on_gpu, case, said)
     here = rows[0]["machine"]
@@ -127,7 +132,7 @@ def _chosen(names: Iterable[str], wanted: str) -> list[str]:
     return found
 
 
-def _solvers(peer_python: str, repeats: int, wanted: str, said: dict[str, Any]) -> list[dict[str, Any]]:
+def _solvers(peer_python: str, repeats: int, wanted: str, gigabytes: float, said: dict[str, Any]) -> list[dict[str, Any]]:
     """Times solvers and generators, in double precision where the case says nothing else, and prints the table."""
     import jax
 
@@ -140,11 +145,14 @@ def _solvers(peer_python: str, repeats: int, wanted: str, said: dict[str, Any]) 
         if peer_python:
             peer = stack.enter_context(SolverPeer(peer_python))
             said = said | {"peer_versions": peer.versions}
-        cases, rows = _benchmark_solvers.cases(peer, repeats), []
+        cases, rows = _benchmark_solvers.cases(peer, repeats, gigabytes), []
         for name in _chosen(cases, wanted):
             for row in cases[name]():
                 rows.append(row | said)
                 say(f"measured {row['case']}")
+                if "memory_mb" in row:
+                    say(f"{100 / row['ratio']['h5py']:.0f} % of the rate of h5py")
+                    say(f"memory of this process {row['memory_mb']:.0f} MB, grown by {row['memory_growth_mb']:.0f} MB")
     lines = [
         (row["case"], side, f"{taken['median']:.3g} ({taken['min']:.3g} - {taken['max']:.3g}) {row['unit']}", _ratio(row, side))
         for row in rows

@@ -16,6 +16,7 @@ from ._random_fields import GaussianRandomField as GaussianRandomField
 from ._read import read_info as read_info, verify as verify
 from ._sample import Sample as Sample
 from ._select import select as select
+from ._shared_samples import shared_samples as shared_samples
 from ._source import Source as Source, SourceField as SourceField
 from ._source_dataset import SourceDataset as SourceDataset
 from ._torch_file import list_torch as list_torch, read_torch as read_torch

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from neuralop_jax._checks import one_of
 from neuralop_jax._frames import frames
 from neuralop_jax.data._hdf5_file import HDF5Array
 from neuralop_jax.data._open import open_file, open_hdf5
 from neuralop_jax.data._pairing import Pairing, only, row_of
-from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_rows
+from neuralop_jax.data._read import blocks, check_sha256, find_field, info_of, raw_bytes, read_each, read_rows
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.grids import Grid
@@ -105,11 +106,7 @@ class HDF5Dataset:
     @property
     def times(self) -> tuple[float, ...]:
         """The times of the target's frames, counted from the last frame of the input; empty if one of both has no frames."""
-        known = self._info.splits[self.split].times
-        varies = lambda names: any(self._info.field(name).time_varying for name in names)
-        if not (varies(self.pairing.input) and varies(self.pairing.target)):
-            return ()
-        return tuple(t - known[frames(self.pairing.input_time)][-1] for t in known[frames(self.pairing.target_time)])
+        return self.pairing.target_times(self._info, self.split)
 
     @property
     def fingerprint(self) -> str:
@@ -123,6 +120,11 @@ class HDF5Dataset:
         row = int(self._rows[row_of(index, len(self))])
         return only(self._read(row, row + 1))
 
+    def take(self, indices: Integer[np.ndarray, " batch"]) -> Sample:
+        """The samples of these indices as one `Sample` whose arrays have a leading axis; faster than one after the other."""
+        rows = self._rows[indices]
+        return self._paired({name: read_each(self._field(name), rows) for name in self.pairing.names})
+
     def read_all(self) -> Sample:
         """The whole split as one `Sample` whose arrays have a leading axis of length `len(self)`."""
         whole = self._read(0, self._info.splits[self.split].num_samples)
@@ -134,16 +136,21 @@ class HDF5Dataset:
         return {**self.__dict__, "_opened": None}
 
     def _read(self, start: int, stop: int) -> Sample:
-        fields = {name: self._read_field(name, start, stop) for name in self.pairing.names}
+        with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
+            return self._paired(
+                {name: read_rows(self._field(name), start, stop).astype(np.float32) for name in self.pairing.names}
+            )
+
+    def _paired(self, fields: dict[str, np.ndarray]) -> Sample:
         return self.pairing.batch(fields, {name: self._info.field(name).time_varying for name in fields}, self.grid.shape)
 
-    def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:
+    def _field(self, name: str) -> HDF5Array:
+        """The field in the file that this process has open."""
         opened = self._opened
         if opened is None:
             file = open_file(self.path)
             opened = self._opened = {key: find_field(file, self._info, self.split, key) for key in self.pairing.names}
-        with np.errstate(over="ignore"):  # only samples that are dropped hold values beyond float32
-            return read_rows(opened[name], start, stop).astype(np.float32)
+        return opened[name]
 
 
 def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:

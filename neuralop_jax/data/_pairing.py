@@ -11,6 +11,7 @@ import numpy as np
 from neuralop_jax._frames import frames
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.info import DatasetInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +47,19 @@ class Pairing:
         """Every chosen field once."""
         return tuple(dict.fromkeys((*self.input, *self.target)))
 
+    def target_times(self, info: DatasetInfo, split: str) -> tuple[float, ...]:
+        """The times of the target's frames, counted from the last frame of the input; empty if one of both has no frames."""
+        known = info.splits[split].times
+        varies = lambda names: any(info.field(name).time_varying for name in names)
+        if not (varies(self.input) and varies(self.target)):
+            return ()
+        return tuple(t - known[frames(self.input_time)][-1] for t in known[frames(self.target_time)])
+
     def batch(self, fields: Mapping[str, np.ndarray], time_varying: Mapping[str, bool], shape: Sequence[int]) -> Sample:
         """Inputs and targets `(samples, channels, *shape)` of `fields`, each `(samples, [time], [channels], *shape)`."""
 
         channels = lambda name, time: _channels(fields[name], frames(time) if time_varying[name] else None, shape)
-        stack = lambda names, time: np.concatenate([channels(name, time) for name in names], axis=1)
+        stack = lambda names, time: _joined([channels(name, time) for name in names])
         return Sample({"u": stack(self.input, self.input_time)}, stack(self.target, self.target_time))
 
 
@@ -58,6 +67,11 @@ def _channels(values: np.ndarray, taken: slice | None, shape: Sequence[int]) -> 
     """A field `(samples, [time], [channels], *shape)` as `(samples, channels, *shape)`, with the frames that are taken."""
     values = values if taken is None else values[:, taken]
     return values.reshape(len(values), math.prod(values.shape[1 : values.ndim - len(shape)]), *shape)
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The parts beside each other along the channels; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
 def row_of(index: Any, length: int) -> int:

@@ -23,7 +23,8 @@ class GrainBatches:
 
         check_batch_size(len(dataset), batch_size, dataset.split)
         self._identity = {"dataset": dataset.fingerprint, "batch_size": batch_size, "seed": seed}
-        batches = grain.MapDataset.source(dataset).seed(seed).shuffle().batch(batch_size, drop_remainder=True).repeat()
+        order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().batch(batch_size, drop_remainder=True).repeat()
+        batches = order.map(dataset.take)  # whole batches: Grain costs as much per sample as reading a small one
         self._iterator = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)))
 
     def __iter__(self) -> Iterator[Sample]:

@@ -76,13 +76,23 @@ def read_rows(dataset: HDF5Array, start: int, stop: int) -> np.ndarray:
     try:
         return dataset[start:stop]
     except (OSError, RuntimeError, ValueError) as error:
-        where = f"{dataset.file.filename}:{dataset.name}"
         sample = start
         if stop - start > 1:
             for sample in range(start, stop):
                 read_rows(dataset, sample, sample + 1)
-        reason = " ".join(str(error).split())[:200]
+        where, reason = f"{dataset.file.filename}:{dataset.name}", " ".join(str(error).split())[:200]
         raise DataError(f"{where} is corrupt at sample {sample} ({reason}). Download or generate it again.") from error
+
+
+def read_each(dataset: HDF5Array, rows: np.ndarray) -> np.ndarray:
+    """The samples of these rows in float32, `(rows, ...)`, read one by one in the order of the file, each into its place.
+
+    **Raises:** `DataError` as `read_rows`.
+    """
+    values = np.empty((len(rows), *dataset.shape[1:]), np.float32)
+    for place in np.argsort(rows, kind="stable"):
+        values[place] = read_rows(dataset, int(rows[place]), int(rows[place]) + 1)[0]
+    return values
 
 
 def blocks(dataset: HDF5Array) -> Iterator[tuple[int, np.ndarray]]:

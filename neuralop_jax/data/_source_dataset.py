@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Integer
 
 from neuralop_jax.data._pairing import Pairing, only, row_of
 from neuralop_jax.data._sample import Sample
@@ -90,12 +91,20 @@ class SourceDataset:
         row = row_of(index, len(self))
         return only(self._read(row, row + 1))
 
+    def take(self, indices: Integer[np.ndarray, " batch"]) -> Sample:
+        """The samples of these indices as one `Sample` whose arrays have a leading axis."""
+        rows = [int(index) for index in indices]
+        each = {name: [self._read_field(name, row, row + 1) for row in rows] for name in self.pairing.names}
+        return self._paired({name: np.concatenate(values) for name, values in each.items()})
+
     def read_all(self) -> Sample:
         """All samples as one `Sample` whose arrays have a leading axis of length `len(self)`; they must fit in memory."""
         return self._read(0, len(self))
 
     def _read(self, start: int, stop: int) -> Sample:
-        fields = {name: self._read_field(name, start, stop) for name in self.pairing.names}
+        return self._paired({name: self._read_field(name, start, stop) for name in self.pairing.names})
+
+    def _paired(self, fields: dict[str, np.ndarray]) -> Sample:
         return self.pairing.batch(fields, {name: self.source.field(name).info.time_varying for name in fields}, self.grid.shape)
 
     def _read_field(self, name: str, start: int, stop: int) -> np.ndarray:

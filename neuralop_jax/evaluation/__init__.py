@@ -10,9 +10,16 @@ from neuralop_jax.evaluation._leaderboard import (
     write_whole as write_whole,
 )
 from neuralop_jax.evaluation._peer import ModelPeer as ModelPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
+from neuralop_jax.evaluation._program_cost import (
+    Collective as Collective,
+    ProgramCost as ProgramCost,
+    program_cost as program_cost,
+)
+from neuralop_jax.evaluation._rollout import evaluate_rollout as evaluate_rollout
 from neuralop_jax.evaluation._timing import (
     Timing as Timing,
     machine as machine,
+    resident_bytes as resident_bytes,
     time_call as time_call,
     time_in_turn as time_in_turn,
     usable_cores as usable_cores,

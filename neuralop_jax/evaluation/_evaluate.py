@@ -68,7 +68,8 @@ def evaluate(
     deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several;
     `accuracy`, where the targets are classes (`metrics.accuracy`); `num_evaluations`, a mean too, where the operator solves a
     differential equation, in the same solves (`models.apply_counted`); `count`, the number of samples; `grid`, the points per
-    axis.
+    axis. Samples with an error that is not finite are in no mean: their number is `diverged`, which is there only if it is not
+    zero. If all are, the means are infinite.
 
     !!! example
 
@@ -88,13 +89,19 @@ def evaluate(
     measured = _measure(model, data, grid, batch_size)
     accuracy = float(np.mean(measured.pop("accuracy")[0]))
     cost = measured.pop("num_evaluations", None)
+    good = np.all([np.isfinite(joint) for joint, _ in measured.values()], axis=0)
+    lost = len(good) - int(good.sum())
+    if lost == len(good):
+        good, measured = ~good, {name: (np.full_like(a, np.inf), np.full_like(b, np.inf)) for name, (a, b) in measured.items()}
+    measured = {name: (joint[good], each[good]) for name, (joint, each) in measured.items()}
     channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
         **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
-        "spread": {name: float(np.std(joint)) for name, (joint, _) in measured.items()},
+        "spread": {name: 0.0 if lost == len(good) else float(np.std(joint)) for name, (joint, _) in measured.items()},
         **({"channels": channels} if channels else {}),
         **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
         **({} if cost is None else {"num_evaluations": float(np.mean(cost[0]))}),
+        **({"diverged": lost} if lost else {}),
         "count": _length(data),
         "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }

@@ -54,7 +54,7 @@ def record(run: str | Path) -> Record:
                 name: {
                     "grid": split["grid"],
                     "count": split["count"],
-                    **{key: float(split[key]) for key in _MEASURED if key in split or key in _ALWAYS},
+                    **{key: _honest(split, key) for key in _MEASURED if key in split or key in _ALWAYS},
                 }
                 for name, split in results["splits"].items()
             },
@@ -208,6 +208,11 @@ def _trained(command: Any, left_out: set[str]) -> tuple[str, str]:
             options += [rest[0], *values]
         rest = rest[1 + len(values) :]
     return words[start], shlex.join(options)
+
+
+def _honest(split: Mapping[str, Any], key: str) -> float:
+    """A mean over all samples: infinite where some diverged, which are not in the one that a run has stored."""
+    return math.inf if "diverged" in split else float(split[key])
 
 
 def _values(runs: Iterable[Record], key: str, *splits: str) -> list[float]:

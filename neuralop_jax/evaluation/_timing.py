@@ -81,6 +81,15 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def resident_bytes() -> int:
+    """The memory that this process holds now, without files that the system keeps in memory; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def machine() -> dict[str, Any]:
     """What a timing must be read with: processor, cores, device, versions, and how many programs were already running."""
     device = jax.devices()[0]

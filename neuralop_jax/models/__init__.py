@@ -6,6 +6,7 @@ from neuralop_jax.models._base import (
     check_training_grid as check_training_grid,
     clipped_modes as clipped_modes,
     count_parameters as count_parameters,
+    modes_and_grid as modes_and_grid,
     refused_grid as refused_grid,
     sensors_of as sensors_of,
     trainable as trainable,

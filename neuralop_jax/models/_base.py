@@ -162,11 +162,16 @@ def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: 
 
 def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, ...] | None:
     """The modes per axis that a grid of `shape` leaves of the model's `n_modes`, or `None` if it holds all, or there are none."""
-    inner, seen, _ = _resolving(model, shape)
-    n_modes = getattr(inner, "n_modes", None)
-    if n_modes is None or all(m <= n for m, n in zip(n_modes, seen, strict=True)):
+    n_modes, seen = modes_and_grid(model, shape)
+    if not n_modes or all(m <= n for m, n in zip(n_modes, seen, strict=True)):
         return None
     return tuple(min(m, n) for m, n in zip(n_modes, seen, strict=True))
+
+
+def modes_and_grid(model: AbstractOperator, shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The model's `n_modes`, none if it has no such option, and the grid that it sees at once of a field on a grid of `shape`."""
+    inner, seen, _ = _resolving(model, shape)
+    return tuple(getattr(inner, "n_modes", None) or ()), tuple(seen)
 
 
 def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], str]:

@@ -9,6 +9,7 @@ _FREE = (
     "save_every",
     "evaluate_every",
     "keep",
+    "loggers",
     "early_stop_split",
     "early_stop_patience",
     "nonfinite",

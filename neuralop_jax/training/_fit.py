@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,9 @@ from neuralop_jax.models import Normalized
 from neuralop_jax.training._display import ProgressDisplay, plain_console
 from neuralop_jax.training._divergence import MOST_ROLLBACKS, retried
 from neuralop_jax.training._environment import environment
+from neuralop_jax.training._loggers import Logger, Loggers, logger_makers
 from neuralop_jax.training._loop import Loop
+from neuralop_jax.training._memory import memory_errors
 from neuralop_jax.training._optimizers import make_schedule
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import prepare
@@ -46,6 +49,7 @@ def fit(
     force: bool = False,
     stop: StopRequest | None = None,
     console: Console | None = None,
+    loggers: Mapping[str, Logger] | None = None,
 ) -> FitResult:
     """Trains as a configuration says and leaves everything in a run directory.
 
@@ -62,17 +66,20 @@ def fit(
     - `force`: resume with another configuration, as long as all arrays fit.
     - `stop`: a request made on it ends the training after the interval that runs, with a checkpoint.
     - `console`: where progress is shown; standard output by default, `rich.console.Console(quiet=True)` for nowhere.
+    - `loggers`: by name, further places for the lines of `metrics.jsonl`. One that raises is left out, with a warning.
 
     **Returns:** a `FitResult`.
 
     **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
-    gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `CheckpointError` if
-    one cannot be written or read.
+    gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `OutOfMemoryError`,
+    likewise; `CheckpointError` if one cannot be written or read.
     """
     stop, console = stop or StopRequest(), console or plain_console()
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
+        stack.enter_context(memory_errors(config, run.checkpoints))
         changes = run.check_config(config, force=force)
+        makers = logger_makers(config.training.loggers, run.path, loggers or {})
         experiment = prepare(config)
         if (aside := run.open(config)) is not None:
             console.print(f"The run that was in {run.path} is now in {aside}.")
@@ -83,6 +90,7 @@ def fit(
         for line in (*(f"resumed with {change}" for change in changes), *experiment.left_out):
             report(line)
         surroundings = {**environment(), "data": experiment.train.fingerprint}
+        more = stack.enter_context(Loggers(makers, report))
 
         snapshot, goodput = read_snapshot(store, warn=report), None
         rollbacks = snapshot.rollbacks if snapshot else 0
@@ -101,7 +109,7 @@ def fit(
                 goodput.go_back(progress.goodput)
                 progress.goodput = goodput
             schedule = make_schedule(attempt.optimizer, config.training.steps)
-            loop = Loop(config, experiment, run, store, state, progress, stop, display, report, schedule)
+            loop = Loop(config, experiment, run, store, state, progress, stop, display, more, report, schedule)
             try:
                 loop()
                 return _concluded(loop, surroundings)

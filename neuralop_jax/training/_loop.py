@@ -18,6 +18,7 @@ from neuralop_jax.models import Normalized
 from neuralop_jax.training._display import ProgressDisplay, describe
 from neuralop_jax.training._divergence import divergence
 from neuralop_jax.training._interval import History
+from neuralop_jax.training._loggers import Loggers
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._snapshot import Progress, save_snapshot
@@ -38,7 +39,7 @@ class Loop:
     - `run`, `store`: where everything goes.
     - `state`, `progress`: where the training stands.
     - `stop`: ends the training after an interval.
-    - `display`: shows the lines.
+    - `display`, `loggers`: show the lines here and elsewhere.
     - `report`: takes what else happens, in one line each.
     - `schedule`: the learning rate, for the log.
     """
@@ -51,6 +52,7 @@ class Loop:
     progress: Progress
     stop: StopRequest
     display: ProgressDisplay
+    loggers: Loggers
     report: Callable[[str], None]
     schedule: optax.Schedule
 
@@ -120,7 +122,9 @@ class Loop:
         if evaluates:
             line = {**line, "splits": self.errors()}
             early = early.after(line["splits"])
-        self.run.append_metrics({**line, "seconds": progress.goodput.seconds})
+        logged = {**line, "seconds": progress.goodput.seconds}
+        self.run.append_metrics(logged)
+        self.loggers.log(logged)
         progress.line, progress.early = None, early
         self.run.log(f"step {progress.step}: {describe(line)}")
         self.display.update(line)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
@@ -22,7 +24,7 @@ from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInte
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
-from neuralop_jax.training._step import make_step, supervised
+from neuralop_jax.training._step import Step, make_step, supervised
 
 _STREAMS = {"init": 0, "data": 1, "noise": 2, "calibration": 3}
 _DEVICE_BYTES = 2**31
@@ -72,7 +74,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     for dataset in (train, *held_out.values()):
         _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
-    _check_patches(config.loss.patch_levels, train[0].target.shape[1:])
+    check_patches(config.loss.patch_levels, train[0].target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     interval = _interval(config, train, operator, optimizer)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
@@ -98,7 +100,7 @@ def _check_fit(operator: AbstractOperator, dataset: HDF5Dataset, where: str, num
         )
 
 
-def _check_patches(levels: int, shape: tuple[int, ...]) -> None:
+def check_patches(levels: int, shape: tuple[int, ...]) -> None:
     """Raises `ConfigError` unless the targets can be cut into the patches of the loss."""
     if any(n % 2**levels for n in shape):
         raise ConfigError(
@@ -114,16 +116,7 @@ def open_split(config: DataConfig, split: str) -> HDF5Dataset:
 
 def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
     """The operator of the configuration between normalizers of the training split."""
-    sample = train[0]
-    model = models.build(
-        {"kind": config.model.kind, **config.model.options},
-        key=stream(config.seed, "init"),
-        in_channels=sample.inputs["u"].shape[0],
-        out_channels=sample.target.shape[0],
-        num_dims=train.grid.num_dims,
-        sensors=train.grid.shape,
-        times=train.times or None,
-    )
+    model = build_model(config, train[0], train.grid, train.times)
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
     if isinstance(model, AbstractTrajectoryOperator):
@@ -136,6 +129,19 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
         )
     normalize = jax.jit(jax.vmap(output.normalize))
     return Normalized(model.fit_outputs(np.asarray(normalize(target)) for _, target in _blocks(train)), input, output)
+
+
+def build_model(config: ExperimentConfig, sample: Any, grid: Grid, times: tuple[float, ...]) -> AbstractOperator:
+    """The operator of the configuration for samples like this one, of which only the shapes count."""
+    return models.build(
+        {"kind": config.model.kind, **config.model.options},
+        key=stream(config.seed, "init"),
+        in_channels=sample.inputs["u"].shape[0],
+        out_channels=sample.target.shape[0],
+        num_dims=grid.num_dims,
+        sensors=grid.shape,
+        times=times or None,
+    )
 
 
 def _check_states(data: DataConfig, model: AbstractTrajectoryOperator, train: HDF5Dataset) -> None:
@@ -162,43 +168,56 @@ def _interval(
     config: ExperimentConfig, train: HDF5Dataset, operator: Normalized, optimizer: optax.GradientTransformation
 ) -> Interval:
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
-    batch_size, accumulate, plan = config.data.batch_size, config.optimizer.accumulate, config.training
+    batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    micro_batch = choose_micro_batch(config, operator, train.grid, batch_size)
+    step = build_step(config, operator, train.grid, optimizer, micro_batch)
+    data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
+    sample = train[0]
+    if on_device(config.data, len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)):
+        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
+    seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
+    return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)
+
+
+def on_device(config: DataConfig, num_bytes: int) -> bool:
+    """Whether a training split of so many bytes is held in device memory."""
+    return config.loader == "device" or (config.loader == "auto" and num_bytes <= _DEVICE_BYTES)
+
+
+def build_step(
+    config: ExperimentConfig, operator: Normalized, grid: Grid, optimizer: optax.GradientTransformation, micro_batch: int
+) -> Step:
+    """The training step of the configuration; `micro_batch` as in `make_step`."""
     compare = losses.per_patch(losses.LOSSES[config.loss.kind], config.loss.patch_levels)
-    compare = functools.partial(compare, grid=train.grid)
+    compare = functools.partial(compare, grid=grid)
     if config.loss.penalty != "none":
         check_penalty(operator, config.loss.penalty)
         loss = penalized(compare, config.loss.penalty, config.loss.penalty_weight)
     else:
         loss = supervised(compare)
-    step = make_step(
+    plan = config.training
+    return make_step(
         loss,
         optimizer,
         ema=plan.ema,
-        micro_batch=_micro_batch(config, train, operator),
+        micro_batch=micro_batch,
         augment=_augmentation(config),
         guard=GuardRule(plan.nonfinite == "skip", plan.spike_factor, plan.max_skips_in_a_row, plan.max_skips),
     )
-    data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
-    sample = train[0]
-    num_bytes = len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)
-    if config.data.loader == "device" or (config.data.loader == "auto" and num_bytes <= _DEVICE_BYTES):
-        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
-    seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
-    return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)
 
 
 def _augmentation(config: ExperimentConfig) -> Callable[..., tuple[jax.Array, jax.Array]] | None:
     return functools.partial(data.augment, config.data.augment) if config.data.augment else None
 
 
-def _micro_batch(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) -> int:
+def choose_micro_batch(config: ExperimentConfig, operator: Normalized, grid: Grid, batch_size: int) -> int:
     """Samples computed at once: what the configuration says, else what fits the cache, but with batch norm always a batch.
 
     **Raises:** `ConfigError` if batch norm would see less than a batch.
     """
-    chosen, batch_size = config.training.micro_batch, config.data.batch_size
+    chosen = config.training.micro_batch
     if not models.has_batch_norm(operator):
-        return chosen or models.automatic_micro_batch(operator, train.grid.shape, batch_size)
+        return chosen or models.automatic_micro_batch(operator, grid.shape, batch_size)
     if chosen not in (0, batch_size):
         raise ConfigError(
             f"training.micro_batch {chosen} would change the statistics of batch norm, which are those of {batch_size} samples. "

@@ -38,7 +38,7 @@ class EarlyStopping:
 
     **Arguments:**
 
-    - `split`: the held-out split that decides, by its relative L2 error; empty never stops.
+    - `split`: the held-out split that decides, by its relative L2 error, infinite if a sample diverged; empty never stops.
     - `patience`: evaluations without a smaller error after which to stop.
     """
 
@@ -51,7 +51,8 @@ class EarlyStopping:
         """The count after an evaluation."""
         if not self.split:
             return self
-        error = splits[self.split]["relative_l2"]
+        found = splits[self.split]
+        error = float("inf") if "diverged" in found else found["relative_l2"]
         best, waited = (error, 0) if error < self.best else (self.best, self.waited + 1)
         return dataclasses.replace(self, best=best, waited=waited)
 

@@ -3,34 +3,13 @@
 import numpy as np
 import pytest
 
-from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions, strides_to
+from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions
 from neuralop_jax.data import HDF5Dataset, write_hdf5
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 
-OPEN, CLOSED = (False, False), (True, True)
-
-
-@pytest.mark.parametrize(
-    ("shape", "endpoint", "wanted", "strides"),
-    [
-        ((32, 32), OPEN, (16, 16), (2, 2)),
-        ((32, 30), OPEN, (8, 10), (4, 3)),
-        ((32, 32), OPEN, (12, 16), None),
-        ((32, 32), CLOSED, (16, 16), None),
-        ((33, 65), CLOSED, (17, 17), (2, 4)),
-        ((33, 32), (True, False), (9, 16), (4, 2)),
-        ((16, 16), OPEN, (32, 32), None),
-        ((16, 16), CLOSED, (1, 1), None),
-    ],
-)
-def test_strides(shape, endpoint, wanted, strides):
-    fine = Grid(shape, boundary=("open", "open"), endpoint=endpoint)
-    assert strides_to(fine, wanted) == strides
-    if strides:
-        for few, many, stride in zip(fine.with_shape(wanted).coordinates(), fine.coordinates(), strides, strict=True):
-            np.testing.assert_allclose(few, many[::stride], rtol=0, atol=1e-15)
+OPEN = (False, False)
 
 
 def test_choice_of_split():

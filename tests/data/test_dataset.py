@@ -34,6 +34,22 @@ def test_read_all_stacks_the_samples(toy):
         np.testing.assert_array_equal(whole.target[index], dataset[index].target)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.int8, np.bool_])
+def test_a_batch_is_the_stack_of_its_samples(tmp_path, dtype):
+    """Also where samples are dropped, in any order, in every type; what is beyond float32 is infinite."""
+    values = np.random.default_rng(0).normal(0, 30, (6, 2, 5)).astype(dtype)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a"], file["v"] = values, values.astype(np.float64)
+        file["v"][1, 1, 2] = 1e39
+    dataset = HDF5Dataset(tmp_path / "x.h5", "train", ("a", "v"), "v", nonfinite="drop")
+    order = np.asarray([4, 0, 3, 0, 2])
+    batch = dataset.take(order)
+    np.testing.assert_array_equal(batch.inputs["u"], np.stack([dataset[int(index)].inputs["u"] for index in order]))
+    np.testing.assert_array_equal(batch.target, np.stack([dataset[int(index)].target for index in order]))
+    np.testing.assert_array_equal(batch.inputs["u"][1, 0], values[0].astype(np.float32))
+    assert batch.target.dtype == np.float32
+
+
 def test_frames_become_channels_in_order_of_time(toy):
     heat = toy.arrays["train"]["heat"]
     chosen = HDF5Dataset(toy.path, "train", "heat", "heat", input_time="first", target_time="last")

@@ -35,6 +35,8 @@ def test_samples_equal_the_arrays(source):
         np.testing.assert_array_equal(sample.inputs["u"], U[index, 1:2, ::5, ::7].astype(np.float32))
         np.testing.assert_array_equal(sample.target, U[index, -1:, ::5, ::7].astype(np.float32))
         assert sample.target.dtype == np.float32
+    order = np.asarray([5, 0, 6])
+    np.testing.assert_array_equal(dataset.take(order).target, U[order, -1:, ::5, ::7].astype(np.float32))
     np.testing.assert_array_equal(dataset.read_all().target[:, 0], U[:, -1, ::5, ::7].astype(np.float32))
     with pytest.raises(IndexError):
         dataset[7]

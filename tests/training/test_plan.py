@@ -1,0 +1,90 @@
+"""A plan against the training that it foretells."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from neuralop_jax import models
+from neuralop_jax.config import ModelConfig
+from neuralop_jax.data import write_hdf5
+from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
+from neuralop_jax.training import plan, prepare
+
+
+def num_bytes(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)))
+
+
+def test_sizes_are_those_of_the_training(configure):
+    config = configure(model={"width": 16}, training={"ema": 0.9})
+    found, state = plan(config), prepare(config).initial()
+    weights = eqx.filter(state.model, models.trainable(state.model))
+    assert found.parameters == models.count_parameters(state.model) == 32
+    assert found.parts == {"inner": 16, "outer": 16}
+    assert found.memory == {
+        "parameters": num_bytes(weights),
+        "optimizer": num_bytes(state.opt_state),
+        "averages": num_bytes(state.ema),
+        "other": num_bytes(state.model) - num_bytes(weights),
+        "data": 12 * 2 * 8 * 4,
+        "batch": 4 * 2 * 8 * 4,
+    }
+    assert found.total(4) == sum(found.memory.values()) + found.temporaries[4]
+    assert (found.steps, found.epochs, found.samples_seen) == (12, 4.0, 48)
+
+
+def test_samples_are_divided_among_devices_and_portions(configure):
+    config = configure(training={"micro_batch": 2}, optimizer={"accumulate": 3}, data={"loader": "grain"})
+    one, three = plan(config), plan(config, devices=3)
+    assert (one.samples, one.micro_batch, three.samples, three.micro_batch) == (12, 2, 4, 2)
+    assert set(three.temporaries) == {2, 4} and three.memory["data"] == 0
+    assert three.memory["batch"] == one.memory["batch"] / 3
+    assert one.flops / 3.1 < three.flops < one.flops / 2.5
+    assert three.exchanges["data"][0].sent(3) == 4 / 3 * three.memory["parameters"]
+    with pytest.raises(ConfigError, match="^--devices 5 does not divide the 12 samples of a step"):
+        plan(config, devices=5)
+
+
+def test_operations_grow_with_the_samples_not_with_the_portions(configure):
+    flops = lambda **training: plan(configure(model={"width": 64}, training=training)).flops
+    assert flops(micro_batch=4) <= flops(micro_batch=1) < 1.2 * flops(micro_batch=4)
+
+
+def test_modes_beside_the_grids_and_samples_of_the_training(configure, tmp_path):
+    rng = np.random.default_rng(0)
+    splits = {"train": rng.standard_normal((12, 16)), "coarse": rng.standard_normal((3, 4)), "fine": rng.standard_normal((4, 32))}
+    splits["fine"][1, ::2] = splits["train"][7]
+    info = {name: SplitInfo(len(u), Grid(u.shape[1:], boundary=("periodic",))) for name, u in splits.items()}
+    description = DatasetInfo("x", "x", (FieldInfo("a"), FieldInfo("v")), info)
+    write_hdf5(tmp_path / "x.h5", description, {name: {"a": u, "v": u} for name, u in splits.items()})
+    config = configure()
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(tmp_path / "x.h5")))
+    config = dataclasses.replace(config, model=ModelConfig("fno", {"n_modes": [12], "width": 2, "depth": 1}))
+    found = plan(config)
+    assert [(g.split, g.nyquist, g.kept, g.shared) for g in found.grids] == [
+        ("train", (8,), (6,), None),
+        ("coarse", (2,), (2,), 0),
+        ("fine", (16,), (6,), 1),
+    ]
+    clipped, leaked = found.warnings
+    assert clipped == "coarse: its grid holds 4 of the modes; the others do nothing there."
+    assert leaked.startswith("1 of 4 samples of 'fine' have the input of a sample of 'train'")
+    assert "blocks (1)" in found.parts and sum(found.parts.values()) == found.parameters
+    config = dataclasses.replace(config, model=ModelConfig("fno", {"n_modes": [20], "width": 2, "depth": 1}))
+    assert plan(config).warnings[0].endswith("Use --model.n-modes 16.")
+
+
+def test_a_step_can_be_timed(configure):
+    assert plan(configure(), timed=True).step_seconds > 0
+
+
+def test_refusals(configure, data_file):
+    with pytest.raises(DataError, match="has no split 'trian'. Found: .* Did you mean 'train'?"):
+        plan(configure(data={"train_split": "trian"}))
+    with pytest.raises(DataError, match="fewer than batch size 16"):
+        plan(configure(data={"batch_size": 16}))
