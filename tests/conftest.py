@@ -20,9 +20,12 @@ if "XLA_FLAGS" not in os.environ and importlib.metadata.version("jaxlib").starts
     os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
+import equinox as eqx
 import jax
+import numpy as np
 import pytest
 from jax._src.interpreters import mlir
+from jax.experimental.compilation_cache import compilation_cache
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "standard")
@@ -37,7 +40,7 @@ if SHARED_CONTEXT:
 # Tracing makes many objects that live long: with the usual thresholds Python looks through all of them again and again.
 gc.set_threshold(50_000, 20, 50)
 
-# What one file compiled, the next ones load.
+# What one training compiled, the next ones load.
 compiled_programs = tempfile.TemporaryDirectory(prefix="neuralop_jax_tests_")
 jax.config.update("jax_compilation_cache_dir", compiled_programs.name)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -58,6 +61,13 @@ def num_memory_maps() -> int:
 
 
 @pytest.fixture(autouse=True, scope="module")
+def keep_programs_on_disk(request):
+    """Where whole trainings are run, each compiles what others compiled; elsewhere writing programs takes longer than it saves."""
+    jax.config.update("jax_enable_compilation_cache", request.path.parent.name in ("cli", "training"))
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(autouse=True, scope="module")
 def forget_programs():
     """Every compiled program takes two or three of the 65,530 memory maps that Linux gives a process: the suite needs more. To
     forget them after every file would compile again what files have in common."""
@@ -67,6 +77,17 @@ def forget_programs():
     if num_memory_maps() > 20_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """`compiled(function, *arguments)`: what `function` returns, as NumPy arrays, from one program. Operation by operation it
+    would take dozens of programs, each of which compiles as long."""
+
+    def compute(function, *arguments):
+        return jax.tree.map(np.asarray, eqx.filter_jit(function)(*arguments))
+
+    return compute
 
 
 @pytest.fixture

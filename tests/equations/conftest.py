@@ -50,12 +50,12 @@ def on_fine_grid():
 
 
 @pytest.fixture
-def nonlinear_field():
+def nonlinear_field(compiled):
     """`nonlinear_field(equation, u, grid)`: the nonlinear term at the points of the grid."""
     from neuralop_jax.equations import FourierBasis
 
     def compute(equation, u, grid: Grid):
         basis = FourierBasis(grid)
-        return basis.field(equation.nonlinear(basis.coefficients(u), basis))
+        return compiled(lambda u: basis.field(equation.nonlinear(basis.coefficients(u), basis)), u)
 
     return compute

@@ -25,36 +25,44 @@ def start(grid, shift=()):
 
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("shape,extent,velocity", CASES)
-def test_exact_moves_band_limited_fields_without_error(shape, extent, velocity, centered):
+def test_exact_moves_band_limited_fields_without_error(shape, extent, velocity, centered, compiled):
     grid = Grid(shape, extent, ("periodic",) * len(shape), centered=(centered,) * len(shape))
-    found = Advection(velocity).exact(start(grid), 1.7, grid)
+    found = compiled(lambda u: Advection(velocity).exact(u, 1.7, grid), start(grid))
     np.testing.assert_allclose(found, start(grid, tuple(1.7 * b for b in velocity)), atol=1e-12)
 
 
 @pytest.mark.parametrize("shape,extent,velocity", CASES)
-def test_exact_solves_the_equation_and_its_split_is_all_linear(shape, extent, velocity, nonlinear_field):
+def test_exact_solves_the_equation_and_its_split_is_all_linear(shape, extent, velocity, nonlinear_field, compiled):
     grid, equation = Grid(shape, extent, ("periodic",) * len(shape)), Advection(velocity)
-    u, u_t = jax.jvp(lambda t: equation.exact(start(grid), t, grid), (0.3,), (1.0,))
-    assert abs(u_t).max() > 1 and abs(equation.residual(u, u_t, grid)).max() < 1e-11
-    assert np.all(nonlinear_field(equation, u, grid) == 0) and np.all(equation.speed(u, grid) == 0)
-    np.testing.assert_allclose(equation.exact(equation.exact(u, 2.0, grid), -2.0, grid), u, atol=1e-13)
+
+    def solution(t):
+        u, u_t = jax.jvp(lambda t: equation.exact(start(grid), t, grid), (t,), (1.0,))
+        back = equation.exact(equation.exact(u, 2.0, grid), -2.0, grid)
+        return u, u_t, equation.residual(u, u_t, grid), equation.speed(u, grid), back
+
+    u, u_t, rest, speed, back = compiled(solution, 0.3)
+    assert abs(u_t).max() > 1 and abs(rest).max() < 1e-11
+    assert np.all(nonlinear_field(equation, u, grid) == 0) and np.all(speed == 0)
+    np.testing.assert_allclose(back, u, atol=1e-13)
 
 
-def test_a_full_turn_brings_the_start_back_and_the_mass_is_kept(band_limited):
+def test_a_full_turn_brings_the_start_back_and_the_mass_is_kept(band_limited, compiled):
     grid = Grid((12, 15), ((0.0, 2.0), (0.0, 3.0)), ("periodic", "periodic"))
     u, equation = band_limited(grid), Advection((4.0, -3.0))
-    np.testing.assert_allclose(equation.exact(u, 1.0, grid), u, atol=1e-12)
-    mass = equation.invariants(u, grid)["mass"]
-    np.testing.assert_allclose(mass, 6.0 * u.mean(), rtol=1e-13)
-    np.testing.assert_allclose(equation.invariants(equation.exact(u, 0.37, grid), grid)["mass"], mass, rtol=1e-12)
+    moved = compiled(lambda u: [equation.exact(u, t, grid) for t in (1.0, 0.37)], u)
+    np.testing.assert_allclose(moved[0], u, atol=1e-12)
+    mass, later = (compiled(equation.invariants, v, grid)["mass"] for v in (u, jnp.asarray(moved[1])))
+    np.testing.assert_allclose(mass, 6.0 * np.mean(u), rtol=1e-13)
+    np.testing.assert_allclose(later, mass, rtol=1e-12)
 
 
 def test_velocities_may_be_traced():
     grid = Grid((16,), boundary=("periodic",))
     target = start(grid, (0.3,))
-    loss = lambda beta: ((Advection((beta,)).exact(start(grid), 1.0, grid) - target) ** 2).mean()
-    np.testing.assert_allclose(jax.grad(loss)(0.25), (loss(0.25 + 1e-5) - loss(0.25 - 1e-5)) / 2e-5, rtol=1e-7)
-    assert abs(jax.grad(loss)(0.3)) < 1e-12
+    loss = jax.jit(lambda beta: ((Advection((beta,)).exact(start(grid), 1.0, grid) - target) ** 2).mean())
+    slope = jax.jit(jax.grad(loss))
+    np.testing.assert_allclose(slope(0.25), (loss(0.25 + 1e-5) - loss(0.25 - 1e-5)) / 2e-5, rtol=1e-7)
+    assert abs(slope(0.3)) < 1e-12
     many = jax.vmap(lambda beta: Advection(beta).exact(start(grid), 1.0, grid))(jnp.asarray([[0.1], [0.3]]))
     np.testing.assert_allclose(many[1], target, atol=1e-12)
 

@@ -45,11 +45,6 @@ def matrix(function, shape):
     return np.asarray(jax.jit(jax.vmap(lambda u: function(u).ravel()))(np.eye(size).reshape(size, *shape))).T
 
 
-def compiled(function, *arguments):
-    """The value of a function as one program; operation by operation it would be dozens."""
-    return jax.jit(function)(*arguments)
-
-
 def random_stencil(shape, periodic, seed=0):
     offsets = tuple(sorted(itertools.product((-1, 0, 1), repeat=len(shape)), key=lambda o: (any(o), o)))
     return Stencil(tuple(draw((len(offsets), *shape), seed)), offsets, periodic)
@@ -60,7 +55,7 @@ def laplacian(n, dims=2):
 
 
 @pytest.mark.parametrize("periodic", [(False, False), (True, False), (True, True)])
-def test_stencil_is_the_sum_over_neighbors(periodic):
+def test_stencil_is_the_sum_over_neighbors(periodic, compiled):
     shape = (5, 4)
     stencil, u = random_stencil(shape, periodic), draw(shape, 1)
     expected = np.zeros(shape)
@@ -69,24 +64,25 @@ def test_stencil_is_the_sum_over_neighbors(periodic):
             j = [k + o for k, o in zip(i, offset)]
             if all(wraps or 0 <= k < n for k, n, wraps in zip(j, shape, periodic)):
                 expected[i] += a[i] * u[tuple(k % n for k, n in zip(j, shape))]
-    np.testing.assert_allclose(stencil(u), expected, atol=1e-14)
-    np.testing.assert_allclose(stencil.residual(u, u), u - expected, atol=1e-14)
-    np.testing.assert_allclose(stencil.matrix(shape) @ u.ravel(), expected.ravel(), atol=1e-14)
+    found, rest, dense = compiled(lambda u: (stencil(u), stencil.residual(u, u), stencil.matrix(shape)), u)
+    np.testing.assert_allclose(found, expected, atol=1e-14)
+    np.testing.assert_allclose(rest, u - expected, atol=1e-14)
+    np.testing.assert_allclose(dense @ np.ravel(u), expected.ravel(), atol=1e-14)
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-def test_constant_diffusion_has_the_eigenvalues_of_the_laplacian(dims):
+def test_constant_diffusion_has_the_eigenvalues_of_the_laplacian(dims, compiled):
     n, h = 7, 1 / 8
-    x = jnp.arange(1, n + 1) * h
+    x = np.arange(1, n + 1) * h
     modes = [1, 3, 2][:dims]
-    factors = [jnp.expand_dims(jnp.sin(jnp.pi * k * x), [j for j in range(dims) if j != i]) for i, k in enumerate(modes)]
+    factors = [np.expand_dims(np.sin(np.pi * k * x), [j for j in range(dims) if j != i]) for i, k in enumerate(modes)]
     u = math.prod(factors[1:], start=factors[0])
     eigenvalue = sum(4 / h**2 * np.sin(np.pi * k * h / 2) ** 2 for k in modes)
-    np.testing.assert_allclose(laplacian(n, dims)(u), eigenvalue * u, atol=1e-11)
     faces = [jnp.full([n + (i == j) for i in range(dims)], 1 / h**2) for j in range(dims)]
-    np.testing.assert_allclose(
-        diffusion_stencil(faces, jnp.full((n,) * dims, 2.0), periodic=(False,) * dims)(u), (eigenvalue + 2) * u, atol=1e-11
-    )
+    shifted = lambda u: diffusion_stencil(faces, jnp.full((n,) * dims, 2.0), periodic=(False,) * dims)(u)
+    found = compiled(lambda u: (laplacian(n, dims)(u), shifted(u)), jnp.asarray(u))
+    np.testing.assert_allclose(found[0], eigenvalue * u, atol=1e-11)
+    np.testing.assert_allclose(found[1], (eigenvalue + 2) * u, atol=1e-11)
 
 
 @pytest.mark.parametrize("nodes", MIXED)
@@ -97,19 +93,22 @@ def test_restriction_is_the_scaled_transpose_of_interpolation(nodes):
     np.testing.assert_allclose(restriction, prolongation.T / 2**coarsened, atol=1e-15)
 
 
-def test_full_weighting_and_bilinear_interpolation_are_the_textbook_stencils():
+def test_full_weighting_and_bilinear_interpolation_are_the_textbook_stencils(compiled):
     nodes = [AxisNodes(7, "dirichlet")] * 2
     v, w = draw((7, 7)), draw((3, 3), 1)
     full = np.outer([1, 2, 1], [1, 2, 1]) / 16
     half = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 8
+    maps = lambda v, w: (restrict(v, nodes), half_weighting(v, nodes), interpolate(w, nodes))
+    restricted, halved, interpolated = compiled(maps, v, w)
+    v, w = np.asarray(v), np.asarray(w)
     blocks = np.stack([[v[2 * i : 2 * i + 3, 2 * j : 2 * j + 3] for j in range(3)] for i in range(3)])
-    np.testing.assert_allclose(restrict(v, nodes), np.sum(full * blocks, (2, 3)), atol=1e-15)
-    np.testing.assert_allclose(half_weighting(v, nodes), np.sum(half * blocks, (2, 3)), atol=1e-15)
-    assert abs(jnp.vdot(restrict(v, nodes), w) - jnp.vdot(v, interpolate(w, nodes)) / 4) < 1e-14
+    np.testing.assert_allclose(restricted, np.sum(full * blocks, (2, 3)), atol=1e-15)
+    np.testing.assert_allclose(halved, np.sum(half * blocks, (2, 3)), atol=1e-15)
+    assert abs(np.vdot(restricted, w) - np.vdot(v, interpolated) / 4) < 1e-14
 
 
 @pytest.mark.parametrize("n", [4, 7, 82, 83, 139, 419])
-def test_interpolation_by_distance_is_exact_for_linear_functions(n):
+def test_interpolation_by_distance_is_exact_for_linear_functions(n, compiled):
     """Down to the coarsest grid, also where the last interval became short."""
     line, x = AxisNodes(n, "dirichlet"), np.arange(1.0, n + 1)
     end = n + 1.0
@@ -125,7 +124,7 @@ def test_interpolation_by_distance_is_exact_for_linear_functions(n):
 
 @pytest.mark.parametrize("boundary", ["neumann", "periodic"])
 @pytest.mark.parametrize("n", [5, 6, 7, 50])
-def test_interpolation_keeps_constants(boundary, n):
+def test_interpolation_keeps_constants(boundary, n, compiled):
     line = AxisNodes(n, boundary, last=0.25)
     kept = compiled(lambda u: interpolate(u, [line]), np.ones(line.num_kept))
     np.testing.assert_allclose(kept, np.ones(n), rtol=1e-15)
@@ -133,7 +132,7 @@ def test_interpolation_keeps_constants(boundary, n):
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("n", [3, 4, 5, 6, 9, 12])
-def test_galerkin_is_the_triple_product(boundary, n):
+def test_galerkin_is_the_triple_product(boundary, n, compiled):
     for last in (1.0, 0.3):
         line = AxisNodes(n, boundary, last=last)
         stencil = random_stencil((n,), (line.wraps,))
@@ -143,7 +142,7 @@ def test_galerkin_is_the_triple_product(boundary, n):
 
 
 @pytest.mark.parametrize("nodes", MIXED)
-def test_galerkin_on_several_axes(nodes):
+def test_galerkin_on_several_axes(nodes, compiled):
     stencil = random_stencil(sizes(nodes), tuple(line is not None and line.wraps for line in nodes))
     p = matrix(lambda u: interpolate(u, nodes), kept_sizes(nodes))
     fine, coarse = compiled(lambda: (stencil.matrix(sizes(nodes)), galerkin(stencil, nodes).matrix(kept_sizes(nodes))))
@@ -151,17 +150,23 @@ def test_galerkin_on_several_axes(nodes):
     np.testing.assert_allclose(coarse, expected, atol=1e-14)
 
 
-def test_galerkin_of_a_symmetric_operator_is_symmetric():
+def test_galerkin_of_a_symmetric_operator_is_symmetric(compiled):
     faces = [jnp.exp(draw(shape)) for shape in ((9, 8), (8, 9))]
     stencil, nodes = diffusion_stencil(faces, periodic=(False, False)), [AxisNodes(8, "dirichlet")] * 2
-    for _ in range(2):
-        stencil, nodes = galerkin(stencil, nodes), [line.coarse() for line in nodes]
-        dense = stencil.matrix([line.size for line in nodes])
+    coarse = [line.coarse() for line in nodes]
+    coarsest = [line.coarse() for line in coarse]
+
+    def matrices():
+        once = galerkin(stencil, nodes)
+        twice = galerkin(once, coarse)
+        return [level.matrix([line.size for line in lines]) for level, lines in ((once, coarse), (twice, coarsest))]
+
+    for dense in compiled(matrices):
         np.testing.assert_allclose(dense, dense.T, atol=1e-14)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_cubic_interpolation_is_of_fourth_order(boundary):
+def test_cubic_interpolation_is_of_fourth_order(boundary, compiled):
     errors = []
     for n in (31, 63, 127) if boundary == "dirichlet" else (32, 64, 128):
         line = AxisNodes(n, boundary)
@@ -200,34 +205,39 @@ def test_jacobi_damps_a_mode_by_its_symbol(dims):
 
 
 @pytest.mark.parametrize("first", ["red", "black"])
-def test_red_black_relaxation_point_by_point(first):
+def test_red_black_relaxation_point_by_point(first, compiled):
     shape = (5, 4)
     stencil, u, f = (
         diffusion_stencil([jnp.exp(draw(s)) for s in ((6, 4), (5, 5))], periodic=(False, False)),
         draw(shape, 1),
         draw(shape, 2),
     )
-    dense, expected = np.asarray(stencil.matrix(shape)), np.array(u).ravel()
+    dense, found = compiled(lambda u, f: (stencil.matrix(shape), GaussSeidel(first)(stencil, u, f)), u, f)
+    expected = np.array(u).ravel()
     points = list(np.ndindex(shape))
     for color in (0, 1) if first == "red" else (1, 0):
         for row, (i, j) in enumerate(points):
             if (i + j) % 2 == color:
                 expected[row] += (np.ravel(f)[row] - dense[row] @ expected) / dense[row, row]
-    np.testing.assert_allclose(GaussSeidel(first)(stencil, u, f).ravel(), expected, atol=1e-14)
+    np.testing.assert_allclose(found.ravel(), expected, atol=1e-14)
 
 
-def test_four_colors_where_corners_couple():
+def test_four_colors_where_corners_couple(compiled):
     shape = (6, 5)
     faces = [jnp.exp(draw(s)) for s in ((14, 11), (13, 12))]
-    stencil = galerkin(
-        diffusion_stencil(faces, periodic=(False, False)), [AxisNodes(13, "dirichlet"), AxisNodes(11, "dirichlet")]
-    )
+    nodes = [AxisNodes(13, "dirichlet"), AxisNodes(11, "dirichlet")]
     u, f = draw(shape, 1), draw(shape, 2)
-    dense, expected = np.asarray(stencil.matrix(shape)), np.array(u).ravel()
+
+    def relaxed(u, f):
+        stencil = galerkin(diffusion_stencil(faces, periodic=(False, False)), nodes)
+        return stencil.matrix(shape), GaussSeidel()(stencil, u, f)
+
+    dense, found = compiled(relaxed, u, f)
+    expected = np.array(u).ravel()
     order = sorted(range(30), key=lambda row: (1 - row // 5 % 2) + 2 * (1 - row % 5 % 2))
     for row in order:
         expected[row] += (np.ravel(f)[row] - dense[row] @ expected) / dense[row, row]
-    np.testing.assert_allclose(GaussSeidel()(stencil, u, f).ravel(), expected, atol=1e-13)
+    np.testing.assert_allclose(found.ravel(), expected, atol=1e-13)
 
 
 def test_chebyshev_is_the_scaled_chebyshev_polynomial():
@@ -255,13 +265,19 @@ def test_smoothers_start_from_zero_and_have_an_adjoint(smoother):
     np.testing.assert_allclose(backward, forward.T, atol=1e-14)
 
 
-def test_power_iteration_finds_the_largest_eigenvalue():
+def test_power_iteration_finds_the_largest_eigenvalue(compiled):
     faces = [jnp.exp(draw(s)) for s in ((13, 12), (12, 13))]
     stencil = diffusion_stencil(faces, periodic=(False, False))
     root = np.sqrt(np.asarray(stencil.diagonal)).ravel()
-    exact = np.linalg.eigvalsh(np.asarray(stencil.matrix((12, 12))) / np.outer(root, root))[-1]
-    assert 0.93 * exact < largest_eigenvalue(stencil, (12, 12)) < exact
-    assert abs(largest_eigenvalue(stencil, (12, 12), num_steps=2000) - exact) < 1e-6
+
+    def estimates(stencil):
+        few, many = largest_eigenvalue(stencil, (12, 12)), largest_eigenvalue(stencil, (12, 12), num_steps=2000)
+        return stencil.matrix((12, 12)), few, many
+
+    dense, few, many = compiled(estimates, stencil)
+    exact = np.linalg.eigvalsh(dense / np.outer(root, root))[-1]
+    assert 0.93 * exact < few < exact
+    assert abs(many - exact) < 1e-6
 
 
 class Counting:
