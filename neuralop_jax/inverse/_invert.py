@@ -144,6 +144,12 @@ def invert(
     if not eqx.is_inexact_array(data):
         raise ConfigError(f"data must be a floating array, got {getattr(data, 'dtype', type(data).__name__)}.")
     data, start = jnp.asarray(data), None if start is None else jnp.asarray(start)
+    if throw and not isinstance(data, Tracer) and not (known := np.isfinite(data)).all():
+        where = np.argwhere(~known)
+        raise ConfigError(
+            f"data must be finite, got {len(where)} of {data.size} numbers that are not, the first at {where[0].tolist()}. Leave "
+            "their sensors out."
+        )
     if start is not None and (start.shape != shape or start.dtype != data.dtype):
         raise ConfigError(
             f"start must have the shape of the fields of the prior and the type of the data, {shape} {data.dtype}, got "

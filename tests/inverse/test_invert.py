@@ -149,6 +149,7 @@ def test_what_is_refused():
     data = jnp.ones((1, 7))
     for options, words in (
         ({"data": jnp.ones((1, 6))}, r"shape of the observation, \(1, 7\), got \(1, 6\)"),
+        ({"data": data.at[0, 2].set(jnp.nan)}, r"data must be finite, got 1 of 7 numbers .* at \[0, 2\]"),
         ({"noise": 0.0}, "noise must be positive"),
         ({"noise": float("inf")}, "noise must be positive and finite"),
         ({"noise": jnp.ones(6)}, r"shape of the data, \(1, 7\), got \(6,\)"),
