@@ -2,8 +2,12 @@
 
 from ._fit import FitResult as FitResult, fit as fit
 from ._interval import DeviceInterval as DeviceInterval, Interval as Interval, StreamInterval as StreamInterval
+from ._mesh import DeviceMesh as DeviceMesh
 from ._optimizers import make_optimizer as make_optimizer, make_schedule as make_schedule
 from ._penalized import penalized as penalized
+from ._precision import in_precision as in_precision
+from ._processes import follow as follow
+from ._rematerialized import rematerialize as rematerialize
 from ._run_directory import RunDirectory as RunDirectory
 from ._setup import Experiment as Experiment, prepare as prepare, stream as stream
 from ._state import TrainState as TrainState

@@ -19,6 +19,7 @@ from neuralop_jax.training._display import ProgressDisplay, describe, plain_cons
 from neuralop_jax.training._environment import environment
 from neuralop_jax.training._interval import History
 from neuralop_jax.training._optimizers import make_schedule
+from neuralop_jax.training._processes import leading
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import Experiment, prepare
 from neuralop_jax.training._snapshot import Progress, restore_snapshot, save_snapshot
@@ -50,7 +51,9 @@ def fit(
     """Trains as a configuration says and leaves everything in a run directory.
 
     A run that was killed continues, with `resume=True`, from its newest whole checkpoint with the same batches and the same
-    numbers, bit for bit on the same machine and versions.
+    numbers, bit for bit on the same machine and versions; on another number of devices up to round-off.
+
+    Of several processes that `jax.distributed` joined, the first calls this and the others `follow`.
 
     **Arguments:**
 
@@ -68,9 +71,11 @@ def fit(
     plan, stop, console = config.training, stop or StopRequest(), console or plain_console()
     early = EarlyStopping(plan.early_stop_split, plan.early_stop_patience)
     with contextlib.ExitStack() as stack:
+        shared = stack.enter_context(leading(stop))
         run = stack.enter_context(RunDirectory(run_dir, resume=resume))
         run.check_config(config)
         experiment = prepare(config)
+        experiment.interval = shared(experiment.interval)
         run.open(config)
         store = stack.enter_context(CheckpointStore(run.checkpoints, keep=plan.keep))
         state, progress = restore_snapshot(store, experiment, early, warn=lambda line: (run.log(line), console.print(line))[0])

@@ -81,7 +81,12 @@ class RunDirectory:
             return
         stored = from_json(json.loads((self.path / "config.json").read_text(encoding="utf-8")), f"{self.path}/config.json")
         allowed = {f"training.{name}" for name in _MAY_CHANGE}
-        changed = [line for line in config_difference(stored, config) if line.partition(" ")[0] not in allowed]
+        names = lambda line: line.partition(" ")[0]
+        changed = [
+            line
+            for line in config_difference(stored, config)
+            if names(line) not in allowed and not names(line).startswith("mesh.")  # a run goes on on any number of devices
+        ]
         if changed:
             raise ConfigError(
                 f"{self.path} was trained with another configuration: {'; '.join(changed)}. Resume with the same, or train in "

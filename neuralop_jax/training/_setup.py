@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,10 +15,11 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
+from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, ContinuousTime, ImplicitFNO, Normalized, SeriesCDE
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
+from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
@@ -25,6 +27,7 @@ from neuralop_jax.training._step import make_step, supervised
 
 _STREAMS = {"init": 0, "data": 1, "noise": 2, "calibration": 3}
 _DEVICE_BYTES = 2**31
+_SOLVING = (ContinuousTime, ImplicitFNO, SeriesCDE)
 _BLOCK = 256  # samples held at once to fit a normalizer
 
 
@@ -73,7 +76,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
         _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
     _check_patches(config.loss.patch_levels, train[0].target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
-    interval = _interval(config, train, operator, optimizer)
+    interval = _interval(config, train, operator, optimizer, _mesh(config, train, operator))
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
     calibration = Calibration(train, config.data.batch_size, stream(config.seed, "calibration"), _augmentation(config))
     return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
@@ -157,8 +160,36 @@ def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.stack([sample.inputs["u"] for sample in samples]), np.stack([sample.target for sample in samples])
 
 
+def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) -> DeviceMesh | None:
+    """The devices that the configuration names, `None` for a single one.
+
+    **Raises:** `ConfigError` if they are not there, or cannot share this training.
+    """
+    wanted = config.mesh
+    if wanted.data == wanted.space == 1 and jax.process_count() == 1:
+        return None
+    mesh = DeviceMesh.create(wanted.data, wanted.space, shard_above=wanted.shard_parameters_above)
+    mesh.check_sizes(config.data.batch_size, train.grid.shape)
+    if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
+        raise ConfigError(
+            f"model.kind {config.model.kind!r} solves equations in loops ({solving[0].__name__}), which devices cannot share. "
+            "Leave [mesh] out."
+        )
+    return mesh
+
+
+def _has(model: Any, kind: type) -> bool:
+    """Whether a module of this kind is anywhere in a model."""
+    is_kind = lambda node: isinstance(node, kind)
+    return any(map(is_kind, jax.tree.leaves(model, is_leaf=is_kind)))
+
+
 def _interval(
-    config: ExperimentConfig, train: HDF5Dataset, operator: Normalized, optimizer: optax.GradientTransformation
+    config: ExperimentConfig,
+    train: HDF5Dataset,
+    operator: Normalized,
+    optimizer: optax.GradientTransformation,
+    mesh: DeviceMesh | None,
 ) -> Interval:
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
@@ -174,15 +205,20 @@ def _interval(
         optimizer,
         ema=config.training.ema,
         micro_batch=_micro_batch(config, train, operator),
+        accumulate=accumulate,
         augment=_augmentation(config),
+        mesh=mesh,
+        precision=None if config.training.precision == "full" else config.training.precision,
+        rematerialized=config.training.rematerialized,
     )
     data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
     sample = train[0]
     num_bytes = len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)
     if config.data.loader == "device" or (config.data.loader == "auto" and num_bytes <= _DEVICE_BYTES):
-        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
+        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate, mesh)
     seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
-    return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)
+    batches = data.grain_batches(train, batch_size, seed, share=(0, 1) if mesh is None else mesh.share)
+    return StreamInterval(step, batches, noise_key, accumulate, mesh)
 
 
 def _augmentation(config: ExperimentConfig) -> Callable[..., tuple[jax.Array, jax.Array]] | None:

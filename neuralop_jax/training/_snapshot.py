@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
 from neuralop_jax.config import ExperimentConfig, config_sha256, to_json
 from neuralop_jax.errors import DataError
+from neuralop_jax.training._orders import Order, on_host
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import EarlyStopping
@@ -45,6 +46,7 @@ def save_snapshot(
         "stream": experiment.interval.position(),
         "progress": progress.to_json(),
     }
+    state = on_host(state, Order.STATE)
     trees = {"model": state.model, "optimizer": state.opt_state}
     store.save(progress.step, trees if state.ema is None else {**trees, "ema": state.ema}, record)
     progress.saved = progress.step
