@@ -68,7 +68,7 @@ class CheckpointStore:
     def __init__(self, directory: str | Path, *, keep: int | None = None, read_only: bool = False):
         import orbax.checkpoint as ocp  # takes two seconds to import, and a library without checkpoints does not need it
 
-        self._ocp = ocp
+        self._ocp, here = ocp, jax.process_index()
         self.directory = Path(directory)
         if read_only and not self.directory.is_dir():
             raise CheckpointError(f"no checkpoints: {directory} is not a directory. Name a run, or what save_model wrote.")
@@ -77,10 +77,12 @@ class CheckpointStore:
             todelete_subdir=None if read_only else _TRASH,  # a step leaves by one rename: none is ever half deleted
             cleanup_tmp_directories=not read_only,
             enable_async_checkpointing=False,
-            create=not read_only,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(here, {here}, f"process_{here}"),  # waits for no other
         )
         try:
             if not read_only:
+                self.directory.mkdir(parents=True, exist_ok=True)
                 self._empty_trash()
             self._manager = ocp.CheckpointManager(self.directory.absolute(), options=options)
         except OSError as error:

@@ -49,11 +49,11 @@ class DeviceInterval:
 
     def __post_init__(self):
         if self.mesh is not None:
-            self.data = self.mesh.place(self.data, self.mesh.data_specs(self.data))
+            self.data = self.mesh.place(self.data, self.mesh.batch_specs(self.data))
 
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
-        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place(state), eqx.is_array)
+        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         if num_steps not in self._programs:
             one = _on_arrays(self.step, static, self.noise_key)
 
@@ -101,7 +101,7 @@ class StreamInterval:
 
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
-        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place(state), eqx.is_array)
+        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         self._before = self.batches.get_state()
         history = []
         for _ in range(num_steps):

@@ -10,8 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
+from neuralop_jax import models
 from neuralop_jax.data import DeviceData, Drawn, Sample
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.training._state import TrainState
 
 DATA, SPACE = "data", "space"
 
@@ -111,24 +113,36 @@ class DeviceMesh:
         axis = self.axis_of(leaf)
         return PartitionSpec() if axis is None else PartitionSpec(*(None,) * axis, DATA)
 
-    def batch_specs(self, batch: Sample | Drawn, leading: int = 1) -> PyTree:
-        """Where the parts of a batch are, leaf by leaf; `leading` axes stand before the channels, that over the samples last."""
-        samples = (*(None,) * (leading - 1), DATA)
-        if isinstance(batch, Drawn):
-            return Drawn(self.data_specs(batch.data), PartitionSpec(*samples))  # pyright: ignore[reportArgumentType]
-        return self._field_specs(batch, samples)
+    def batch_specs(self, batch: Sample | Drawn | DeviceData, leading: int = 1) -> PyTree:
+        """Where the parts of a batch are, leaf by leaf; `leading` axes stand before the channels, that over the samples last.
 
-    def data_specs(self, data: DeviceData) -> PyTree:
-        """Where the parts of data in device memory are: all samples everywhere, of each its block of the domain."""
-        return self._field_specs(data, (None,))
-
-    def place(self, tree: PyTree, specs: PyTree | None = None) -> PyTree:
-        """The arrays of a tree on the devices of the mesh, by `specs` or each as `spec` says; what is there already stays.
-
-        Several processes must have the same numbers.
+        Fields, `u` and the target, are cut in samples and domain, anything else in samples. Of `DeviceData`, also behind a
+        `Drawn` batch, all samples are everywhere.
         """
+        samples, domain = (*(None,) * (leading - 1), DATA), (None, SPACE) if self.space > 1 else ()
+
+        def spec(path: tuple[Any, ...], _: Any) -> PartitionSpec:
+            name = getattr(path[-1], "key", getattr(path[-1], "name", None))
+            first = samples if isinstance(batch, Sample) or name == "indices" else (None,)
+            return PartitionSpec(*first, *(domain if name in ("u", "target") else ()))
+
+        return jax.tree_util.tree_map_with_path(spec, batch)
+
+    def state_specs(self, state: TrainState) -> PyTree:
+        """Where the parts of a training state are, array by array: what is not trained is everywhere."""
+        arrays = eqx.filter(state, eqx.is_array)
+        kept = eqx.filter(arrays.model, models.trainable(state.model), inverse=True)
+        specs = jax.tree.map(self.spec, arrays)
+        model = eqx.combine(jax.tree.map(lambda _: PartitionSpec(), kept), specs.model)
+        return dataclasses.replace(specs, model=model)
+
+    def place_state(self, state: TrainState) -> TrainState:
+        """The state on the devices of the mesh; what is there already stays. Several processes must have the same numbers."""
+        return self.place(state, self.state_specs(state))
+
+    def place(self, tree: PyTree, specs: PyTree) -> PyTree:
+        """The arrays of a tree on the devices of the mesh, each in the parts that `specs` say."""
         arrays, rest = eqx.partition(tree, eqx.is_array)
-        specs = jax.tree.map(self.spec, arrays) if specs is None else specs
         return eqx.combine(jax.tree.map(self._placed, arrays, specs), rest)
 
     def place_batch(self, batch: Sample, leading: int) -> Sample:
@@ -146,11 +160,11 @@ class DeviceMesh:
         """Whether an array is on the devices of the mesh."""
         return isinstance(array, jax.Array) and array.sharding.device_set == set(self.mesh.devices.flat)
 
-    def constrain(self, tree: PyTree) -> PyTree:
-        """Inside a compiled function: keeps weights, and what belongs to them, where `place` puts them."""
-        arrays, rest = eqx.partition(tree, eqx.is_array)
-        keep = lambda leaf: jax.lax.with_sharding_constraint(leaf, NamedSharding(self.mesh, self.spec(leaf)))
-        return eqx.combine(jax.tree.map(keep, arrays), rest)
+    def constrain(self, state: TrainState) -> TrainState:
+        """Inside a compiled function: keeps the parts of a state where `place_state` puts them."""
+        arrays, rest = eqx.partition(state, eqx.is_array)
+        keep = lambda leaf, spec: jax.lax.with_sharding_constraint(leaf, NamedSharding(self.mesh, spec))
+        return eqx.combine(jax.tree.map(keep, arrays, self.state_specs(state)), rest)
 
     def _placed(self, leaf: Any, spec: PartitionSpec) -> Array:
         sharding = NamedSharding(self.mesh, spec)
@@ -160,11 +174,6 @@ class DeviceMesh:
             return jax.device_put(leaf, sharding)
         numbers = np.asarray(leaf)
         return jax.make_array_from_callback(numbers.shape, sharding, lambda index: numbers[index])
-
-    def _field_specs(self, fields: Any, samples: tuple[str | None, ...]) -> Any:
-        whole, on_grid = PartitionSpec(*samples), PartitionSpec(*samples, *((None, SPACE) if self.space > 1 else ()))
-        inputs = {name: on_grid if name == "u" else whole for name in fields.inputs}
-        return type(fields)(inputs, on_grid)
 
 
 MeanGradient = Callable[[PyTree, PyTree, Sample | Drawn, Array], tuple[Float[Array, ""], PyTree]]

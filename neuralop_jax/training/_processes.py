@@ -35,7 +35,7 @@ class LeadingInterval:
         assert mesh is not None
         if not mesh.is_here(state.step):
             send(Order.PLACE)
-            state = mesh.place(from_first(state))
+            state = mesh.place_state(from_first(state))
         send(Order.ADVANCE, num_steps)
         return _advance(self._interval, state, num_steps, self._stop)
 
@@ -100,7 +100,7 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
             case Order.ADVANCE:
                 state, _ = _advance(interval, state, number, stop)
             case Order.PLACE:
-                state = mesh.place(from_first(experiment.initial()))
+                state = mesh.place_state(from_first(experiment.initial()))
             case Order.MOVE:
                 interval.resume_at(json.loads(from_first(np.zeros(number, np.uint8)).tobytes()))
             case Order.OPERATOR:

@@ -47,6 +47,6 @@ class _Forgetful(eqx.Module):
         return eqx.filter_checkpoint(self.layer)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name == "layer" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.layer, name)

@@ -42,15 +42,15 @@ def test_every_sample_has_its_key(figures):
 
 
 def test_large_weights_are_cut_up(figures):
-    found = figures["sharded"]
+    found = figures["parallel"]["sharded"]
     assert found["state"] < 1e-9 and found["loss"] < 1e-12
-    assert found["cut"] > 0.9 * found["whole"]
+    assert found["cut"] > 0.75 * found["whole"]
     assert found["here"] == found["whole"] - found["cut"] * 7 // 8
     assert abs(found["arguments"] - found["here"]) < 500  # the indices, a key, and paddings
 
 
 def test_what_is_gathered_are_weights(figures):
-    found = figures["sharded"]
+    found = figures["parallel"]["sharded"]
     assert sorted(map(tuple, found["gathered"])) == sorted(map(tuple, found["weights"]))
     assert found["counts"]["all-to-all"] == found["counts"]["collective-permute"] == 0
 
