@@ -71,10 +71,9 @@ def test_a_rematerialized_gradient_is_the_same(figures):
     assert figures["precision"]["rematerialized"] < 1e-6
 
 
-def test_rematerializing_saves_memory(figures):
-    """Where the compiler orders its work by memory, as on GPU and TPU: on CPU it does not by default."""
+def test_a_rematerialized_gradient_remembers_less(figures):
     whole, less = figures["remembered"]
-    assert less < 0.75 * whole
+    assert less < 0.5 * whole
 
 
 def test_a_run_goes_on_on_any_number_of_devices(figures):
