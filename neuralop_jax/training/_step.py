@@ -15,7 +15,8 @@ from neuralop_jax import models
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.data import Drawn, Sample
 from neuralop_jax.models._batched import largest_divisor
-from neuralop_jax.training._mesh import DeviceMesh, over_mesh, same_in_space
+from neuralop_jax.training._mesh import DeviceMesh
+from neuralop_jax.training._mesh_gradient import over_mesh, same_in_space
 from neuralop_jax.training._precision import in_precision
 from neuralop_jax.training._rematerialized import rematerialize
 from neuralop_jax.training._state import TrainState
