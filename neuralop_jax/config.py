@@ -137,6 +137,10 @@ class TrainingConfig:
     """When a checkpoint cannot be written: stop, or go on and try again at the next one (the last one always stops)."""
     loggers: tuple[Literal["tensorboard"], ...] = ()
     """Where the lines of metrics.jsonl go, too; one that fails is left out and never stops a training."""
+    precision: Literal["full", "bfloat16"] = "full"
+    """Type of activations: that of the weights, or bfloat16 with weights, transforms and loss in single precision."""
+    rematerialized: bool = False
+    """Compute the inside of blocks again for the gradient instead of remembering it: less memory, a third more work."""
     early_stop_split: str = ""
     """Held-out split whose error decides on stopping early; empty never stops early."""
     early_stop_patience: Annotated[int, _COUNT] = 10
@@ -144,6 +148,21 @@ class TrainingConfig:
 
     def __post_init__(self):
         check_fields(self, "training")
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """The devices that share a training; the numbers that come of it do not depend on them, but for round-off."""
+
+    data: Annotated[int, _COUNT] = 1
+    """Devices that share the samples of a batch."""
+    space: Annotated[int, _COUNT] = 1
+    """Devices that share the domain of each sample, cut along its first space axis."""
+    shard_parameters_above: Annotated[int, _NOT_NEGATIVE] = 0
+    """Numbers of a weight above which it, its average and its optimizer state are cut up along `data`; 0 cuts none."""
+
+    def __post_init__(self):
+        check_fields(self, "mesh")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +174,7 @@ class ExperimentConfig:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
     seed: Annotated[int, Bounds(at_least=0.0, below=4e9)] = 0
     """The one seed, from which named streams (`init`, `data`, `noise`) are derived."""
 
@@ -188,6 +208,18 @@ class ExperimentConfig:
             raise ConfigError(
                 f"training.micro_batch must be at most data.batch_size ({self.data.batch_size}), got {training.micro_batch}."
             )
+        if self.mesh.shard_parameters_above and self.mesh.data == 1:
+            raise ConfigError(
+                f"mesh.shard_parameters_above {self.mesh.shard_parameters_above} cuts weights along mesh.data, which is 1. "
+                "Raise --mesh.data, or leave it out."
+            )
+        if self.mesh.space > 1 and self.data.augment:
+            raise ConfigError(
+                f"data.augment {list(self.data.augment)} turns whole domains, which mesh.space {self.mesh.space} devices share. "
+                "Leave it out, or share the samples along --mesh.data."
+            )
+        if self.training.precision != "full" and self.loss.penalty != "none":
+            raise ConfigError(f"loss.penalty needs training.precision 'full', got {self.training.precision!r}. Leave it out.")
         if self.loss.kind == "cross_entropy" and self.data.target_normalizer != "identity":
             raise ConfigError(
                 "loss.kind 'cross_entropy' reads targets as classes, got data.target_normalizer "
@@ -202,8 +234,8 @@ class ExperimentConfig:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """The experiment that a TOML file describes, after dotted options in the words of a command line.
 
-    The file has the sections `[data]`, `[model]`, `[loss]`, `[optimizer]`, `[training]` and the key `seed`; the options of the
-    model's constructor stand beside its `kind`. Every key and value is checked; the model's own options are checked by
+    The file has the sections `[data]`, `[model]`, `[loss]`, `[optimizer]`, `[training]`, `[mesh]` and the key `seed`; the options
+    of the model's constructor stand beside its `kind`. Every key and value is checked; the model's own options are checked by
     `models.check_options`, because their names are those of its constructor.
 
     **Arguments:**

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from neuralop_jax.cli._console import say
+from neuralop_jax.cli._processes import join
 from neuralop_jax.cli._run import show_errors
 from neuralop_jax.config import ExperimentConfig, load_config, to_json
 from neuralop_jax.errors import ConfigError
@@ -39,6 +40,12 @@ class Train:
     """With --resume: allow a configuration that differs in more than lengths and intervals, as long as all arrays fit."""
     print_config: bool = False
     """Print the resolved configuration as JSON and stop."""
+    coordinator: str = ""
+    """Of several processes without SLURM or a TPU pod: HOST:PORT of the first one."""
+    processes: int = 0
+    """How many they are."""
+    process: int = -1
+    """Which this is, from 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +78,28 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     if options.force and not options.resume:
         raise ConfigError("--force allows another configuration with --resume, which is not given. Add it, or leave --force out.")
 
+    import jax
+
     from neuralop_jax import models, training
 
     models.check_options(config.model.kind, config.model.options)
     if options.print_config:
         print(json.dumps(to_json(config), indent=2))
         return 0
-    run = options.out or _new_run(config)
+    join(options.coordinator, options.processes, options.process)
     stop = training.StopRequest()
+    if jax.process_index() > 0:
+        with _stopping(stop) as received:
+            followed = training.follow(config, stop=stop)
+        return 128 + received[0] if received else 0 if followed else 1
+    run = options.out or _new_run(config)
     with _stopping(stop) as received:
         result = training.fit(
             config, run_dir=run, resume=options.resume, overwrite=options.overwrite, force=options.force, stop=stop
         )
     if result.results is None:
         say(f"Stopped and saved in {run}. Continue with: neuralop-jax train {options.config} --resume --out {run}")
-        return 128 + received[0]
+        return 128 + (received[0] if received else signal.SIGTERM)  # without a signal here, another process had one
     return _summary(run, result.results)
 
 

@@ -5,7 +5,12 @@ from ._augment import augment as augment, reflect as reflect, transpose as trans
 from ._convert import convert as convert
 from ._dataset import HDF5Dataset as HDF5Dataset
 from ._describe import describe as describe
-from ._device import DeviceData as DeviceData, batch_indices as batch_indices, check_batch_size as check_batch_size
+from ._device import (
+    DeviceData as DeviceData,
+    Drawn as Drawn,
+    batch_indices as batch_indices,
+    check_batch_size as check_batch_size,
+)
 from ._download import download as download
 from ._generate import generate as generate, regenerate as regenerate
 from ._join import join as join

@@ -53,6 +53,17 @@ class DeviceData(eqx.Module):
         return Sample(inputs, self.target[indices])
 
 
+class Drawn(eqx.Module):
+    """A batch that is read from data on the device only where it is computed.
+
+    - `data`: a split on the device.
+    - `indices`: the samples of the batch; leading axes are allowed, as over several batches.
+    """
+
+    data: DeviceData
+    indices: Integer[Array, "*batches batch"]
+
+
 def batch_indices(key: PRNGKey, step: int | Integer[Array, ""], num_samples: int, batch_size: int) -> Int[Array, " batch"]:
     r"""The samples of training step `step`: piece $s \bmod \lfloor N/B \rfloor$ of a permutation drawn for its epoch.
 

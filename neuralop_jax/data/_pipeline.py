@@ -18,13 +18,15 @@ class GrainBatches:
     - `set_state(state)`: continues at a saved position; `DataError` if it belongs to other data, another batch size or seed.
     """
 
-    def __init__(self, dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int):
+    def __init__(self, dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)):
         import grain  # takes a second to import, and data on the device do not need it
 
         check_batch_size(len(dataset), batch_size, dataset.split)
         self._identity = {"dataset": dataset.fingerprint, "batch_size": batch_size, "seed": seed}
-        order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle().batch(batch_size, drop_remainder=True).repeat()
-        batches = order.map(dataset.take)  # whole batches: Grain costs as much per sample as reading a small one
+        index, count = share
+        order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle()
+        order = order[: len(dataset) // batch_size * batch_size].batch(batch_size // count, drop_remainder=True)[index::count]
+        batches = order.repeat().map(dataset.take)  # whole batches: Grain costs as much per sample as reading a small one
         self._iterator = iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)))
 
     def __iter__(self) -> Iterator[Sample]:
@@ -48,7 +50,9 @@ class GrainBatches:
         self._iterator.set_state(state["position"])
 
 
-def grain_batches(dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int) -> GrainBatches:
+def grain_batches(
+    dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: int, *, share: tuple[int, int] = (0, 1)
+) -> GrainBatches:
     r"""Batches of $B$ samples from a split of $N$, $\lfloor N/B \rfloor$ per epoch without end, in an order that the seed fixes.
 
     **Arguments:**
@@ -56,6 +60,8 @@ def grain_batches(dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: i
     - `dataset`: a split of an HDF5 file, or samples straight from another file, which may be larger than memory.
     - `batch_size`: $B$; the $N \bmod B$ samples that are left at the end of an epoch are left out of it, others in each.
     - `seed`: the seed of the order.
+    - `share`: `(i, n)` reads part i of the n equal parts of every batch and nothing else, as one of n processes does. Positions
+        are the same in all of them.
 
     **Returns:** an iterator of batched `Sample`s with `get_state` and `set_state`.
 
@@ -72,4 +78,4 @@ def grain_batches(dataset: HDF5Dataset | SourceDataset, batch_size: int, seed: i
         assert batch.inputs["u"].shape == (20, 1, 16, 16)
         ```
     """
-    return GrainBatches(dataset, batch_size, seed)
+    return GrainBatches(dataset, batch_size, seed, share)

@@ -1,5 +1,8 @@
 """Normalization of channels over space, by the statistics of a sample or, for batch norm, of a batch."""
 
+import contextlib
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -67,8 +70,9 @@ class GroupNorm(eqx.Module):
 class BatchNorm(eqx.Module):
     r"""$s_c\,(u_c - \mu_c)/\sqrt{\sigma_c^2 + 10^{-5}} + b_c$ with mean and variance of each channel over a batch and space.
 
-    In training these are the statistics of the samples that stand behind the channels, otherwise `mean` and `variance`, the
-    statistics of the population. Nothing is updated while training: `models.calibrate` measures them afterwards.
+    In training these are the statistics of the samples that stand behind the channels, of all devices that share a batch along a
+    mesh axis `"data"`; otherwise `mean` and `variance`, the statistics of the population. Nothing is updated while training:
+    `models.calibrate` measures them afterwards.
 
     For that a training call is an identity of its own kind in the buffers: no value depends on them, and the derivative of
     anything whatever by them is the mean and the unbiased variance of the batch.
@@ -97,12 +101,32 @@ class BatchNorm(eqx.Module):
     def _measured(self, u: Array) -> tuple[Array, Array]:
         """Mean and variance of the batch, as the derivative by the buffers will tell."""
         axes = tuple(range(1, u.ndim))
-        mean = jnp.mean(u, axes)
-        variance = jnp.mean((u - over_space(mean, u)) ** 2, axes)
-        size = u.size // len(u)
+        mean = _shared_mean(jnp.mean(u, axes))
+        variance = _shared_mean(jnp.mean((u - over_space(mean, u)) ** 2, axes))
+        size = u.size // len(u) * _num_shares()
         return _measured(mean, self.mean.value, mean), _measured(
             variance, self.variance.value, variance * (size / max(size - 1, 1))
         )
+
+
+def _num_shares() -> int:
+    """How many devices share a batch or its domain."""
+    return math.prod(jax.lax.axis_size(name) for name in _bound())
+
+
+def _shared_mean(x: Array) -> Array:
+    """The mean over those devices."""
+    return jax.lax.pmean(x, _bound()) if _bound() else x
+
+
+def _bound() -> tuple[str, ...]:
+    """Which of the mesh axes `"data"` and `"space"` there are."""
+    names = []
+    for name in ("data", "space"):
+        with contextlib.suppress(NameError):
+            jax.lax.axis_size(name)
+            names.append(name)
+    return tuple(names)
 
 
 @jax.custom_vjp

@@ -17,14 +17,18 @@ _FREE = (
     "max_skips_in_a_row",
     "on_save_error",
 )
-"""Options of `[training]` that a resumed run may change: its length, its intervals, and what happens when something fails."""
+"""Options of `[training]` that a resumed run may change: its length, its intervals, and what happens when something fails.
+
+It may also go on on any number of devices.
+"""
 
 
 def check_changes(stored: ExperimentConfig, config: ExperimentConfig, where: str, *, force: bool) -> list[str]:
     """The options in which a resumed run differs from what was stored; `ConfigError` if one of them needs `force`."""
     changes = config_difference(stored, config)
     free = {f"training.{name}" for name in _FREE}
-    refused = [line for line in changes if line.partition(" ")[0] not in free]
+    names = [line.partition(" ")[0] for line in changes]
+    refused = [line for line, name in zip(changes, names, strict=True) if name not in free and not name.startswith("mesh.")]
     if refused and not force:
         raise ConfigError(
             f"{where} was trained with another configuration: {'; '.join(refused)}. Resume with the same, allow it with --force, "

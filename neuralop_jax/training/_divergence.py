@@ -59,6 +59,8 @@ def _dumped(run: RunDirectory, figures: dict[str, Any], batch: Any) -> str:
     """Writes the batch of a step and its figures; says where, or that it failed."""
     try:
         run.write_json("nan_batch.json", figures)
+        if batch is None:
+            return f"its figures in {run.path / 'nan_batch.json'}"
         run.write_arrays("nan_batch.npz", {**batch.inputs, "target": batch.target})
     except RunDirError as error:
         return f"its batch is lost ({error})"

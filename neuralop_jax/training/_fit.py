@@ -20,6 +20,7 @@ from neuralop_jax.training._loggers import Logger, Loggers, logger_makers
 from neuralop_jax.training._loop import Loop
 from neuralop_jax.training._memory import memory_errors
 from neuralop_jax.training._optimizers import make_schedule
+from neuralop_jax.training._processes import leading
 from neuralop_jax.training._run_directory import RunDirectory
 from neuralop_jax.training._setup import prepare
 from neuralop_jax.training._snapshot import read_snapshot, restore_snapshot
@@ -54,8 +55,10 @@ def fit(
     """Trains as a configuration says and leaves everything in a run directory.
 
     A run that was killed continues, with `resume=True`, from its newest whole checkpoint with the same batches and the same
-    numbers, bit for bit on the same machine and versions. Ctrl-C ends the interval that runs and saves before it is raised; every
-    exception that leaves a whole interval behind saves it.
+    numbers, bit for bit on the same machine and versions; on another number of devices up to round-off. Ctrl-C ends the interval
+    that runs and saves before it is raised; every exception that leaves a whole interval behind saves it.
+
+    Of several processes that `jax.distributed` joined, the first calls this and the others `follow`.
 
     **Arguments:**
 
@@ -76,6 +79,7 @@ def fit(
     """
     stop, console = stop or StopRequest(), console or plain_console()
     with contextlib.ExitStack() as stack:
+        shared = stack.enter_context(leading(stop))
         run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
         stack.enter_context(memory_errors(config, run.checkpoints))
         changes = run.check_config(config, force=force)
@@ -98,6 +102,7 @@ def fit(
         while True:
             attempt = retried(config, rollbacks)
             experiment = experiment or prepare(attempt)
+            experiment.interval = shared(experiment.interval)
             state, progress = restore_snapshot(snapshot, config, experiment, rollbacks, force=force)
             undone = run.begin(config, surroundings, progress.step, logged=progress.line is None)
             if goodput is None:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.data import DeviceData, GrainBatches, Sample, batch_indices
+from neuralop_jax.data import DeviceData, Drawn, GrainBatches, Sample, batch_indices
+from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import Step
 
@@ -31,8 +32,9 @@ class DeviceInterval:
     - `step`: from `make_step`.
     - `data`: the training split.
     - `batch_size`: samples per batch.
-    - `accumulate`: batches per step; the step sees them joined, `accumulate * batch_size` samples.
+    - `accumulate`: batches per step, as of `make_step`; none is in memory as a whole.
     - `data_key`, `noise_key`: the random streams.
+    - `mesh`: the devices that share the training, as of `make_step`; all samples are on each of them.
     """
 
     step: Step
@@ -41,17 +43,22 @@ class DeviceInterval:
     data_key: PRNGKey
     noise_key: PRNGKey
     accumulate: int = 1
+    mesh: DeviceMesh | None = None
     compile_seconds: float = dataclasses.field(default=0.0, init=False)
     _programs: dict[int, Callable[..., Any]] = dataclasses.field(default_factory=dict, init=False)
 
+    def __post_init__(self):
+        if self.mesh is not None:
+            self.data = self.mesh.place(self.data, self.mesh.batch_specs(self.data))
+
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
-        arrays, static = eqx.partition(state, eqx.is_array)
+        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         if num_steps not in self._programs:
             one = _on_arrays(self.step, static, self.noise_key)
 
             def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, Any]:
-                body = lambda arrays, _: one(arrays, data.take(self._indices(arrays.step)))
+                body = lambda arrays, _: one(arrays, Drawn(data, self._indices(arrays.step)))
                 return jax.lax.scan(body, arrays, length=num_steps)
 
             self._programs[num_steps], seconds = _compile(advance, arrays, self.data)
@@ -67,33 +74,35 @@ class DeviceInterval:
 
     def batch_of(self, step: int) -> tuple[dict[str, Any], Sample]:
         """Where the batch of a step comes from, the indices of its samples, and the batch."""
-        indices = self._indices(jnp.asarray(step, jnp.int32))
+        indices = self._indices(jnp.asarray(step, jnp.int32)).reshape(-1)
         return {"indices": indices.tolist()}, self.data.take(indices)
 
     def _indices(self, step: jax.Array) -> jax.Array:
         first = step * self.accumulate
         draw = lambda number: batch_indices(self.data_key, number, self.data.num_samples, self.batch_size)
-        return jnp.concatenate([draw(first + number) for number in range(self.accumulate)])
+        return draw(step) if self.accumulate == 1 else jnp.stack([draw(first + number) for number in range(self.accumulate)])
 
 
 @dataclasses.dataclass
 class StreamInterval:
     """Steps as a loop over batches from a stream, for data that do not fit on the device; the same compiled step each time.
 
-    **Arguments:** as in `DeviceInterval`, with `batches` from `data.grain_batches` in place of the data and their key.
+    **Arguments:** as in `DeviceInterval`, with `batches` from `data.grain_batches` in place of the data and their key. Of a mesh
+    that several processes share, each reads the samples of its own devices.
     """
 
     step: Step
     batches: GrainBatches
     noise_key: PRNGKey
     accumulate: int = 1
+    mesh: DeviceMesh | None = None
     compile_seconds: float = dataclasses.field(default=0.0, init=False)
     _program: Callable[..., Any] | None = dataclasses.field(default=None, init=False)
     _before: Any = dataclasses.field(default=None, init=False)
 
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
-        arrays, static = eqx.partition(state, eqx.is_array)
+        arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         self._before = int(state.step), self.batches.get_state()
         history = []
         for _ in range(num_steps):
@@ -122,17 +131,20 @@ class StreamInterval:
 
     def _next(self) -> Sample:
         pieces = [next(self.batches) for _ in range(self.accumulate)]
-        return jax.tree.map(lambda *values: jnp.asarray(np.concatenate(values)), *pieces)
+        batch = pieces[0] if self.accumulate == 1 else jax.tree.map(lambda *values: np.stack(values), *pieces)
+        return jax.tree.map(jnp.asarray, batch) if self.mesh is None else self.mesh.place_batch(batch, min(self.accumulate, 2))
 
 
 Interval = DeviceInterval | StreamInterval
 """`interval(state, num_steps) -> (state, history)`, whatever the batches come from."""
 
 
-def _on_arrays(step: Step, static: TrainState, noise_key: PRNGKey) -> Callable[[TrainState, Sample], tuple[TrainState, Any]]:
+def _on_arrays(
+    step: Step, static: TrainState, noise_key: PRNGKey
+) -> Callable[[TrainState, Sample | Drawn], tuple[TrainState, Any]]:
     """`step` as a function of the arrays of a state alone, with the noise that belongs to its number."""
 
-    def one(arrays: TrainState, batch: Sample) -> tuple[TrainState, Any]:
+    def one(arrays: TrainState, batch: Sample | Drawn) -> tuple[TrainState, Any]:
         state, metrics = step(eqx.combine(arrays, static), batch, jax.random.fold_in(noise_key, arrays.step))
         return eqx.filter(state, eqx.is_array), metrics
 

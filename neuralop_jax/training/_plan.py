@@ -124,17 +124,20 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     sample, grid = _sample(config, info, pairing)
     num_samples = info.splits[config.data.train_split].num_samples
     data.check_batch_size(num_samples, config.data.batch_size, config.data.train_split)
-    whole = config.data.batch_size * config.optimizer.accumulate
-    if devices < 1 or whole % devices:
+    batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    whole = batch_size * accumulate
+    if devices < 1 or batch_size % devices:
         raise ConfigError(
-            f"--devices {devices} does not divide the {whole} samples of a step. Choose a divisor, or another --data.batch-size."
+            f"--devices {devices} does not divide the {batch_size} samples of a batch. Choose a divisor, or another "
+            "--data.batch-size."
         )
     check_patches(config.loss.patch_levels, sample.target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     state = _abstract_state(config, sample, grid, pairing.target_times(info, config.data.train_split), optimizer)
-    operator, local = state.model, whole // devices
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((local, *x.shape), x.dtype), sample)
-    chosen = choose_micro_batch(config, operator, grid, config.data.batch_size)
+    operator, local = state.model, batch_size // devices
+    sizes = (local,) if accumulate == 1 else (accumulate, local)
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*sizes, *x.shape), x.dtype), sample)
+    chosen = choose_micro_batch(config, operator, grid, batch_size)
     micro_batch = largest_divisor(local, chosen)
     step = lambda size: _on_arrays(build_step(config, operator, grid, optimizer, size), state, config)
     arrays = eqx.filter(state, _is_abstract)
@@ -149,7 +152,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
         parts=_parts(weights.model),
         parameters=_count(weights),
         devices=devices,
-        samples=local,
+        samples=local * accumulate,
         micro_batch=micro_batch,
         flops=cost.flops,
         open_loops=cost.open_loops,
@@ -166,7 +169,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
         steps=config.training.steps,
-        epochs=config.training.steps * config.optimizer.accumulate / (num_samples // config.data.batch_size),
+        epochs=config.training.steps * accumulate / (num_samples // batch_size),
         samples_seen=config.training.steps * whole,
         step_seconds=_seconds(programs[micro_batch], arrays, batch) if timed else None,
     )

@@ -16,11 +16,12 @@ from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.grids import Grid
-from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
+from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, ContinuousTime, ImplicitFNO, Normalized, SeriesCDE
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
+from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
@@ -28,6 +29,7 @@ from neuralop_jax.training._step import Step, make_step, supervised
 
 _STREAMS = {"init": 0, "data": 1, "noise": 2, "calibration": 3}
 _DEVICE_BYTES = 2**31
+_SOLVING = (ContinuousTime, ImplicitFNO, SeriesCDE)
 _BLOCK = 256  # samples held at once to fit a normalizer
 
 
@@ -76,7 +78,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
         _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
     check_patches(config.loss.patch_levels, train[0].target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
-    interval = _interval(config, train, operator, optimizer)
+    interval = _interval(config, train, operator, optimizer, _mesh(config, train, operator))
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
     calibration = Calibration(train, config.data.batch_size, stream(config.seed, "calibration"), _augmentation(config))
     return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
@@ -164,19 +166,50 @@ def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield np.stack([sample.inputs["u"] for sample in samples]), np.stack([sample.target for sample in samples])
 
 
+def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) -> DeviceMesh | None:
+    """The devices that the configuration names, `None` for a single one.
+
+    **Raises:** `ConfigError` if they are not there, or cannot share this training.
+    """
+    wanted = config.mesh
+    if wanted.data == wanted.space == 1 and jax.process_count() == 1:
+        return None
+    if jax.process_count() > 1 and config.training.nonfinite == "rollback":
+        raise ConfigError("training.nonfinite 'rollback' is for one process. Use --training.nonfinite skip, or stop.")
+    mesh = DeviceMesh.create(wanted.data, wanted.space, shard_above=wanted.shard_parameters_above)
+    mesh.check_sizes(config.data.batch_size, train.grid.shape)
+    if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
+        raise ConfigError(
+            f"model.kind {config.model.kind!r} solves equations in loops ({solving[0].__name__}), which devices cannot share. "
+            "Leave [mesh] out."
+        )
+    return mesh
+
+
+def _has(model: Any, kind: type) -> bool:
+    """Whether a module of this kind is anywhere in a model."""
+    is_kind = lambda node: isinstance(node, kind)
+    return any(map(is_kind, jax.tree.leaves(model, is_leaf=is_kind)))
+
+
 def _interval(
-    config: ExperimentConfig, train: HDF5Dataset, operator: Normalized, optimizer: optax.GradientTransformation
+    config: ExperimentConfig,
+    train: HDF5Dataset,
+    operator: Normalized,
+    optimizer: optax.GradientTransformation,
+    mesh: DeviceMesh | None,
 ) -> Interval:
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     micro_batch = choose_micro_batch(config, operator, train.grid, batch_size)
-    step = build_step(config, operator, train.grid, optimizer, micro_batch)
+    step = build_step(config, operator, train.grid, optimizer, micro_batch, mesh)
     data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
     sample = train[0]
     if on_device(config.data, len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)):
-        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate)
+        return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate, mesh)
     seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1
-    return StreamInterval(step, data.grain_batches(train, batch_size, seed), noise_key, accumulate)
+    batches = data.grain_batches(train, batch_size, seed, share=(0, 1) if mesh is None else mesh.share)
+    return StreamInterval(step, batches, noise_key, accumulate, mesh)
 
 
 def on_device(config: DataConfig, num_bytes: int) -> bool:
@@ -185,9 +218,14 @@ def on_device(config: DataConfig, num_bytes: int) -> bool:
 
 
 def build_step(
-    config: ExperimentConfig, operator: Normalized, grid: Grid, optimizer: optax.GradientTransformation, micro_batch: int
+    config: ExperimentConfig,
+    operator: Normalized,
+    grid: Grid,
+    optimizer: optax.GradientTransformation,
+    micro_batch: int,
+    mesh: DeviceMesh | None = None,
 ) -> Step:
-    """The training step of the configuration; `micro_batch` as in `make_step`."""
+    """The training step of the configuration; `micro_batch` and `mesh` as in `make_step`."""
     compare = losses.per_patch(losses.LOSSES[config.loss.kind], config.loss.patch_levels)
     compare = functools.partial(compare, grid=grid)
     if config.loss.penalty != "none":
@@ -201,8 +239,12 @@ def build_step(
         optimizer,
         ema=plan.ema,
         micro_batch=micro_batch,
+        accumulate=config.optimizer.accumulate,
         augment=_augmentation(config),
         guard=GuardRule(plan.nonfinite == "skip", plan.spike_factor, plan.max_skips_in_a_row, plan.max_skips),
+        mesh=mesh,
+        precision=None if plan.precision == "full" else plan.precision,
+        rematerialized=plan.rematerialized,
     )
 
 

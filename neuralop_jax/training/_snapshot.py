@@ -12,6 +12,7 @@ from neuralop_jax.errors import CheckpointError, DataError
 from neuralop_jax.training._changes import check_changes
 from neuralop_jax.training._goodput import Goodput
 from neuralop_jax.training._guard import Guard
+from neuralop_jax.training._orders import Order, on_host
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import EarlyStopping
@@ -71,6 +72,7 @@ def save_snapshot(
         "stream": experiment.interval.position(),
         "progress": progress.to_json(),
     }
+    state = on_host(state, Order.STATE)
     trees = {"model": state.model, "optimizer": state.opt_state, "guard": state.guard}
     store.save(progress.step, trees if state.ema is None else {**trees, "ema": state.ema}, record)
     progress.saved = progress.step

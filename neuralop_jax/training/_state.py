@@ -3,11 +3,13 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Int, PyTree
 
 from neuralop_jax import models
 from neuralop_jax.training._guard import Guard
+from neuralop_jax.training._orders import Order, on_host
 
 
 class TrainState(eqx.Module):
@@ -36,5 +38,6 @@ class TrainState(eqx.Module):
         return cls(model, optimizer.init(weights), ema, jnp.zeros((), jnp.int32), Guard.create())
 
     def operator(self) -> PyTree:
-        """The operator to evaluate: with the averaged weights if there are any."""
-        return self.model if self.ema is None else eqx.combine(self.ema, self.model)
+        """The operator to evaluate: with the averaged weights if there are any, on one device."""
+        operator = on_host(self.model if self.ema is None else eqx.combine(self.ema, self.model), Order.OPERATOR)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, operator)

@@ -1,6 +1,7 @@
 """One optimizer step as a pure function: state, batch and key in, state and metrics out."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,19 +9,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Key, PyTree
 
 from neuralop_jax import models
 from neuralop_jax._typing import PRNGKey
-from neuralop_jax.data import Sample
+from neuralop_jax.data import Drawn, Sample
 from neuralop_jax.models._batched import largest_divisor
 from neuralop_jax.training._guard import GuardRule
+from neuralop_jax.training._mesh import DeviceMesh
+from neuralop_jax.training._mesh_gradient import over_mesh, same_in_space
+from neuralop_jax.training._precision import in_precision
+from neuralop_jax.training._rematerialized import rematerialize
 from neuralop_jax.training._state import TrainState
 
 Loss = Callable[[Any, Sample, Key[Array, " batch"]], Float[Array, " batch"]]
 """`loss(model, batch, keys)`: the loss of every sample of a batch, with one key each."""
 Metrics = dict[str, Array]
-Step = Callable[[TrainState, Sample, PRNGKey], tuple[TrainState, Metrics]]
+Step = Callable[[TrainState, Sample | Drawn, PRNGKey], tuple[TrainState, Metrics]]
 
 
 def make_step(
@@ -29,8 +35,12 @@ def make_step(
     *,
     ema: float = 0.0,
     micro_batch: int = 0,
+    accumulate: int = 1,
     augment: Callable[..., tuple[Array, Array]] | None = None,
     guard: GuardRule = GuardRule(),  # noqa: B008  it is frozen
+    mesh: DeviceMesh | None = None,
+    precision: DTypeLike | None = None,
+    rematerialized: bool = False,
 ) -> Step:
     r"""A pure function `step(state, batch, key) -> (state, metrics)` that makes one optimizer step on the mean loss of a batch.
 
@@ -48,8 +58,16 @@ def make_step(
     - `micro_batch`: samples whose activations are held at once: the largest divisor of the batch up to this number is taken, one
         portion after the other. 0 takes the whole batch. *Good values*: `models.automatic_micro_batch`. A layer that takes
         statistics over the axis `"batch"` sees one micro-batch.
+    - `accumulate`: with more than one, a batch has an axis more in front, over so many batches that are computed one after the
+        other and make one step. A `data.Drawn` batch is read portion by portion, and never held as a whole.
     - `augment`: `augment(u, target, key=key)` on one sample, such as `data.transpose`.
     - `guard`: which steps are skipped; then only `state.step` and `state.guard` change.
+    - `mesh`: the devices that share the batch, a part of it each; the result is that of one device. Micro-batches are then those
+        of a device, and what is drawn once for all samples of a micro-batch, as dropout is, is drawn once on each.
+    - `precision`: the type of activations and of the copy of the weights that they are computed with, see `in_precision`; the
+        weights, the optimizer, averages and the loss keep theirs. *Good values*: `jax.numpy.bfloat16` on GPU and TPU.
+    - `rematerialized`: keeps the inputs of the blocks of a model alone and computes the rest again for the gradient, which is
+        the same: a third more work for a fraction of the memory (see `rematerialize`).
 
     **Returns:** the step. Its metrics are `loss`, `gradient_norm` (before clipping), `finite`, `made` and `skipped`; a step that
     is neither made nor skipped has left the state as it was.
@@ -76,12 +94,31 @@ def make_step(
     def mean_loss(weights: PyTree, rest: PyTree, batch: Sample, keys: Key[Array, " batch"]) -> Float[Array, ""]:
         if augment is not None:
             batch, keys = _augmented(augment, batch, keys)
-        return jnp.mean(loss(eqx.combine(weights, rest), batch, keys))
+        model = eqx.combine(weights, rest)
+        model = rematerialize(model) if rematerialized else model
+        return jnp.mean(loss(model if precision is None else in_precision(model, precision), batch, keys))
 
-    def step(state: TrainState, batch: Sample, key: PRNGKey) -> tuple[TrainState, Metrics]:
+    def mean_gradient(
+        weights: PyTree,
+        rest: PyTree,
+        batch: Sample | Drawn,
+        keys: Array,
+        whole: Callable[[PyTree], PyTree] = lambda weights: weights,
+    ) -> tuple[Float[Array, ""], PyTree]:
+        rows, read = (batch.indices, batch.data.take) if isinstance(batch, Drawn) else (batch, lambda sample: sample)
+
+        def of_portion(rows: PyTree, keys: Array) -> tuple[Float[Array, ""], PyTree]:
+            value, grads = jax.value_and_grad(lambda w: mean_loss(whole(w), rest, read(rows), keys))(weights)
+            return same_in_space(value), grads
+
+        return _mean_over_portions(of_portion, weights, rows, keys, micro_batch)
+
+    gradient = mean_gradient if mesh is None else over_mesh(mesh, mean_gradient)
+
+    def step(state: TrainState, batch: Sample | Drawn, key: PRNGKey) -> tuple[TrainState, Metrics]:
         weights, rest = eqx.partition(state.model, models.trainable(state.model))
-        gradient = lambda portion: jax.value_and_grad(mean_loss)(weights, rest, *portion)
-        value, grads = _mean_over_portions(gradient, (batch, jax.random.split(key, len(batch.target))), micro_batch)
+        sizes = batch.indices.shape if isinstance(batch, Drawn) else batch.target.shape[: 1 if accumulate == 1 else 2]
+        value, grads = gradient(weights, rest, batch, jax.random.split(key, sizes))
         norm = optax.global_norm(grads)
         made, skipped, memory = guard.judge(state.guard, state.step, value, norm)
 
@@ -90,9 +127,10 @@ def make_step(
         average = _average(state.ema, weights, ema, state.step - state.guard.skipped + 1) if ema else state.ema
         new = TrainState(eqx.combine(weights, rest), opt_state, average, state.step + 1, memory)
         kept = dataclasses.replace(state, step=state.step + skipped.astype(jnp.int32), guard=memory)
+        new = _choose(made, new, kept)
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
         metrics = {"loss": value, "gradient_norm": norm, "finite": finite, "made": made, "skipped": skipped}
-        return _choose(made, new, kept), metrics
+        return new if mesh is None else mesh.constrain(new), metrics
 
     return step
 
@@ -137,16 +175,24 @@ def each_sample(loss: Callable[[Any, Sample, PRNGKey], Float[Array, ""]]) -> Los
     return lambda model, batch, keys: jax.vmap(lambda s, k: loss(model, s, k), axis_name="batch")(batch, keys)
 
 
-def _mean_over_portions(function: Callable[[PyTree], PyTree], batch: PyTree, micro_batch: int) -> PyTree:
-    """The mean of `function` over the equal portions of a batch, one after the other."""
-    size = jax.tree.leaves(batch)[0].shape[0]
+def _mean_over_portions(
+    gradient: Callable[[PyTree, Array], tuple[Array, PyTree]], weights: PyTree, rows: PyTree, keys: Array, micro_batch: int
+) -> tuple[Array, PyTree]:
+    """The mean of a value and of its gradient by `weights` over the equal portions of one or several batches, one by one."""
+    *several, size = keys.shape
     portion = largest_divisor(size, micro_batch) if micro_batch else size
-    if portion == size:
-        return function(batch)
-    portions = jax.tree.map(lambda x: x.reshape(size // portion, portion, *x.shape[1:]), batch)
-    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, jax.tree.map(lambda x: x[0], portions)))
-    total, _ = jax.lax.scan(lambda total, piece: (jax.tree.map(jnp.add, total, function(piece)), None), zero, portions)
-    return jax.tree.map(lambda x: x * (portion / size), total)
+    count = math.prod(several) * size // portion
+    if keys.shape == (portion,):
+        return gradient(rows, keys)
+    portions = jax.tree.map(lambda x: x.reshape(count, portion, *x.shape[keys.ndim :]), (rows, keys))
+    zero = jax.tree.map(lambda w: jnp.where(False, w, jnp.zeros_like(w)), weights)  # differing between devices as `w` does
+
+    def add(total: PyTree, piece: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+        value, grads = gradient(*piece)
+        return jax.tree.map(jnp.add, total, grads), value
+
+    total, values = jax.lax.scan(add, zero, portions)
+    return jnp.mean(values), jax.tree.map(lambda x: x / count, total)
 
 
 def _average(old: PyTree, new: PyTree, decay: float, step: Array) -> PyTree:

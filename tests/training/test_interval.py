@@ -160,7 +160,7 @@ def test_a_stream_takes_the_same_steps(start, numbers):
 
 
 def test_a_stream_goes_on_where_it_was(start, numbers):
-    step = make_step(supervised(mse), optax.adam(1e-2), ema=0.9)
+    step = make_step(supervised(mse), optax.adam(1e-2), ema=0.9, accumulate=2)
     whole = StreamInterval(step, grain_batches(numbers, 2, seed=1), NOISE, accumulate=2)
     state, _ = whole(start(), 3)
     middle, position = copy(state), whole.position()

@@ -1,0 +1,119 @@
+"""Several processes that train together: the first one decides and writes, the others compute what it says."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from neuralop_jax.config import ExperimentConfig
+from neuralop_jax.training._interval import History, Interval
+from neuralop_jax.training._orders import Order, from_first, on_host, receive, send
+from neuralop_jax.training._setup import prepare
+from neuralop_jax.training._state import TrainState
+from neuralop_jax.training._stopping import StopRequest
+
+
+class LeadingInterval:
+    """The interval of the first process: whatever it does, it has the other processes do as well.
+
+    **Arguments:**
+
+    - `interval`: its own.
+    - `stop`: made a request as soon as any process was asked to stop.
+    """
+
+    def __init__(self, interval: Interval, stop: StopRequest):
+        self._interval, self._stop = interval, stop
+
+    def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
+        """As of the interval inside, on the devices of all processes."""
+        mesh = self._interval.mesh
+        assert mesh is not None
+        if not mesh.is_here(state.step):
+            send(Order.PLACE)
+            state = mesh.place_state(from_first(state))
+        send(Order.ADVANCE, num_steps)
+        return _advance(self._interval, state, num_steps, self._stop)
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds that compiling took here."""
+        return self._interval.compile_seconds
+
+    def position(self) -> Any:
+        """The position of the stream, the same in all processes."""
+        return self._interval.position()
+
+    def resume_at(self, position: Any) -> None:
+        """Moves the streams of all processes."""
+        text = np.frombuffer(json.dumps(position).encode(), np.uint8)
+        send(Order.MOVE, len(text))
+        from_first(text)
+        self._interval.resume_at(position)
+
+    def batch_of(self, step: int) -> tuple[dict[str, Any], None]:
+        """The number of the step; its batch is nowhere as a whole."""
+        return {}, None
+
+
+@contextlib.contextmanager
+def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
+    """Within the block the others follow this process, the first of several; at its end, however it ends, they end as well.
+
+    Gives what makes an interval one that all processes take part in. With one process it changes nothing.
+    """
+    if jax.process_count() == 1:
+        yield lambda interval: interval
+        return
+    code = 1
+    try:
+        yield lambda interval: LeadingInterval(interval, stop)  # pyright: ignore[reportReturnType]
+        code = 0
+    finally:
+        send(Order.END, code)
+
+
+def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool:
+    """Takes part in a training that the first process leads, and writes nothing; whether that ended without an error.
+
+    **Arguments:**
+
+    - `config`: the same as there.
+    - `stop`: a request here stops all.
+    """
+    stop = stop or StopRequest()
+    try:
+        experiment = prepare(config)
+        state = experiment.initial()
+    except Exception:
+        receive()  # the first process fails in the same way, and says so
+        raise
+    interval, mesh = experiment.interval, experiment.interval.mesh
+    assert mesh is not None
+    while True:
+        order, number = receive()
+        match order:
+            case Order.ADVANCE:
+                state, _ = _advance(interval, state, number, stop)
+            case Order.PLACE:
+                state = mesh.place_state(from_first(experiment.initial()))
+            case Order.MOVE:
+                interval.resume_at(json.loads(from_first(np.zeros(number, np.uint8)).tobytes()))
+            case Order.OPERATOR:
+                state.operator()
+            case Order.STATE:
+                on_host(state, Order.STATE)
+            case _:
+                return number == 0
+
+
+def _advance(interval: Interval, state: TrainState, num_steps: int, stop: StopRequest) -> tuple[TrainState, History]:
+    """Some steps, and then an agreement on whether to stop."""
+    state, history = interval(state, num_steps)
+    if multihost_utils.process_allgather(np.asarray(stop.requested)).any():
+        stop.request()
+    return state, history

@@ -1,0 +1,131 @@
+"""Two processes with two devices each, joined on this machine, against one process with four."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from neuralop_jax.cli._processes import cluster, join
+from neuralop_jax.data import HDF5Dataset, grain_batches
+from neuralop_jax.errors import ConfigError
+
+CONFIG = """
+[data]
+path = "sines.h5"
+input = ["a"]
+target = ["v"]
+batch_size = 8
+loader = "grain"
+augment = ["reflect"]
+
+[model]
+kind = "fno"
+n_modes = [4]
+width = 8
+depth = 1
+
+[optimizer]
+schedule = "constant"
+accumulate = 2
+
+[training]
+steps = 4
+log_every = 2
+save_every = 4
+ema = 0.9
+
+[mesh]
+data = 4
+shard_parameters_above = 50
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place, a = tmp_path_factory.mktemp("processes"), np.random.default_rng(0).normal(size=(20, 8))
+    with h5py.File(place / "sines.h5", "w") as file:
+        file["a"], file["v"] = a, np.sin(a)
+    (place / "run.toml").write_text(CONFIG)
+    return place
+
+
+def start(place, devices, *words):
+    flags = {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    words = [sys.executable, "-m", "neuralop_jax", "train", "run.toml", *words]
+    environment = {**os.environ, **flags, "PYTHONPATH": os.getcwd()}
+    return subprocess.Popen(words, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def lines_of(run):
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_two_processes_are_one_training(place):
+    """The numbers of one process, one writer, and a signal to the second process that stops both after the same interval."""
+    words = ["--out", "runs/two", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--training.steps", "100000"]
+    both = [start(place, 2, *words, "--training.save-every", "100000", "--process", str(index)) for index in (0, 1)]
+    alone = start(place, 4, "--out", "runs/one")
+    try:
+        while all(process.poll() is None for process in both) and len(lines_of(place / "runs/two")) < 2:
+            time.sleep(0.1)
+        both[1].send_signal(signal.SIGTERM)
+        (out, err), (other, trouble) = (process.communicate(timeout=120) for process in both)
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [143, 143], err + trouble
+    said = re.sub(r"\[Gloo\][^\[\n]*", "", other)  # no setting keeps that part of JAX quiet
+    assert "Stopped and saved in runs/two" in out and said.strip() == ""
+    assert alone.communicate(timeout=120)[1] == ""
+    one, two = lines_of(place / "runs/one"), lines_of(place / "runs/two")
+    for wanted, found in zip(one, two, strict=False):
+        assert found["step"] == wanted["step"]
+        np.testing.assert_allclose([found["loss"], found["gradient_norm"]], [wanted["loss"], wanted["gradient_norm"]], rtol=1e-6)
+    assert len(one) == 2 <= len(two) and [line["step"] for line in two] == list(range(2, 2 * len(two) + 1, 2))
+    assert [file.name for file in (place / "runs/two/checkpoints").iterdir() if file.name.isdigit()] == [str(two[-1]["step"])]
+
+
+def test_parts_of_a_batch_together_are_the_batch(place):
+    dataset = HDF5Dataset(place / "sines.h5", "train", "a", "v")
+    whole, parts = grain_batches(dataset, 6, 0), [grain_batches(dataset, 6, 0, share=(index, 3)) for index in range(3)]
+    for _ in range(5):  # more than an epoch of three batches
+        together = np.concatenate([next(part).target for part in parts])
+        np.testing.assert_array_equal(together, next(whole).target)
+    parts[1].set_state(whole.get_state())
+    np.testing.assert_array_equal(next(parts[1]).target, next(whole).target[2:4])
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({}, ""),
+        ({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}, "SLURM"),
+        ({"SLURM_NTASKS": "4"}, ""),  # an allocation without srun: one process
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "TPU"),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, ""),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "MPI"),
+    ],
+)
+def test_what_started_the_processes(environment, name):
+    assert cluster(environment) == name
+
+
+@pytest.mark.parametrize("words", [("host:1", 0, -1), ("", 2, 1), ("host:1", 2, 2), ("host:1", 2, -1)])
+def test_an_address_without_the_rest_is_refused(words):
+    with pytest.raises(ConfigError, match="go together: the address of the first process"):
+        join(*words)
