@@ -63,7 +63,7 @@ def num_memory_maps() -> int:
 @pytest.fixture(autouse=True, scope="module")
 def keep_programs_on_disk(request):
     """Where whole trainings are run, each compiles what others compiled; elsewhere writing programs takes longer than it saves."""
-    jax.config.update("jax_enable_compilation_cache", request.path.parent.name in ("cli", "training"))
+    jax.config.update("jax_enable_compilation_cache", request.path.parent.name in ("cli", "faults", "training"))
     compilation_cache.reset_cache()
 
 

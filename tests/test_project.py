@@ -59,6 +59,11 @@ def test_no_test_changes_the_settings_of_others():
     assert [path.name for path in (ROOT / "tests").rglob("*.py") if settings in path.read_text()] == ["conftest.py"]
 
 
+def test_every_fault_has_its_test():
+    names = re.findall(r"def test_f(\d\d)_", "".join(path.read_text() for path in (ROOT / "tests/faults").glob("test_*.py")))
+    assert {int(name) for name in names} == set(range(1, 33))
+
+
 def test_constraints_are_pins_without_addresses():
     text = (ROOT / "constraints.txt").read_text()
     assert "://" not in text
