@@ -7,7 +7,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("mutated_files.py")
 LONG = {
-    "own": 600, "foreign": 1100, "newest": 800, "any": 500, "matlab_7": 500, "stored": 500, "compressed": 500, "matlab_5": 500,
+    "own": 700, "foreign": 1200, "newest": 900, "any": 500, "matlab_7": 500, "stored": 500, "compressed": 500, "matlab_5": 200,
 }  # fmt: skip
 SHORT = {"own": 30, "foreign": 50, "newest": 40, "any": 20, "matlab_7": 20, "stored": 20, "compressed": 20, "matlab_5": 3}
 
