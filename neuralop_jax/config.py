@@ -32,7 +32,7 @@ class DataConfig:
     train_split: Annotated[str, NotEmpty()] = "train"
     """The split to train on; every other split is evaluated."""
     batch_size: Annotated[int, _COUNT] = 20
-    """Samples per optimizer step."""
+    """Samples of a batch; a step takes `optimizer.accumulate` of them."""
     input_normalizer: Literal["gaussian", "range", "rms", "identity"] = "gaussian"
     """Normalizer of the input, per channel, fitted on the training split."""
     target_normalizer: Literal["gaussian", "range", "rms", "identity"] = "gaussian"
@@ -217,6 +217,11 @@ class ExperimentConfig:
             raise ConfigError(
                 f"data.augment {list(self.data.augment)} turns whole domains, which mesh.space {self.mesh.space} devices share. "
                 "Leave it out, or share the samples along --mesh.data."
+            )
+        if self.mesh.space > 1 and self.loss.patch_levels:
+            raise ConfigError(
+                f"loss.patch_levels {self.loss.patch_levels} cuts fields, which mesh.space {self.mesh.space} devices share. "
+                "Use --loss.patch-levels 0, or share the samples along --mesh.data."
             )
         if self.training.precision != "full" and self.loss.penalty != "none":
             raise ConfigError(f"loss.penalty needs training.precision 'full', got {self.training.precision!r}. Leave it out.")

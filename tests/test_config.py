@@ -114,7 +114,10 @@ def test_nested_model_options(read):
             "unknown option 'optim.lr' (run.toml, line 6). Did you mean 'optimizer.learning_rate' (float, default 0.001)?",
         ),
         ("steps = 3\n" + DATA, "unknown option 'steps' (run.toml, line 1). Did you mean 'training.steps' (int, default 1000)?"),
-        ("zzz = 3\n" + DATA, "unknown option 'zzz' (run.toml, line 1). Known: data, model, loss, optimizer, training, mesh, seed."),
+        (
+            "zzz = 3\n" + DATA,
+            "unknown option 'zzz' (run.toml, line 1). Known: data, model, loss, optimizer, training, mesh, seed.",
+        ),
         (
             DATA + '[optimizer]\nlearning_rate = "1e-3"\n',
             "optimizer.learning_rate must be a number > 0, got the string '1e-3' (run.toml, line 6). Remove the quotes.",

@@ -1,4 +1,4 @@
-"""How the processes of one training find each other: told on the command line, or by SLURM, TPU pods and MPI."""
+"""How the processes of one training find each other: told on the command line, or by SLURM, MPI and TPUs."""
 
 import os
 from collections.abc import Mapping
@@ -11,18 +11,20 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
 
     **Arguments:**
 
-    - `coordinator`: `HOST:PORT` of the first process; empty where the cluster tells.
+    - `coordinator`: `HOST:PORT` of the first process; empty where the environment tells; `auto` where JAX may ask the metadata
+        server of a Cloud TPU.
     - `processes`, `process`: how many there are, and which this is, from 0.
 
     **Raises:** `ConfigError` if the three contradict each other, or the others cannot be reached.
     """
-    told = coordinator or processes or process >= 0
+    asked = coordinator == "auto" and not processes and process < 0
+    told = not asked and (coordinator or processes or process >= 0)
     if told and not (coordinator and processes > 0 and 0 <= process < processes):
         raise ConfigError(
             f"--coordinator {coordinator or 'HOST:PORT'!r}, --processes {processes} and --process {process} go together: the "
-            "address of the first process, how many there are, and which this is, from 0. Give all three."
+            "address of the first process, how many there are, and which this is, from 0. Give all three, or --coordinator auto."
         )
-    if not told and not cluster(os.environ):
+    if not told and not asked and not cluster(os.environ):
         return
     import jax
 
@@ -32,7 +34,7 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
         else:
             jax.distributed.initialize()
     except (RuntimeError, ValueError) as error:
-        where = f"at {coordinator}" if told else f"by {cluster(os.environ)}"
+        where = f"at {coordinator}" if told else f"by {cluster(os.environ) or 'what JAX found'}"
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ConfigError(
             f"the processes of the run did not meet {where}: {reason}. Check the address, and that all run."

@@ -29,8 +29,8 @@ class PlanOptions:
     config: tyro.conf.Positional[Path]
     """The experiment, a TOML file."""
     _: dataclasses.KW_ONLY
-    devices: int = 1
-    """Devices that share the samples of a step."""
+    devices: int = 0
+    """Devices that share the samples of a batch; 0 takes those of mesh.data."""
     json: Path | None = None
     """File to write the plan to."""
     time: bool = False
@@ -72,7 +72,7 @@ def plan(options: PlanOptions, overrides: list[str]) -> None:
 
     network = training.Network(options.bandwidth * 1e9, options.node_bandwidth * 1e9, options.node_size, options.latency * 1e-6)
     models.check_options(config.model.kind, config.model.options)
-    found = training.plan(config, devices=options.devices, timed=options.time and not options.step_seconds)
+    found = training.plan(config, devices=options.devices or config.mesh.data, timed=options.time and not options.step_seconds)
     seconds = options.step_seconds or found.step_seconds
     assumed = seconds or found.flops / (options.teraflops * 1e12)
     scaling = {kind: training.predicted_efficiency(each, assumed, network) for kind, each in found.exchanges.items()}
@@ -103,7 +103,7 @@ def _show_costs(found: "Plan") -> None:
     memory: list[tuple[str, tuple[int, ...]]] = [
         (names.get(name, name), (size, size)) for name, size in found.memory.items() if size
     ]
-    at_once = sorted({found.samples, found.micro_batch})
+    at_once = sorted(found.temporaries)
     memory.append(("temporaries of a step", tuple(found.temporaries[size] for size in at_once)))
     memory.append(("all memory", tuple(found.total(size) for size in at_once)))
     empty = ("", "")

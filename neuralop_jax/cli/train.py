@@ -41,7 +41,7 @@ class Train:
     print_config: bool = False
     """Print the resolved configuration as JSON and stop."""
     coordinator: str = ""
-    """Of several processes without SLURM or a TPU pod: HOST:PORT of the first one."""
+    """Of several processes: HOST:PORT of the first one, or auto on the machines of a Cloud TPU; SLURM and MPI tell it."""
     processes: int = 0
     """How many they are."""
     process: int = -1

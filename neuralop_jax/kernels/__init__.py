@@ -57,6 +57,7 @@ from neuralop_jax.kernels._smoothers import (
 from neuralop_jax.kernels._space import (
     SPACE as SPACE,
     gathered as gathered,
+    is_bound as is_bound,
     is_divided as is_divided,
     own_part as own_part,
     own_points as own_points,

@@ -36,7 +36,7 @@ def space_size() -> int:
         assert divided(jnp.ones(8)) == square(jnp.ones(8)) and space_size() == 1
         ```
     """
-    return jax.lax.axis_size(SPACE) if _is_bound() else 1
+    return jax.lax.axis_size(SPACE) if is_bound() else 1
 
 
 def is_divided() -> bool:
@@ -74,18 +74,18 @@ def own_part(x: Shaped[Array, "..."] | Shaped[np.ndarray, "..."], axis: int) -> 
 
 def space_sum(x: Num[Array, "..."]) -> Num[Array, "..."]:
     """The sum over all blocks of what was computed of each: the same on all devices."""
-    return jax.lax.psum(x, SPACE) if _is_bound() else x
+    return jax.lax.psum(x, SPACE) if is_bound() else x
 
 
 def space_mean(u: Inexact[Array, "..."], axes: Sequence[int], *, keepdims: bool = False) -> Inexact[Array, "..."]:
     """The mean over `axes`, which include the first space axis, of all blocks together."""
     mean = jnp.mean(u, tuple(axes), keepdims=keepdims)
-    return jax.lax.pmean(mean, SPACE) if _is_bound() else mean
+    return jax.lax.pmean(mean, SPACE) if is_bound() else mean
 
 
 def space_max(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """The largest of what was computed of each block; where the domain is divided it has no derivative."""
-    return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if _is_bound() else x
+    return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if is_bound() else x
 
 
 def everywhere(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -104,9 +104,10 @@ def gathered(x: Shaped[Array, "..."], axis: int) -> Shaped[Array, "..."]:
     return jax.lax.all_gather(x, SPACE, axis=axis, tiled=True, to="invarying")
 
 
-def _is_bound() -> bool:
+def is_bound(name: str = SPACE) -> bool:
+    """Whether this is traced inside of a `shard_map` over a mesh with an axis of this name."""
     try:
-        jax.lax.axis_size(SPACE)
+        jax.lax.axis_size(name)
     except NameError:
         return False
     return True

@@ -1,6 +1,5 @@
 """Normalization of channels over space, by the statistics of a sample or, for batch norm, of a batch."""
 
-import contextlib
 import math
 
 import equinox as eqx
@@ -10,7 +9,7 @@ from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._typing import Params, PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.kernels import space_mean
+from neuralop_jax.kernels import SPACE, is_bound, space_mean
 from neuralop_jax.layers._activation import gelu
 from neuralop_jax.layers._pointwise import over_space
 from neuralop_jax.layers._untrained import Buffer
@@ -121,12 +120,7 @@ def _shared_mean(x: Array) -> Array:
 
 def _bound() -> tuple[str, ...]:
     """Which of the mesh axes `"data"` and `"space"` there are."""
-    names = []
-    for name in ("data", "space"):
-        with contextlib.suppress(NameError):
-            jax.lax.axis_size(name)
-            names.append(name)
-    return tuple(names)
+    return tuple(name for name in ("data", SPACE) if is_bound(name))
 
 
 @jax.custom_vjp

@@ -12,12 +12,16 @@ _FREE = (
     "loggers",
     "early_stop_split",
     "early_stop_patience",
+    "micro_batch",
+    "rematerialized",
     "nonfinite",
+    "spike_factor",
     "max_skips",
     "max_skips_in_a_row",
     "on_save_error",
 )
-"""Options of `[training]` that a resumed run may change: its length, its intervals, and what happens when something fails.
+"""Options of `[training]` that a resumed run may change: its length, its intervals, what it logs, what happens when
+something fails, and what changes nothing but round-off.
 
 It may also go on on any number of devices.
 """

@@ -56,7 +56,9 @@ def plain_console() -> Console:
 
 def describe(line: dict[str, Any]) -> str:
     """The numbers of a line of `metrics.jsonl` in words."""
-    say = lambda split: f"accuracy {split['accuracy']:.4f}" if "accuracy" in split else f"{split['relative_l2']:.4f}"
+    lost = lambda split: f" ({split['diverged']} diverged)" if "diverged" in split else ""
+    error = lambda split: f"accuracy {split['accuracy']:.4f}" if "accuracy" in split else f"{split['relative_l2']:.4f}"
+    say = lambda split: error(split) + lost(split)
     errors = "".join(f"  {name} {say(split)}" for name, split in line.get("splits", {}).items())
     rate, speed = line["learning_rate"], line["steps_per_second"]
     skipped = f"  {line['skipped']} skipped" if line.get("skipped") else ""

@@ -31,7 +31,7 @@ def retried(config: ExperimentConfig, rollbacks: int) -> ExperimentConfig:
 
 
 def divergence(
-    history: History, experiment: Experiment, run: RunDirectory, progress: Progress, schedule: optax.Schedule
+    history: History, experiment: Experiment, run: RunDirectory, progress: Progress, schedule: optax.Schedule, skipped_before: int
 ) -> TrainingDiverged | None:
     """The error of the first step of an interval that held the training, its batch written to files; `None` if none did."""
     held = ~np.asarray(history["made"]) & ~np.asarray(history["skipped"])
@@ -44,7 +44,7 @@ def divergence(
     what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient norm is {norm}"
     skipped = int(np.sum(history["skipped"][:first]))
     known = f"last finite loss {before[-1]:.4g}" if before else "no finite loss before"
-    rate = float(np.asarray(schedule(step)))
+    rate = float(np.asarray(schedule(step - skipped_before - skipped)))  # a skipped step is none of the optimizer
     good = f"step {progress.saved}" if progress.saved else "none"
     place, batch = experiment.interval.batch_of(step)
     figures = {"step": step, "loss": repr(loss), "gradient_norm": repr(norm), "learning_rate": rate, **place}

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 from rich.console import Console
 
 from neuralop_jax import models
 from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import TrainingDiverged
+from neuralop_jax.errors import ConfigError, TrainingDiverged
 from neuralop_jax.models import Normalized
 from neuralop_jax.training._display import ProgressDisplay, plain_console
 from neuralop_jax.training._divergence import MOST_ROLLBACKS, retried
@@ -64,7 +65,7 @@ def fit(
 
     - `config`: the experiment, for instance from `load_config`.
     - `run_dir`: a directory that is empty or not there, or with `resume` that of a run.
-    - `resume`: continue. Lengths, intervals and what to do about failures may have changed since, nothing else.
+    - `resume`: continue. Lengths, intervals, loggers, devices and what to do about failures may have changed since.
     - `overwrite`: move a run that is there to a new name beside it, and train anew.
     - `force`: resume with another configuration, as long as all arrays fit.
     - `stop`: a request made on it ends the training after the interval that runs, with a checkpoint.
@@ -98,6 +99,10 @@ def fit(
 
         snapshot, goodput = read_snapshot(store, warn=report), None
         rollbacks = snapshot.rollbacks if snapshot else 0
+        if rollbacks and jax.process_count() > 1:
+            raise ConfigError(
+                f"{run.path} went back {rollbacks} times, which one process alone can continue. Resume it with one."
+            )
         experiment = experiment if rollbacks == 0 else None
         while True:
             attempt = retried(config, rollbacks)
@@ -115,6 +120,7 @@ def fit(
                 progress.goodput = goodput
             schedule = make_schedule(attempt.optimizer, config.training.steps)
             loop = Loop(config, experiment, run, store, state, progress, stop, display, more, report, schedule)
+            del state, snapshot  # on a mesh these would be a second, undivided copy
             try:
                 loop()
                 return _concluded(loop, surroundings)

@@ -52,10 +52,13 @@ def _message(config: ExperimentConfig, checkpoints: Path, text: str) -> str:
     number = wanted_bytes(text)
     wanted = "" if number is None else f" {number:,} bytes wanted,"
     whole = config.data.batch_size * config.optimizer.accumulate
-    at_once = config.training.micro_batch or whole
-    remedies = [f"--training.micro-batch {largest_divisor(whole, at_once // 2)}"] if at_once > 1 else []
-    if config.data.batch_size > 1:
-        remedies.append(f"--data.batch-size {config.data.batch_size // 2}")
+    size = config.data.batch_size // config.mesh.data  # samples of a batch on one device
+    at_once = min(config.training.micro_batch or size, size)
+    remedies = [f"--training.micro-batch {largest_divisor(size, at_once // 2)}"] if at_once > 1 else []
+    if size > 1:
+        remedies.append(f"--data.batch-size {size // 2 * config.mesh.data}")
+    if not config.training.rematerialized:
+        remedies.append("--training.rematerialized true")
     if config.data.loader != "grain":
         remedies.append("--data.loader grain, which leaves the data on the disk")
     remedies.append("a smaller model.width, or a grid of fewer points")

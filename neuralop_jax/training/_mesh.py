@@ -13,9 +13,10 @@ from jaxtyping import Array, PyTree
 from neuralop_jax import models
 from neuralop_jax.data import DeviceData, Drawn, Sample
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.kernels import SPACE
 from neuralop_jax.training._state import TrainState
 
-DATA, SPACE = "data", "space"
+DATA = "data"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, PyTree
 
 from neuralop_jax.data import Drawn, Sample
 from neuralop_jax.errors import ModelInputError
-from neuralop_jax.training._mesh import DATA, SPACE, DeviceMesh
+from neuralop_jax.kernels import SPACE, is_bound
+from neuralop_jax.training._mesh import DATA, DeviceMesh
 
 MeanGradient = Callable[[PyTree, PyTree, Sample | Drawn, Array], tuple[Float[Array, ""], PyTree]]
 """`gradient(weights, rest, batch, keys)`: the mean loss of a batch and its gradient by the weights."""
@@ -74,9 +75,7 @@ def same_in_space(value: Array) -> Array:
 
     **Raises:** `ModelInputError` if it is not.
     """
-    try:
-        jax.lax.axis_size(SPACE)
-    except NameError:
+    if not is_bound(SPACE):
         return value  # nobody shares the domain
     try:
         jax.lax.pcast(value, SPACE, to="varying")  # refused for what differs already

@@ -102,11 +102,11 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     **Arguments:**
 
     - `config`: the experiment.
-    - `devices`: devices that share the samples of a step.
+    - `devices`: devices that share the samples of a batch.
     - `timed`: whether to run a few steps on random numbers.
 
     **Raises:** `ConfigError` or `DataError` for an unknown split or field, a model that cannot be built, a split smaller than the
-    batch, or a number of devices that does not divide the samples of a step.
+    batch, or a number of devices that does not divide the samples of a batch.
 
     !!! example
 
@@ -165,7 +165,9 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
             "batch": _num_bytes(batch),
         },
         temporaries={size: _temporaries(program) for size, program in programs.items()},
-        exchanges=mesh_exchanges(operator, float(_num_bytes(weights)), whole, grid.shape),
+        exchanges=mesh_exchanges(
+            operator, float(_num_bytes(weights)), whole, grid.shape, portions=local * accumulate // micro_batch
+        ),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
         steps=config.training.steps,

@@ -82,29 +82,35 @@ def predicted_efficiency(
     return {count: step_seconds / (step_seconds + network.seconds(collectives, count)) for count in devices}
 
 
-def mesh_exchanges(model: PyTree, weight_bytes: float, batch: int, shape: Sequence[int]) -> dict[str, tuple[Collective, ...]]:
+def mesh_exchanges(
+    model: PyTree, weight_bytes: float, batch: int, shape: Sequence[int], *, portions: int = 1
+) -> dict[str, tuple[Collective, ...]]:
     r"""What the devices exchange in a training step, by the kind of mesh that they form.
 
     - `"data"`: every device has the weights and some of the samples. Gradients are added up: an all-reduce of $W$ bytes.
     - `"data, sharded weights"`: every device has a part of the weights, of the optimizer's state and of the averages. It gathers
-        the weights before a step and gets its part of the sum of gradients: as many bytes in two exchanges.
+        the weights for every portion of a step and gets its part of the sum of gradients: as many bytes in two exchanges.
     - `"space"`: every device has a part of the points of all samples, along the first axis. The kept coefficients of every
         Fourier layer are summed over the devices, and so are those of its gradient, real and imaginary parts in float32; beside
-        them the gradients of the weights. The messages do not grow with the grid. Only of an `FNO`, which calls each Fourier
-        layer once.
+        them the gradients of the weights. The messages do not grow with the grid. What domain padding exchanges is not
+        in it. Only of an `FNO`, which calls each Fourier layer once.
 
     **Arguments:**
 
     - `model`: the operator, of whose arrays only the shapes count.
     - `weight_bytes`: $W$, the bytes of its trainable arrays.
     - `batch`, `shape`: samples of a step, and points per axis of their fields.
+    - `portions`: micro-batches that a device computes one after the other in a step.
 
     **Source:** Li et al. 2020, arXiv:2006.15704, section 2 (data); Rajbhandari et al. 2020, arXiv:1910.02054, section 7 (sharded
     weights).
     """
     found = {
         "data": (Collective("all_reduce", weight_bytes),),
-        "data, sharded weights": (Collective("all_gather", weight_bytes), Collective("reduce_scatter", weight_bytes)),
+        "data, sharded weights": (
+            Collective("all_gather", weight_bytes, float(portions)),
+            Collective("reduce_scatter", weight_bytes, float(portions)),
+        ),
     }
     model = getattr(model, "model", model)
     if not isinstance(model, FNO | ClassicFNO):

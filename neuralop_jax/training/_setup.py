@@ -178,6 +178,11 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
         raise ConfigError("training.nonfinite 'rollback' is for one process. Use --training.nonfinite skip, or stop.")
     mesh = DeviceMesh.create(wanted.data, wanted.space, shard_above=wanted.shard_parameters_above)
     mesh.check_sizes(config.data.batch_size, train.grid.shape)
+    if mesh.space > 1 and not operator.model.divisible:
+        raise ConfigError(
+            f"model.kind {config.model.kind!r} needs whole domains, which mesh.space {mesh.space} devices would share. Use "
+            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno and mgno take parts of domains."
+        )
     if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
         raise ConfigError(
             f"model.kind {config.model.kind!r} solves equations in loops ({solving[0].__name__}), which devices cannot share. "

@@ -23,6 +23,7 @@ def test_one_screen_and_a_file(place, capsys):
     seconds = 2 * weights * 4095 / 4096 / 5e10 + 24e-5
     assert plan["efficiency"]["data"]["4096"] == pytest.approx(0.01 / (0.01 + seconds))
     assert "Expected: 0.1 seconds for 6 steps" in out
+    assert main(["plan", "run.toml", "--optimizer.accumulate", "3"]) == 0
     assert not (place / "runs").exists()
 
 
@@ -39,7 +40,7 @@ def test_faster_links_and_slower_devices_scale_better(place, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--devices", "3"], "--devices 3 does not divide the 4 samples of a step."),
+        (["--devices", "3"], "--devices 3 does not divide the 4 samples of a batch."),
         (["--teraflops", "0"], "--teraflops must be finite and above 0, got 0."),
         (["--bandwidth", "-1"], "bandwidth must be finite and above 0"),
         (["--json", "none/plan.json"], "--json none/plan.json: the folder none does not exist; create it first."),

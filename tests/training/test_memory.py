@@ -35,8 +35,8 @@ def message(configure, tmp_path, error, **options):
 def test_bytes_samples_resolution_and_remedies(configure, tmp_path):
     assert message(configure, tmp_path, jax.errors.JaxRuntimeError(XLA)) == (
         "out of memory: 40,000,000,000,000 bytes wanted, a step has 4 samples of 8 = 8 points; no checkpoint yet. Try "
-        "--training.micro-batch 2, --data.batch-size 2, --data.loader grain, which leaves the data on the disk, a smaller "
-        "model.width, or a grid of fewer points."
+        "--training.micro-batch 2, --data.batch-size 2, --training.rematerialized true, --data.loader grain, which leaves the data on "
+        "the disk, a smaller model.width, or a grid of fewer points."
     )
 
 
@@ -44,11 +44,25 @@ def test_remedies_that_are_taken_are_not_given(configure, tmp_path):
     (tmp_path / "checkpoints/4").mkdir(parents=True)
     (tmp_path / "checkpoints/12").mkdir()
     (tmp_path / "checkpoints/16.partial").mkdir()
-    options = {"training": {"micro_batch": 1}, "data": {"loader": "grain", "batch_size": 4}, "optimizer": {"accumulate": 3}}
+    options = {
+        "training": {"micro_batch": 1, "rematerialized": True},
+        "data": {"loader": "grain", "batch_size": 4},
+        "optimizer": {"accumulate": 3},
+    }
     assert message(configure, tmp_path, np._core._exceptions._ArrayMemoryError((10**9,), np.dtype("float64")), **options) == (
         "out of memory: 8,000,000,000 bytes wanted, a step has 12 samples of 8 = 8 points, 1 at once; last checkpoint: step 12. "
         "Try --data.batch-size 2, a smaller model.width, or a grid of fewer points."
     ).replace("8,000,000,000", f"{round(7.45 * 2**30):,}")
+
+
+def test_a_remedy_is_one_that_the_configuration_takes(configure, tmp_path):
+    config = configure(optimizer={"accumulate": 4}, data={"batch_size": 4})
+    with (
+        pytest.raises(OutOfMemoryError, match="Try --training.micro-batch 2, --data.batch-size 2, "),
+        memory_errors(config, tmp_path),
+    ):
+        raise MemoryError
+    configure(optimizer={"accumulate": 4}, data={"batch_size": 4}, training={"micro_batch": 2})
 
 
 @pytest.mark.parametrize(

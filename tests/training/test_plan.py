@@ -39,15 +39,17 @@ def test_sizes_are_those_of_the_training(configure):
 
 
 def test_samples_are_divided_among_devices_and_portions(configure):
-    config = configure(training={"micro_batch": 2}, optimizer={"accumulate": 3}, data={"loader": "grain"})
-    one, three = plan(config), plan(config, devices=3)
-    assert (one.samples, one.micro_batch, three.samples, three.micro_batch) == (12, 2, 4, 2)
-    assert set(three.temporaries) == {2, 4} and three.memory["data"] == 0
-    assert three.memory["batch"] == one.memory["batch"] / 3
-    assert one.flops / 3.1 < three.flops < one.flops / 2.5
-    assert three.exchanges["data"][0].sent(3) == 4 / 3 * three.memory["parameters"]
-    with pytest.raises(ConfigError, match="^--devices 5 does not divide the 12 samples of a step"):
-        plan(config, devices=5)
+    config = configure(training={"micro_batch": 1}, optimizer={"accumulate": 3}, data={"loader": "grain"})
+    one, two = plan(config), plan(config, devices=2)
+    assert (one.samples, one.micro_batch, two.samples, two.micro_batch) == (12, 1, 6, 1)
+    assert set(two.temporaries) == {1, 2} and two.memory["data"] == 0
+    assert two.memory["batch"] == one.memory["batch"] / 2
+    assert one.flops / 2.1 < two.flops < one.flops / 1.7
+    assert two.exchanges["data"][0].sent(2) == two.memory["parameters"]
+    gathered, scattered = two.exchanges["data, sharded weights"]
+    assert gathered.sent(2) == scattered.sent(2) == 6 * two.memory["parameters"] / 2
+    with pytest.raises(ConfigError, match="^--devices 3 does not divide the 4 samples of a batch"):
+        plan(config, devices=3)
 
 
 def test_operations_grow_with_the_samples_not_with_the_portions(configure):
