@@ -46,7 +46,6 @@ from neuralop_jax.kernels._ranks import (
     tucker_rank as tucker_rank,
     tucker_size as tucker_size,
 )
-from neuralop_jax.kernels._small_products import small_products as small_products
 from neuralop_jax.kernels._smoothers import (
     AbstractSmoother as AbstractSmoother,
     Chebyshev as Chebyshev,

@@ -12,16 +12,13 @@ from jaxtyping import Array, Float
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.kernels._small_products import small_products
-from neuralop_jax.layers._pointwise import Pointwise, over_space
+from neuralop_jax.layers._pointwise import Pointwise
 
 FREQUENCIES = ("released", "integer")
 
 
-def patchify(u: Float[Array, "channels *batch_space"], patch: Sequence[int]) -> Float[Array, "channels points patches"]:
-    """A field cut into boxes of `patch` points: the points of a box, then all boxes of all samples.
-
-    Boxes stand last, because they are many: what is done in each of them is then one operation on long rows.
+def patchify(u: Float[Array, "channels *batch_space"], patch: Sequence[int]) -> Float[Array, "patches channels points"]:
+    """A field cut into boxes of `patch` points: one matrix `(channels, points)` for every box of every sample.
 
     **Arguments:**
 
@@ -32,48 +29,46 @@ def patchify(u: Float[Array, "channels *batch_space"], patch: Sequence[int]) -> 
     space = u.shape[u.ndim - dims :]
     split = [part for n, p in zip(space, patch, strict=True) for part in (n // p, p)]
     v = u.reshape(channels, -1, *split)
-    v = v.transpose(0, *range(3, 2 * dims + 2, 2), 1, *range(2, 2 * dims + 2, 2))
-    return v.reshape(channels, math.prod(patch), -1)
+    v = v.transpose(1, *range(2, 2 * dims + 2, 2), 0, *range(3, 2 * dims + 2, 2))
+    return v.reshape(-1, channels, math.prod(patch))
 
 
 def unpatchify(
-    v: Float[Array, "channels points patches"], shape: Sequence[int], patch: Sequence[int]
+    v: Float[Array, "patches channels points"], shape: Sequence[int], patch: Sequence[int]
 ) -> Float[Array, "channels *batch_space"]:
     """The field `(channels, *batch, *space)` of this `shape` that `patchify` cut: its inverse."""
     dims = len(patch)
     counts = [n // p for n, p in zip(shape[len(shape) - dims :], patch, strict=True)]
-    u = v.reshape(len(v), *patch, -1, *counts)
-    places = [axis for i in range(dims) for axis in (dims + 2 + i, 1 + i)]
-    return u.transpose(0, dims + 1, *places).reshape(len(v), *shape[1:])
+    u = v.reshape(-1, *counts, v.shape[1], *patch)
+    places = [axis for i in range(dims) for axis in (1 + i, dims + 2 + i)]
+    return u.transpose(dims + 1, 0, *places).reshape(v.shape[1], *shape[1:])
 
 
 def trigonometric_step(
-    t: Float[Array, "channels *any"],
+    t: Float[Array, "... channels"],
     sines: Float[Array, "basis channels"],
     cosines: Float[Array, "waves channels"],
     frequencies: str,
-) -> Float[Array, "channels *any"]:
+) -> Float[Array, "... channels"]:
     r"""$\hat t = t + \sum_k w^s_k \sin(\omega_k t) + \sum_k w^c_k \cos(\omega_k t)$, each channel of a token by itself.
 
     **Arguments:**
 
-    - `t`: tokens, channels first.
+    - `t`: tokens, channels last.
     - `sines`, `cosines`: $w^s$ and $w^c$, one row per frequency.
     - `frequencies`: `"released"` has $\omega_k = \pi k/N$ with $k = 0 \dots N-1$ for both; `"integer"` has $k = 1 \dots N$ for
       the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
     """
     slowest = np.pi / len(sines) if frequencies == "released" else 1.0
     cosine, sine = jnp.cos(slowest * t), jnp.sin(slowest * t)
-
-    def rotate(sums: tuple[Array, Array], weights: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
-        real, imaginary = sums[0] + over_space(weights[0], t), sums[1] - over_space(weights[1], t)
-        return (real * cosine - imaginary * sine, real * sine + imaginary * cosine), None
-
-    # Horner's rule in $e^{i\omega_1 t}$: two transcendental functions of a token instead of two for every frequency. As a loop,
-    # because XLA would compute the tokens and the whole sum again for each of its readers.
-    waves = cosines[1:], sines[len(sines) - len(cosines) + 1 :]  # there is no sine of frequency zero among the integer ones
-    (real, _), _ = jax.lax.scan(rotate, (jnp.zeros_like(t), jnp.zeros_like(t)), waves, reverse=True)
-    return t + over_space(cosines[0], t) + real
+    skipped = len(cosines) - len(sines)  # there is no sine of frequency zero among the integer ones
+    beside = lambda row: jnp.expand_dims(row, tuple(range(t.ndim - 1)))  # noqa: E731
+    real = imaginary = jnp.zeros_like(t)
+    # Horner's rule in $e^{i\omega_1 t}$: two transcendental functions of a token instead of two for every frequency
+    for k in reversed(range(1, len(cosines))):
+        real, imaginary = real + beside(cosines[k]), imaginary - beside(sines[k - skipped])
+        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
+    return t + beside(cosines[0]) + real
 
 
 class NeuralSpectralBlock(eqx.Module):
@@ -144,38 +139,42 @@ class NeuralSpectralBlock(eqx.Module):
         Several samples at once stand between channels and space: `(width, batch, *space)`.
         """
         x = patchify(u, patch)
-        return u + unpatchify(self._read(x, self.solve(self._collect(x))), u.shape, patch)
+        tokens = self.solve(self._collect(u, x, patch))
+        return u + unpatchify(self._read(x, tokens), u.shape, patch)
 
-    def solve(self, tokens: Float[Array, "width tokens patches"]) -> Float[Array, "width tokens patches"]:
+    def solve(self, tokens: Float[Array, "... heads tokens size"]) -> Float[Array, "... heads tokens size"]:
         """The tokens after the step in the basis of sines and cosines, at least in single precision."""
+        heads, num_tokens, size = tokens.shape[-3:]
         exact = jnp.promote_types(tokens.dtype, jnp.float32)
-        sines, cosines = self.sines.astype(exact), self.cosines.astype(exact)
-        return trigonometric_step(tokens.astype(exact), sines, cosines, self.frequencies).astype(tokens.dtype)
+        t = jnp.swapaxes(tokens.astype(exact), -3, -2).reshape(*tokens.shape[:-3], num_tokens, heads * size)
+        t = trigonometric_step(t, self.sines.astype(exact), self.cosines.astype(exact), self.frequencies)
+        return jnp.swapaxes(t.reshape(*t.shape[:-1], heads, size), -3, -2).astype(tokens.dtype)
 
-    def _collect(self, x: Array) -> Array:
-        """The tokens of every patch, `(width, tokens, patches)`.
+    def _collect(self, u: Array, x: Array, patch: Sequence[int]) -> Array:
+        """The tokens of every patch, `(patches, heads, tokens, size)`.
 
-        The queries are mapped instead of all keys, whose bias would raise all scores of a query alike.
+        Sums over the points of a patch and maps of the channels commute: the queries are mapped instead of all keys, and what is
+        mapped to values are the averages, not all points. A bias of the keys would raise all scores of a query alike.
         """
         heads, num_tokens, size = self.queries.shape
-        width, queries = heads * size, self.queries.astype(x.dtype)
-        weight, bias = _weight_and_bias(self.encode, x)
-        asked = jnp.matmul(queries, weight[:width].reshape(heads, size, width))
-        scores = (asked.reshape(-1, width) @ x.reshape(width, -1)).reshape(heads, num_tokens, *x.shape[1:])
-        values = (weight[width:] @ x.reshape(width, -1)).reshape(heads, size, *x.shape[1:])
-        tokens = small_products(values, jnp.swapaxes(jax.nn.softmax(scores, 2), 1, 2))
-        return (tokens + (bias[width:].reshape(heads, size, 1) + jnp.swapaxes(queries, 1, 2))[..., None]).reshape(
-            width, num_tokens, -1
-        )
+        width, queries = heads * size, self.queries.astype(u.dtype)
+        weight, bias = _weight_and_bias(self.encode, u)
+        keys, values = weight.reshape(2, heads, size, width)
+        scores = jnp.matmul(queries, keys).reshape(-1, width) @ u.reshape(width, -1)
+        scores = patchify(scores.reshape(-1, *u.shape[1:]), patch)
+        averages = jnp.matmul(jax.nn.softmax(scores, -1), jnp.swapaxes(x, 1, 2)).reshape(-1, heads, num_tokens, width)
+        return jnp.matmul(averages, jnp.swapaxes(values, 1, 2)) + (bias[width:].reshape(heads, 1, size) + queries)[None]
 
     def _read(self, x: Array, tokens: Array) -> Array:
-        """What every point reads of the tokens of its patch, `(width, points, patches)`."""
-        heads, num_tokens, size = self.queries.shape
+        """What every point reads of the tokens of its patch, `(patches, width, points)`; here too the tokens are mapped."""
+        count, heads, num_tokens, size = tokens.shape
+        width = heads * size
         weight, bias = _weight_and_bias(self.decode, x)
-        asked = (weight @ x.reshape(len(x), -1) + bias[:, None]).reshape(heads, size, *x.shape[1:])
-        tokens = tokens.reshape(heads, size, num_tokens, -1)
-        scores = small_products(jnp.swapaxes(tokens, 1, 2), asked)
-        return small_products(tokens, jax.nn.softmax(scores, 1)).reshape(x.shape)
+        mapped = jnp.matmul(tokens, weight.reshape(heads, size, width)).reshape(count, -1, width)
+        offsets = jnp.matmul(tokens, bias.reshape(heads, size, 1))
+        scores = jnp.matmul(mapped, x).reshape(count, heads, num_tokens, -1) + offsets
+        read = jnp.matmul(jnp.swapaxes(tokens, 2, 3), jax.nn.softmax(scores, 2))
+        return read.reshape(count, width, -1)
 
 
 def _weight_and_bias(layer: Pointwise, like: Array) -> tuple[Array, Array]:

@@ -19,14 +19,14 @@ def test_patches_are_put_back_where_they_were(patch):
         for several in ((), (2,)):
             u = np.random.default_rng(0).normal(size=(3, *several, *shape))
             v = patchify(jnp.asarray(u), patch)
-            assert v.shape == (3, np.prod(patch), u.size // 3 // np.prod(patch))
+            assert v.shape == (u.size // 3 // np.prod(patch), 3, np.prod(patch))
             np.testing.assert_array_equal(unpatchify(v, u.shape, patch), u)
 
 
 def test_a_patch_is_a_box():
     u = jnp.arange(24.0).reshape(1, 4, 6)
-    np.testing.assert_array_equal(patchify(u, (2, 3))[0, :, 1], [3, 4, 5, 9, 10, 11])
-    np.testing.assert_array_equal(patchify(jnp.stack([u, u + 100], 1), (2, 3))[0, :, 6], [112, 113, 114, 118, 119, 120])
+    np.testing.assert_array_equal(patchify(u, (2, 3))[1, 0], [3, 4, 5, 9, 10, 11])
+    np.testing.assert_array_equal(patchify(jnp.stack([u, u + 100], 1), (2, 3))[6, 0], [112, 113, 114, 118, 119, 120])
 
 
 def attention(block, u):
@@ -77,27 +77,27 @@ def test_order_of_tokens_and_of_points_does_not_matter():
 
 def test_the_step_with_few_coefficients():
     """Acceptance 6."""
-    t = jax.random.normal(KEY, (3, 5))
+    t = jax.random.normal(KEY, (5, 3))
     none = jnp.zeros((4, 3))
     np.testing.assert_array_equal(trigonometric_step(t, none, none, "released"), t)
     constant = none.at[0].set(jnp.asarray([1.0, 2.0, -3.0]))
     for frequencies, cosines in (("released", constant), ("integer", jnp.concatenate([constant, none[:1]]))):
-        np.testing.assert_allclose(trigonometric_step(t, none, cosines, frequencies), t + constant[0][:, None], atol=1e-14)
+        np.testing.assert_allclose(trigonometric_step(t, none, cosines, frequencies), t + constant[:1], atol=1e-14)
     loss = lambda sines, frequencies, cosines: jnp.sum(trigonometric_step(t, sines, cosines, frequencies) ** 2)
     gradient = jax.grad(loss)(constant, "released", constant)
     assert not gradient[0].any() and gradient[1:].all()
     assert jax.grad(loss)(constant, "integer", jnp.zeros((5, 3))).all()
     np.testing.assert_allclose(
-        trigonometric_step(t, constant, jnp.zeros((5, 3)), "integer"), t + constant[0][:, None] * jnp.sin(t), atol=1e-14
+        trigonometric_step(t, constant, jnp.zeros((5, 3)), "integer"), t + constant[:1] * jnp.sin(t), atol=1e-14
     )
 
 
 def test_the_basis_fits_a_smooth_map():
     """Acceptance 7."""
-    t = jnp.linspace(-2, 2, 201)[None]
+    t = jnp.linspace(-2, 2, 201)[:, None]
     parts = jnp.eye(24).reshape(24, 2, 12, 1)
-    columns = jax.vmap(lambda part: trigonometric_step(t, part[0], part[1], "released") - t)(parts)[:, 0].T
-    coefficients = np.linalg.lstsq(columns, np.asarray(jnp.tanh(t) - t)[0], rcond=None)[0].reshape(2, 12, 1)
+    columns = jax.vmap(lambda part: trigonometric_step(t, part[0], part[1], "released") - t)(parts)[:, :, 0].T
+    coefficients = np.linalg.lstsq(columns, np.asarray(jnp.tanh(t) - t)[:, 0], rcond=None)[0].reshape(2, 12, 1)
     fitted = trigonometric_step(t, jnp.asarray(coefficients[0]), jnp.asarray(coefficients[1]), "released")
     assert jnp.max(jnp.abs(fitted - jnp.tanh(t))) < 1e-5
 
