@@ -99,10 +99,7 @@ def test_pages_are_rewritten_between_the_marks(tmp_path, monkeypatch, capsys):
 
 def test_every_table_of_the_project_is_made_from_its_file():
     pages = [ROOT / "README.md", *sorted((ROOT / "datasets").glob("*/README.md"))]
-    for page in pages:
-        before = page.read_text()
-        assert not rewrite(page), page
-        assert page.read_text() == before
+    assert not [page for page in pages if rewrite(page, only_check=True)]
 
 
 def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
