@@ -69,7 +69,7 @@ class LossConfig:
 
     kind: Literal["relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse", "cross_entropy"] = "relative_l2"
     """Relative norm of the error, L2 or one of H1 (see `losses`), its mean square, or cross-entropy where targets are classes."""
-    patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
+    patch_levels: Annotated[int, Bounds(at_least=0.0, below=31.0)] = 0
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
     penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness", "jacobian"] = "none"
     """What makes a solve expensive: of continuous_time models over all of it or at one random time; jacobian of implicit_fno."""
@@ -157,7 +157,7 @@ class MeshConfig:
     data: Annotated[int, _COUNT] = 1
     """Devices that share the samples of a batch."""
     space: Annotated[int, _COUNT] = 1
-    """Devices that share the domain of each sample, cut along its first space axis."""
+    """Devices that share the domain of each sample, cut along its first space axis; of multigrid_patches its rows of patches."""
     shard_parameters_above: Annotated[int, _NOT_NEGATIVE] = 0
     """Numbers of a weight above which it, its average and its optimizer state are cut up along `data`; 0 cuts none."""
 
@@ -218,10 +218,10 @@ class ExperimentConfig:
                 f"data.augment {list(self.data.augment)} turns whole domains, which mesh.space {self.mesh.space} devices share. "
                 "Leave it out, or share the samples along --mesh.data."
             )
-        if self.mesh.space > 1 and self.loss.patch_levels:
+        if self.loss.patch_levels and 2**self.loss.patch_levels % self.mesh.space:
             raise ConfigError(
-                f"loss.patch_levels {self.loss.patch_levels} cuts fields, which mesh.space {self.mesh.space} devices share. "
-                "Use --loss.patch-levels 0, or share the samples along --mesh.data."
+                f"loss.patch_levels {self.loss.patch_levels} makes {2**self.loss.patch_levels} rows of patches, which mesh.space "
+                f"{self.mesh.space} devices cannot share evenly. Use a divisor, or share the samples along --mesh.data."
             )
         if self.training.precision != "full" and self.loss.penalty != "none":
             raise ConfigError(f"loss.penalty needs training.precision 'full', got {self.training.precision!r}. Leave it out.")

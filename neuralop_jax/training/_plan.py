@@ -166,7 +166,12 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
         },
         temporaries={size: _temporaries(program) for size, program in programs.items()},
         exchanges=mesh_exchanges(
-            operator, float(_num_bytes(weights)), whole, grid.shape, portions=local * accumulate // micro_batch
+            operator,
+            float(_num_bytes(weights)),
+            whole,
+            grid.shape,
+            portions=local * accumulate // micro_batch,
+            space=config.mesh.space,
         ),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 
 from neuralop_jax import data, losses, models
 from neuralop_jax._checks import did_you_mean
@@ -16,12 +17,14 @@ from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo
+from neuralop_jax.kernels import SPACE
 from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, ContinuousTime, ImplicitFNO, Normalized, SeriesCDE
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
-from neuralop_jax.training._mesh import DeviceMesh
+from neuralop_jax.training._mesh import DATA, DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
@@ -181,7 +184,8 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
     if mesh.space > 1 and not operator.model.divisible:
         raise ConfigError(
             f"model.kind {config.model.kind!r} needs whole domains, which mesh.space {mesh.space} devices would share. Use "
-            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno and mgno take parts of domains."
+            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and multigrid_patches take "
+            "parts of domains."
         )
     if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
         raise ConfigError(
@@ -207,9 +211,18 @@ def _interval(
     """The compiled intervals, on device memory or on a stream of batches as `data.loader` says."""
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     micro_batch = choose_micro_batch(config, operator, train.grid, batch_size)
+    if mesh.space > 1:
+        _check_division(mesh, operator, train[0].inputs["u"])
     step = build_step(config, operator, train.grid, optimizer, micro_batch, mesh)
     data_key, noise_key = stream(config.seed, "data"), stream(config.seed, "noise")
     sample = train[0]
+def _check_division(mesh: DeviceMesh, operator: Normalized, u: np.ndarray) -> None:
+    """Raises `ModelInputError` if the operator cannot share fields like `u` among the devices; traces only."""
+    blocks = PartitionSpec(DATA, None, SPACE)
+    divided = jax.shard_map(lambda u: operator.batched(u), mesh=mesh.mesh, in_specs=blocks, out_specs=blocks)
+    jax.eval_shape(divided, jax.ShapeDtypeStruct((mesh.data, *u.shape), u.dtype))
+
+
     if on_device(config.data, len(train) * (sample.inputs["u"].nbytes + sample.target.nbytes)):
         return DeviceInterval(step, DeviceData.load(train), batch_size, data_key, noise_key, accumulate, mesh)
     seed = int(jax.random.bits(data_key, dtype="uint32")) >> 1

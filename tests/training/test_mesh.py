@@ -61,6 +61,19 @@ def test_the_domain_is_divided(figures):
     assert found["refusal"].startswith("the loss is not the same on all devices along mesh.space: it has to be summed")
 
 
+def test_patches_are_divided(figures):
+    """Loss in patches, accumulated batches in portions, coordinates, averages: the log and the operator of one device."""
+    found = figures["patches"]
+    assert found["lines"] < 1e-12 and found["operator"] < 1e-9
+    assert found["refusal"].startswith("MultigridPatches: 2 rows of patches cannot be divided evenly among 4 devices. Use a ")
+
+
+def test_batch_norm_inside_patches_has_the_statistics_of_all(figures):
+    found = figures["patches"]["batch_norm"]
+    assert found["state"] < 1e-9 and found["loss"] < 1e-12
+    assert found["counts"]["all-gather"] == found["counts"]["all-to-all"] == 0 < found["counts"]["collective-permute"]
+
+
 def test_products_in_bfloat16_of_weights_in_single_precision(figures):
     found = figures["precision"]
     assert found["types"] == ["float32"] and found["products"] > 0
