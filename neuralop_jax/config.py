@@ -45,6 +45,8 @@ class DataConfig:
     """What to do with samples that hold NaN or infinity."""
 
     def __post_init__(self):
+    shared_samples: Literal["error", "allow"] = "error"
+    """What to do if held-out samples have the input of a training sample."""
         check_fields(self, "data")
         frames(self.input_time, name="data.input_time")
         frames(self.target_time, name="data.target_time")
