@@ -286,7 +286,7 @@ def config_sha256(config: ExperimentConfig) -> str:
 
 def config_difference(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
     """The options in which two configurations differ: `["model.width 32 -> 64", ...]`, in the order of their names."""
-    before, after = (_flat(to_json(config)) for config in (old, new))
+    before, after = options_of(old), options_of(new)
     return [
         f"{name} {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
         for name in sorted(before | after)
@@ -300,3 +300,8 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for key, value in tree.items():
         leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
     return leaves
+def options_of(config: ExperimentConfig) -> dict[str, str]:
+    """Every option by its dotted name, as JSON text."""
+    return _flat(to_json(config))
+
+
