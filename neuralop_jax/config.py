@@ -13,6 +13,8 @@ from neuralop_jax._frames import frames
 from neuralop_jax.errors import ConfigError
 
 _POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0.0), Bounds(at_least=0.0), Bounds(at_least=1.0)
+_MOST_BATCHES = 2**31 - 1
+"""Batches are counted by integers of 32 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +45,10 @@ class DataConfig:
     """Where batches come from: the whole split in device memory, or a Grain pipeline; auto takes the device below 2 GiB."""
     nonfinite: Literal["error", "drop"] = "error"
     """What to do with samples that hold NaN or infinity."""
-
-    def __post_init__(self):
     shared_samples: Literal["error", "allow"] = "error"
     """What to do if held-out samples have the input of a training sample."""
+
+    def __post_init__(self):
         check_fields(self, "data")
         frames(self.input_time, name="data.input_time")
         frames(self.target_time, name="data.target_time")
@@ -96,7 +98,7 @@ class OptimizerConfig:
     """Learning rate over the steps."""
     warmup_steps: Annotated[int, _NOT_NEGATIVE] = 0
     """Steps of linear growth from 0 to the peak (not for one_cycle, which has its own)."""
-    decay_steps: Annotated[int, _NOT_NEGATIVE] = 0
+    decay_steps: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 0
     """Steps between two factors `decay_rate` (step schedule only)."""
     decay_rate: Annotated[float, _POSITIVE] = 0.5
     """Factor of the step schedule."""
@@ -187,6 +189,11 @@ class ExperimentConfig:
             raise ConfigError(
                 f"loss.penalty {self.loss.penalty!r} and loss.penalty_weight {self.loss.penalty_weight:g} contradict each other. "
                 "Give both, or none."
+            )
+        if training.steps * rate.accumulate > _MOST_BATCHES:
+            raise ConfigError(
+                f"training.steps {training.steps} of optimizer.accumulate {rate.accumulate} batches each are more batches than "
+                f"{_MOST_BATCHES}. Use --training.steps {max(1, _MOST_BATCHES // rate.accumulate)} at most."
             )
         for name in ("save_every", "evaluate_every"):
             steps = getattr(training, name)
@@ -294,14 +301,14 @@ def config_difference(old: ExperimentConfig, new: ExperimentConfig) -> list[str]
     ]
 
 
+def options_of(config: ExperimentConfig) -> dict[str, str]:
+    """Every option by its dotted name, as JSON text."""
+    return _flat(to_json(config))
+
+
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Every leaf by its dotted name, as JSON text."""
     leaves: dict[str, str] = {}
     for key, value in tree.items():
         leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
     return leaves
-def options_of(config: ExperimentConfig) -> dict[str, str]:
-    """Every option by its dotted name, as JSON text."""
-    return _flat(to_json(config))
-
-

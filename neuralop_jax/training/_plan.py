@@ -4,7 +4,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +27,7 @@ from neuralop_jax.info import DatasetInfo
 from neuralop_jax.models import AbstractTrajectoryOperator, Normalized
 from neuralop_jax.models._batched import largest_divisor
 from neuralop_jax.normalizers import fit_normalizer
+from neuralop_jax.training._interval import on_arrays
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._scaling import mesh_exchanges
 from neuralop_jax.training._setup import (
@@ -40,7 +41,6 @@ from neuralop_jax.training._setup import (
     stream,
 )
 from neuralop_jax.training._state import TrainState
-from neuralop_jax.training._step import Step
 
 _TIMED = 5
 """Steps of which the median is taken."""
@@ -152,8 +152,9 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*sizes, *x.shape), x.dtype), sample)
     chosen = choose_micro_batch(config, operator, grid, batch_size)
     micro_batch = largest_divisor(local, chosen)
-    step = lambda size: _on_arrays(build_step(config, operator, grid, optimizer, size), state, config)
-    arrays = eqx.filter(state, _is_abstract)
+    arrays, static = eqx.partition(state, _is_abstract)
+    noise = stream(config.seed, "noise")
+    step = lambda size: on_arrays(build_step(config, operator, grid, optimizer, size), static, noise)
     cost = program_cost(step(micro_batch), arrays, batch)
     programs = {size: jax.jit(step(size), donate_argnums=0).lower(arrays, batch).compile() for size in {local, micro_batch}}
     weights = eqx.filter_eval_shape(lambda model: eqx.filter(model, models.trainable(model)), operator)
@@ -221,18 +222,6 @@ def _abstract_state(
         return TrainState.create(Normalized(model, input, output), optimizer, averaged=config.training.ema > 0)
 
     return eqx.filter_eval_shape(create)
-
-
-def _on_arrays(step: Step, state: TrainState, config: ExperimentConfig) -> Callable[[TrainState, Sample], Any]:
-    """The step as the intervals of a training compile it: a function of arrays, with the noise of its number."""
-    static = eqx.filter(state, _is_abstract, inverse=True)
-
-    def one(arrays: TrainState, batch: Sample) -> tuple[TrainState, Any]:
-        key = jax.random.fold_in(stream(config.seed, "noise"), arrays.step)
-        new, metrics = step(eqx.combine(arrays, static), batch, key)
-        return eqx.filter(new, eqx.is_array), metrics
-
-    return one
 
 
 def _is_abstract(leaf: Any) -> bool:
