@@ -203,8 +203,8 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
     if mesh.space > 1 and not operator.model.divisible:
         raise ConfigError(
             f"model.kind {config.model.kind!r} needs whole domains, which mesh.space {mesh.space} devices would share. Use "
-            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and multigrid_patches take "
-            "parts of domains."
+            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and the "
+            "patches of multigrid_patches take parts of domains."
         )
     if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
         raise ConfigError(

@@ -221,39 +221,46 @@ def sines(place, points):
 
 
 def patches():
-    """Runs of the patches of a domain, on one device and on two groups of four that share a domain each; what is refused."""
+    """The patches of a domain on two groups of four devices that share a domain each, against one device; what is refused.
+
+    The step in double precision, with losses in patches and accumulated batches in portions; and a run, in that of its data.
+    """
     place, figures = Path(tempfile.mkdtemp()), {}
     inner = {"kind": "fno", "n_modes": (2,), "width": 4, "depth": 1}
     options = {"operator": inner, "levels": 2, "padding": 0.0625, "boundary": "reflect", "coordinates": True}
-    config = ExperimentConfig(
-        DataConfig(sines(place, 16), ("a",), ("v",), batch_size=4, input_normalizer="identity"),
-        ModelConfig("multigrid_patches", options),
-        LossConfig("relative_h1", patch_levels=2),
-        OptimizerConfig(schedule="constant", accumulate=2),
-        TrainingConfig(steps=3, log_every=1, save_every=3, ema=0.9, micro_batch=1),
-    )
-    on = lambda data, space: dataclasses.replace(config, mesh=MeshConfig(data, space))
-
-    def run(name, config):
-        result = fit(config, run_dir=place / name, console=Console(quiet=True))
-        lines = [json.loads(line) for line in (place / name / "metrics.jsonl").read_text().splitlines()]
-        return [(line["loss"], line["gradient_norm"]) for line in lines], eqx.filter(result.operator, eqx.is_array)
-
-    (found, operator), (wanted, alone) = run("eight", on(2, 4)), run("one", config)
-    figures["lines"] = float(np.max(np.abs(np.array(found) / np.array(wanted) - 1)))
-    figures["operator"] = distance(operator, alone)
-    few = ModelConfig("multigrid_patches", {**options, "levels": 1})
-    try:
-        prepare(dataclasses.replace(on(1, 4), model=few))
-    except NeuralOpError as error:
-        figures["refusal"] = str(error)
-    shutil.rmtree(place)
+    model = MultigridPatches(in_channels=1, out_channels=1, num_dims=1, **options, key=jax.random.key(0))
+    twice = {"accumulate": 2, "indices": jnp.arange(32).reshape(2, 16) % 20, "augmented": False}
+    apart = {"loss": supervised(losses.per_patch(losses.relative_h1, 2)), **twice}
+    wanted = trained(normalized(model), None, **apart)
+    figures["step"] = compared(normalized(model), DeviceMesh.create(2, 4), wanted, micro_batch=2, **apart)
 
     REGISTRY["standardized"] = StandardizedPatches
     plain = {"in_channels": 1, "out_channels": 1, "operator": {"kind": "standardized"}, "levels": 2, "padding": 0.125}
-    operator, several = MultigridPatches(**plain, key=jax.random.key(0)), {"augmented": False}
-    wanted = trained(operator, None, **several)
-    figures["batch_norm"] = compared(operator, DeviceMesh.create(2, 4), wanted, **several)
+    model = MultigridPatches(**plain, key=jax.random.key(0))
+    figures["batch_norm"] = compared(model, DeviceMesh.create(2, 4), trained(model, None, **twice), **twice)
+
+    config = ExperimentConfig(
+        DataConfig(sines(place, 16), ("a",), ("v",), batch_size=4),
+        ModelConfig("multigrid_patches", options),
+        LossConfig("relative_l2"),
+        OptimizerConfig(schedule="constant"),
+        TrainingConfig(steps=3, log_every=1, save_every=3),
+    )
+
+    def run(name, config):
+        fit(config, run_dir=place / name, console=Console(quiet=True))
+        lines = [json.loads(line) for line in (place / name / "metrics.jsonl").read_text().splitlines()]
+        return np.array([(line["loss"], line["gradient_norm"]) for line in lines])
+
+    figures["run"] = float(
+        np.max(np.abs(run("eight", dataclasses.replace(config, mesh=MeshConfig(2, 4))) / run("one", config) - 1))
+    )
+    few = ModelConfig("multigrid_patches", {**options, "levels": 1})
+    try:
+        prepare(dataclasses.replace(config, model=few, mesh=MeshConfig(1, 4)))
+    except NeuralOpError as error:
+        figures["refusal"] = str(error)
+    shutil.rmtree(place)
     return figures
 
 

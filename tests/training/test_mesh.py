@@ -61,17 +61,20 @@ def test_the_domain_is_divided(figures):
     assert found["refusal"].startswith("the loss is not the same on all devices along mesh.space: it has to be summed")
 
 
-def test_patches_are_divided(figures):
-    """Loss in patches, accumulated batches in portions, coordinates, averages: the log and the operator of one device."""
-    found = figures["patches"]
-    assert found["lines"] < 1e-12 and found["operator"] < 1e-9
-    assert found["refusal"].startswith("MultigridPatches: 2 rows of patches cannot be divided evenly among 4 devices. Use a ")
-
-
-def test_batch_norm_inside_patches_has_the_statistics_of_all(figures):
-    found = figures["patches"]["batch_norm"]
+@pytest.mark.parametrize("name", ["step", "batch_norm"])
+def test_patches_are_divided(figures, name):
+    """A batch norm inside them has the statistics of all patches of the batch. Edges and coarser views travel, no fields."""
+    found = figures["patches"][name]
     assert found["state"] < 1e-9 and found["loss"] < 1e-12
-    assert found["counts"]["all-gather"] == found["counts"]["all-to-all"] == 0 < found["counts"]["collective-permute"]
+    counts = found["counts"]
+    assert counts["all-gather"] == counts["all-to-all"] == counts["reduce-scatter"] == 0 < counts["collective-permute"]
+
+
+def test_a_run_in_patches(figures):
+    assert figures["patches"]["run"] < 1e-6
+    assert figures["patches"]["refusal"].startswith(
+        "MultigridPatches: 2 rows of patches cannot be divided evenly among 4 devices."
+    )
 
 
 def test_products_in_bfloat16_of_weights_in_single_precision(figures):
