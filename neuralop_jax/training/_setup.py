@@ -212,7 +212,7 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
             "Leave [mesh] out."
         )
     if mesh.space > 1:
-        _check_division(mesh, operator, train[0].inputs["u"])
+        _check_division(mesh, operator, np.asarray(train[0].inputs["u"]))
     return mesh
 
 
