@@ -74,7 +74,7 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
     elif kind not in _NAMES:
         value = frozen(value, name, where)
     elif not _is_a(value, kind):
-        remedy = " Remove the quotes." if isinstance(value, str) and not isinstance(parse_text(kind, value), str) else ""
+        remedy = " Remove the quotes." if isinstance(value, str) and _is_a(parse_text(kind, value), kind) else ""
         remedy = " Put it in quotes." if kind is str and value is not None else remedy
         raise ConfigError(f"{refusal}{remedy}")
     if kind is float:
@@ -187,10 +187,11 @@ def _as_float(value: int | float) -> float:
 
 
 def _number(text: str, kind: type[int] | type[float]) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        return text
+    """The number of this kind that `text` is, else whatever number it is."""
+    for each in (kind, float):
+        with contextlib.suppress(ValueError):
+            return each(text)
+    return text
 
 
 def _parse_free(text: str) -> Any:

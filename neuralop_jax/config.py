@@ -13,6 +13,8 @@ from neuralop_jax._frames import frames
 from neuralop_jax.errors import ConfigError
 
 _POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0.0), Bounds(at_least=0.0), Bounds(at_least=1.0)
+_MOST_BATCHES = 2**31 - 1
+"""Batches are counted by integers of 32 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,8 @@ class DataConfig:
     """Where batches come from: the whole split in device memory, or a Grain pipeline; auto takes the device below 2 GiB."""
     nonfinite: Literal["error", "drop"] = "error"
     """What to do with samples that hold NaN or infinity."""
+    shared_samples: Literal["error", "allow"] = "error"
+    """What to do if held-out samples have the input of a training sample."""
 
     def __post_init__(self):
         check_fields(self, "data")
@@ -69,7 +73,7 @@ class LossConfig:
 
     kind: Literal["relative_l2", "relative_h1", "difference_h1", "truncated_h1", "mse", "cross_entropy"] = "relative_l2"
     """Relative norm of the error, L2 or one of H1 (see `losses`), its mean square, or cross-entropy where targets are classes."""
-    patch_levels: Annotated[int, _NOT_NEGATIVE] = 0
+    patch_levels: Annotated[int, Bounds(at_least=0.0, below=31.0)] = 0
     """Compare on 2^levels patches per axis, each by itself, as training without stitching does; 0 compares whole fields."""
     penalty: Literal["none", "error", "stiffness", "local_error", "local_stiffness", "jacobian"] = "none"
     """What makes a solve expensive: of continuous_time models over all of it or at one random time; jacobian of implicit_fno."""
@@ -94,7 +98,7 @@ class OptimizerConfig:
     """Learning rate over the steps."""
     warmup_steps: Annotated[int, _NOT_NEGATIVE] = 0
     """Steps of linear growth from 0 to the peak (not for one_cycle, which has its own)."""
-    decay_steps: Annotated[int, _NOT_NEGATIVE] = 0
+    decay_steps: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 0
     """Steps between two factors `decay_rate` (step schedule only)."""
     decay_rate: Annotated[float, _POSITIVE] = 0.5
     """Factor of the step schedule."""
@@ -157,7 +161,7 @@ class MeshConfig:
     data: Annotated[int, _COUNT] = 1
     """Devices that share the samples of a batch."""
     space: Annotated[int, _COUNT] = 1
-    """Devices that share the domain of each sample, cut along its first space axis."""
+    """Devices that share the domain of each sample, cut along its first space axis; of multigrid_patches its rows of patches."""
     shard_parameters_above: Annotated[int, _NOT_NEGATIVE] = 0
     """Numbers of a weight above which it, its average and its optimizer state are cut up along `data`; 0 cuts none."""
 
@@ -185,6 +189,11 @@ class ExperimentConfig:
             raise ConfigError(
                 f"loss.penalty {self.loss.penalty!r} and loss.penalty_weight {self.loss.penalty_weight:g} contradict each other. "
                 "Give both, or none."
+            )
+        if training.steps * rate.accumulate > _MOST_BATCHES:
+            raise ConfigError(
+                f"training.steps {training.steps} of optimizer.accumulate {rate.accumulate} batches each are more batches than "
+                f"{_MOST_BATCHES}. Use --training.steps {max(1, _MOST_BATCHES // rate.accumulate)} at most."
             )
         for name in ("save_every", "evaluate_every"):
             steps = getattr(training, name)
@@ -218,10 +227,10 @@ class ExperimentConfig:
                 f"data.augment {list(self.data.augment)} turns whole domains, which mesh.space {self.mesh.space} devices share. "
                 "Leave it out, or share the samples along --mesh.data."
             )
-        if self.mesh.space > 1 and self.loss.patch_levels:
+        if self.loss.patch_levels and 2**self.loss.patch_levels % self.mesh.space:
             raise ConfigError(
-                f"loss.patch_levels {self.loss.patch_levels} cuts fields, which mesh.space {self.mesh.space} devices share. "
-                "Use --loss.patch-levels 0, or share the samples along --mesh.data."
+                f"loss.patch_levels {self.loss.patch_levels} makes {2**self.loss.patch_levels} rows of patches, which mesh.space "
+                f"{self.mesh.space} devices cannot share evenly. Use a divisor, or share the samples along --mesh.data."
             )
         if self.training.precision != "full" and self.loss.penalty != "none":
             raise ConfigError(f"loss.penalty needs training.precision 'full', got {self.training.precision!r}. Leave it out.")
@@ -284,12 +293,17 @@ def config_sha256(config: ExperimentConfig) -> str:
 
 def config_difference(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
     """The options in which two configurations differ: `["model.width 32 -> 64", ...]`, in the order of their names."""
-    before, after = (_flat(to_json(config)) for config in (old, new))
+    before, after = options_of(old), options_of(new)
     return [
         f"{name} {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     ]
+
+
+def options_of(config: ExperimentConfig) -> dict[str, str]:
+    """Every option by its dotted name, as JSON text."""
+    return _flat(to_json(config))
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

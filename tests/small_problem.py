@@ -39,13 +39,15 @@ class Pointwise(AbstractOperator):
         return jnp.einsum("oi,i...->o...", self.outer, act(jnp.einsum("oi,i...->o...", self.inner, u)))
 
 
-def write_sines(path, num_train=12):
-    """Training samples and two held-out splits of v = sin(a - 2) + 3 on 8 and 16 points."""
+def write_sines(path, num_train=12, among_training=0):
+    """Training samples and two held-out splits of v = sin(a - 2) + 3 on 8 and 16 points, some of the first trained on."""
     rng = np.random.default_rng(0)
     sizes = {"train": (num_train, 8), "test_8": (5, 8), "test_16": (3, 16)}
     splits, arrays = {}, {}
     for name, (count, points) in sizes.items():
         a = rng.normal(2.0, 1.5, (count, points)) + (name != "train")
+        if name == "test_8":
+            a[:among_training] = arrays["train"]["a"][:among_training]
         splits[name], arrays[name] = SplitInfo(count, Grid((points,))), {"a": a, "v": np.sin(a - 2) + 3}
     info = DatasetInfo("sines", "Sines", (FieldInfo("a", "m"), FieldInfo("v", "m/s")), splits)
     path.unlink(missing_ok=True)

@@ -131,6 +131,10 @@ def test_nested_model_options(read):
             "optimizer.learning_rate must be finite and > 0, got nan (run.toml, line 6).",
         ),
         (DATA + "[training]\nsteps = 0\n", "training.steps must be >= 1, got 0 (run.toml, line 6)."),
+        (
+            DATA + '[training]\nsteps = "3.5"\n',
+            "training.steps must be an integer >= 1, got the string '3.5' (run.toml, line 6).",
+        ),
         (DATA + "[training]\nsteps = true\n", "training.steps must be an integer >= 1, got the boolean true (run.toml, line 6)."),
         (DATA + "[training]\nsteps = 3.0\n", "training.steps must be an integer >= 1, got 3.0 (run.toml, line 6)."),
         (DATA + "[training]\nema = 1\n", "training.ema must be finite and >= 0 and < 1, got 1.0 (run.toml, line 6)."),
@@ -176,7 +180,10 @@ def test_refused_files(refused, text, message):
             "unknown option 'training.stesp' (command line). Did you mean 'training.steps' (int, default 1000)?",
         ),
         (["--training.steps", "abc"], "training.steps must be an integer >= 1, got the string 'abc' (command line)."),
-        (["--training.steps", "1.5"], "training.steps must be an integer >= 1, got the string '1.5' (command line)."),
+        (["--training.steps", "1.5"], "training.steps must be an integer >= 1, got 1.5 (command line)."),
+        (["--training.steps", "1e26"], "training.steps must be an integer >= 1, got 1e+26 (command line)."),
+        (["--optimizer.accumulate", "0.5"], "optimizer.accumulate must be an integer >= 1, got 0.5 (command line)."),
+        (["--loss.patch-levels", "1000000000"], "loss.patch_levels must be >= 0 and < 31, got 1000000000 (command line)."),
         (["--optimizer.learning-rate", "inf"], "optimizer.learning_rate must be finite and > 0, got inf (command line)."),
         (["--optimizer.learning-rate", "-1"], "optimizer.learning_rate must be finite and > 0, got -1.0 (command line)."),
         (["--training.steps"], "--training.steps needs a value (command line). Write --training.steps VALUE."),
@@ -202,6 +209,15 @@ def test_a_section_below_an_option_is_refused(refused):
 @pytest.mark.parametrize(
     ("words", "key_words"),
     [
+        (
+            [f"--training.steps=1{26 * '0'}"],
+            f"training.steps 1{26 * '0'} of optimizer.accumulate 1 batches each are more batches than 2147483647. Use --tr",
+        ),
+        (
+            ["--training.steps=1100000000", "--optimizer.accumulate=2"],
+            "are more batches than 2147483647. Use --training.steps 1073741823 at most.",
+        ),
+        (["--loss.patch-levels=1", "--mesh.space=4"], "makes 2 rows of patches, which mesh.space 4 devices cannot share evenly."),
         (["--training.log-every=30"], "training.save_every must be a multiple of training.log_every (30), got 500. Use 510."),
         (
             ["--training.evaluate-every=75"],

@@ -17,12 +17,13 @@ from neuralop_jax._frames import frames
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.cli._run import read_config, read_results
 from neuralop_jax.config import DataConfig, ExperimentConfig
-from neuralop_jax.data import HDF5Dataset, Sample, read_info
+from neuralop_jax.data import Sample, read_info
 from neuralop_jax.errors import NeuralOpError, RunDirError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
 from neuralop_jax.metrics import energy_spectrum
 from neuralop_jax.models import AbstractOperator
+from neuralop_jax.training._setup import open_split
 
 _MOST_SAMPLES = 500
 """Samples of a split that are predicted for the report."""
@@ -143,8 +144,7 @@ def _held_out(data: DataConfig) -> dict[str, Grid]:
 
 
 def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> SplitReport:
-    times = {"input_time": config.input_time, "target_time": config.target_time}
-    split = HDF5Dataset(config.path, name, config.input, config.target, nonfinite=config.nonfinite, **times)
+    split = open_split(config, name)
     count = min(len(split), _MOST_SAMPLES)
     operator = models.on_times(operator, split.times)
     samples = [split[index] for index in range(count)]

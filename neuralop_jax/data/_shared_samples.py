@@ -1,7 +1,7 @@
 """Held-out samples that are training samples, too: found by comparing hashes, block by block."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from neuralop_jax.grids import Grid, strides_to
 _Strides = tuple[int, ...]
 
 
-def shared_samples(path: str | Path, train_split: str, names: str | Sequence[str]) -> dict[str, int | None]:
+def shared_samples(
+    path: str | Path, train_split: str, names: str | Sequence[str], *, among: Collection[str] | None = None
+) -> dict[str, int | None]:
     """How many samples of every other split have the same input as a sample of the training split.
 
     Compared are the values of the fields in float32, on the points that both grids have where one contains the other as every
@@ -26,6 +28,7 @@ def shared_samples(path: str | Path, train_split: str, names: str | Sequence[str
     - `path`: the HDF5 file.
     - `train_split`: the split that a model is trained on.
     - `names`: the fields that make the input.
+    - `among`: the splits to compare with it; all others if left out.
 
     **Returns:** by split the number of its samples that are training samples; `None` where the grids have no such points.
 
@@ -41,13 +44,18 @@ def shared_samples(path: str | Path, train_split: str, names: str | Sequence[str
         ```
     """
     names = (names,) if isinstance(names, str) else tuple(names)
+    if among is not None and not among:
+        return {}
     with open_hdf5(path) as file:
         info = info_of(file, names)
         fields = {split: [find_field(file, info, split, name) for name in names] for split in (train_split, *info.splits)}
         train = info.splits[train_split].grid
         known: dict[_Strides, set[bytes]] = {}
         found: dict[str, int | None] = {}
-        for split, held_out in ((name, info.splits[name].grid) for name in info.splits if name != train_split):
+        for split in info.splits:
+            if split == train_split or (among is not None and split not in among):
+                continue
+            held_out = info.splits[split].grid
             pair = _common(train, held_out)
             if pair is None:
                 found[split] = None

@@ -64,6 +64,7 @@ from neuralop_jax.kernels._space import (
     space_mean as space_mean,
     space_size as space_size,
     space_sum as space_sum,
+    undivided as undivided,
     whole_shape as whole_shape,
 )
 from neuralop_jax.kernels._stencil import Stencil as Stencil, diffusion_stencil as diffusion_stencil

@@ -1,4 +1,8 @@
-"""A field as overlapping patches, each with coarser and wider views of what surrounds it, and back."""
+"""A field as overlapping patches, each with coarser and wider views of what surrounds it, and back.
+
+Where devices share the domain, they share the rows of patches along its first axis: the patches of a block are on its device, and
+what their windows hold of other blocks is exchanged.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +10,9 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
+
+from neuralop_jax.kernels._read_divided import read_divided
+from neuralop_jax.kernels._space import is_divided, space_size, whole_shape
 
 
 def window_points(points: int, levels: int, padding: int, boundary: str) -> np.ndarray:
@@ -60,19 +67,23 @@ def make_patches(
     Channels are grouped by level, the finest first. Patches stand in the order of their samples, within a sample row by row. The
     indices are static, so that the transform is one gather per axis and level.
 
+    Of a divided domain a device gets the points that its windows hold of other blocks: of the finest view the padding alone, of
+    a coarser one the few points of that.
+
     **Arguments:**
 
     - `u`: samples behind the channels.
     - `levels`: $L$; there are $2^L$ patches per axis.
     - `padding`, `boundary`: one entry per space axis, as in `window_points`.
 
-    **Raises:** as `window_points`.
+    **Raises:** as `window_points`; `ValueError` if devices cannot share the rows of patches evenly.
 
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120; `MultigridPatching2D` of neuraloperator, whose numbers are equal for
     periodic planes. Differs: on $4^L$ points, where the windows of the coarsest level move by one point, that code finds one
     window too many and fails; where a window would move by part of a point, it leaves the part out and loses the center.
     """
-    shape = u.shape[2:]
+    shape = whole_shape(u.shape[2:])
+    own_patches(2**levels, len(shape))
     tables = [window_points(*axis) for axis in zip(shape, (levels,) * len(shape), padding, boundary, strict=True)]
     views = [_gathered(u, [table[level] for table in tables], boundary) for level in range(levels + 1)]
     return jnp.concatenate(views)
@@ -83,13 +94,15 @@ def cut(u: Shaped[Array, "channels samples *space"], patches: int) -> Shaped[Arr
 
     **Raises:** `ValueError` if an axis cannot be divided.
     """
-    shape, dims = u.shape[2:], u.ndim - 2
-    if any(n % patches for n in shape):
+    shape, here = u.shape[2:], own_patches(patches, u.ndim - 2)
+    if any(n % count for n, count in zip(shape, here, strict=True)):
         raise ValueError(
-            f"a field of {shape} points cannot be cut into {patches} equal patches per axis. Crop or resample it, or take fewer."
+            f"a field of {whole_shape(shape)} points cannot be cut into {patches} equal patches per axis. Crop or resample it, "
+            "or take fewer."
         )
-    parts = u.reshape(*u.shape[:2], *(size for n in shape for size in (patches, n // patches)))
-    return _patches_first(parts, dims).reshape(len(u), -1, *(n // patches for n in shape))
+    sizes = [n // count for n, count in zip(shape, here, strict=True)]
+    parts = u.reshape(*u.shape[:2], *(part for pair in zip(here, sizes, strict=True) for part in pair))
+    return _patches_first(parts, len(here)).reshape(len(u), -1, *sizes)
 
 
 def stitch(
@@ -108,12 +121,22 @@ def stitch(
         assert patches.shape == (4, 12, 6, 10) and jnp.array_equal(stitch(patches[:2], 2, (1, 2)), u)
         ```
     """
-    dims = len(padding)
+    dims, here = len(padding), own_patches(patches, len(padding))
     v = v[(..., *(slice(q, n - q) for q, n in zip(padding, v.shape[2:], strict=True)))]
     size = v.shape[2:]
-    parts = v.reshape(len(v), -1, *(patches,) * dims, *size)
+    parts = v.reshape(len(v), -1, *here, *size)
     order = [0, 1, *(axis for k in range(dims) for axis in (2 + k, 2 + dims + k))]
-    return parts.transpose(order).reshape(*parts.shape[:2], *(patches * n for n in size))
+    return parts.transpose(order).reshape(*parts.shape[:2], *(count * n for count, n in zip(here, size, strict=True)))
+
+
+def own_patches(patches: int, num_dims: int) -> tuple[int, ...]:
+    """How many of the `patches` per axis are on this device, per axis; `ValueError` if devices cannot share the rows evenly."""
+    if patches % space_size():
+        raise ValueError(
+            f"{patches} rows of patches cannot be divided evenly among {space_size()} devices. Use a number of devices that "
+            f"divides {patches}, or more levels."
+        )
+    return (patches // space_size(), *(patches,) * (num_dims - 1))
 
 
 def inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
@@ -131,12 +154,28 @@ def inside(indices: np.ndarray, points: int, boundary: str) -> np.ndarray:
 
 def _gathered(u: Array, tables: Sequence[np.ndarray], boundary: Sequence[str]) -> Array:
     """One view of every patch; index `points`, one past the end, reads zero."""
-    for axis, (table, rule) in enumerate(zip(tables, boundary, strict=True), start=2):
-        zeros = rule == "zeros"
-        u = jnp.take(u, table.ravel(), axis=axis, mode="fill" if zeros else "clip", fill_value=0 if zeros else None)
-    dims, window = len(tables), [table.shape[1] for table in tables]
-    parts = u.reshape(*u.shape[:2], *(size for table in tables for size in table.shape))
-    return _patches_first(parts, dims).reshape(len(u), u.shape[1] * math.prod(len(t) for t in tables), *window)
+    sizes = [*zip(own_patches(len(tables[0]), len(tables)), (table.shape[1] for table in tables), strict=True)]
+    first = 2
+    if is_divided():
+        u, tables = _without_unread(u, tables)
+        u, first = read_divided(u, 2, tables[0].reshape(space_size(), -1)), 3
+    for axis in range(first, u.ndim):
+        zeros = boundary[axis - 2] == "zeros"
+        indices = tables[axis - 2].ravel()
+        u = jnp.take(u, indices, axis=axis, mode="fill" if zeros else "clip", fill_value=0 if zeros else None)
+    parts = u.reshape(*u.shape[:2], *(size for pair in sizes for size in pair))
+    patches, window = zip(*sizes, strict=True)
+    return _patches_first(parts, len(tables)).reshape(len(u), u.shape[1] * math.prod(patches), *window)
+
+
+def _without_unread(u: Array, tables: Sequence[np.ndarray]) -> tuple[Array, list[np.ndarray]]:
+    """The field without the points that no window holds, but along the divided axis, and where the windows find the others."""
+    renumbered = [tables[0]]
+    for axis, table in enumerate(tables[1:], start=3):
+        read = np.unique(table[table < u.shape[axis]])
+        u = jnp.take(u, read, axis=axis)
+        renumbered.append(np.searchsorted(read, table))
+    return u, renumbered
 
 
 def _patches_first(parts: Array, dims: int) -> Array:

@@ -4,20 +4,26 @@ Inside a `jax.shard_map` over a mesh with an axis named `"space"`, every device 
 field, blocks of equal size in the order of the devices. That the name is bound is known when a function is traced, from JAX's own
 environment: no state is kept here, and outside of such a `shard_map` nothing is added to a program.
 
+Patches that a device has to itself are whole fields again: inside of what `undivided` makes of a function, nothing is divided.
+
 What is the same on all devices, as weights, coefficients and losses are, is invariant in JAX's types (`check_vma=True`, the
 default of `shard_map`): the gradient by it is then the sum over the devices.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, Num, Shaped
 
+Result = TypeVar("Result")
+
 SPACE = "space"
 """The name of the mesh axis along which devices share the domain."""
+_WHOLE = "whole"
+"""The name of an axis of length one that `undivided` binds: where it is bound, every device has whole fields of its own."""
 
 
 def space_size() -> int:
@@ -36,12 +42,19 @@ def space_size() -> int:
         assert divided(jnp.ones(8)) == square(jnp.ones(8)) and space_size() == 1
         ```
     """
-    return jax.lax.axis_size(SPACE) if is_bound() else 1
+    return jax.lax.axis_size(SPACE) if _is_shared() else 1
 
 
 def is_divided() -> bool:
     """Whether fields are blocks of the domain, that is whether several devices share it."""
     return space_size() > 1
+
+
+def undivided(function: Callable[..., Result]) -> Callable[..., Result]:
+    """`function` of arrays that are whole fields, of which every device has its own: inside, `is_divided()` is false."""
+    if not _is_shared():
+        return function
+    return jax.vmap(function, in_axes=None, out_axes=None, axis_size=1, axis_name=_WHOLE)
 
 
 def whole_shape(shape: Sequence[int]) -> tuple[int, ...]:
@@ -74,18 +87,18 @@ def own_part(x: Shaped[Array, "..."] | Shaped[np.ndarray, "..."], axis: int) -> 
 
 def space_sum(x: Num[Array, "..."]) -> Num[Array, "..."]:
     """The sum over all blocks of what was computed of each: the same on all devices."""
-    return jax.lax.psum(x, SPACE) if is_bound() else x
+    return jax.lax.psum(x, SPACE) if _is_shared() else x
 
 
 def space_mean(u: Inexact[Array, "..."], axes: Sequence[int], *, keepdims: bool = False) -> Inexact[Array, "..."]:
     """The mean over `axes`, which include the first space axis, of all blocks together."""
     mean = jnp.mean(u, tuple(axes), keepdims=keepdims)
-    return jax.lax.pmean(mean, SPACE) if is_bound() else mean
+    return jax.lax.pmean(mean, SPACE) if _is_shared() else mean
 
 
 def space_max(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """The largest of what was computed of each block; where the domain is divided it has no derivative."""
-    return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if is_bound() else x
+    return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if _is_shared() else x
 
 
 def everywhere(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
@@ -104,10 +117,15 @@ def gathered(x: Shaped[Array, "..."], axis: int) -> Shaped[Array, "..."]:
     return jax.lax.all_gather(x, SPACE, axis=axis, tiled=True, to="invarying")
 
 
-def is_bound(name: str = SPACE) -> bool:
+def is_bound(name: str) -> bool:
     """Whether this is traced inside of a `shard_map` over a mesh with an axis of this name."""
     try:
         jax.lax.axis_size(name)
     except NameError:
         return False
     return True
+
+
+def _is_shared() -> bool:
+    """Whether fields are blocks, be it of one device."""
+    return is_bound(SPACE) and not is_bound(_WHOLE)

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from neuralop_jax._typing import Field
-from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
-from neuralop_jax.kernels import SPACE, cut, is_divided, space_size
+from neuralop_jax.kernels import cut, space_mean, undivided
 
 
 def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable[..., Float[Array, ""]]:
@@ -26,7 +25,7 @@ def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable
     - `levels`: $L$; 0 leaves the field whole.
 
     **Returns:** a loss of the same kind, `loss(prediction, target, grid=None)`, which raises `ValueError` for fields that cannot
-    be cut.
+    be cut. Where devices share the domain, each compares the patches of its block.
 
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120; `stitching=False` of `MultigridPatching2D` of neuraloperator. Differs: the
     mean over the patches, where that code adds them up or not as the loss says; the spacing of a patch is that of the field.
@@ -46,14 +45,10 @@ def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable
         return compare
 
     def loss(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
-        if is_divided():
-            raise ConfigError(
-                f"a loss of patches needs the whole field, which is divided among {space_size()} devices. Use levels=0, or a "
-                f"mesh with one device along {SPACE!r}."
-            )
         part = None if grid is None else _part(grid, levels)
         prediction, target = (jnp.moveaxis(cut(u[:, None], 2**levels), 1, 0) for u in (prediction, target))
-        return jnp.mean(jax.vmap(lambda v, y: compare(v, y, part))(prediction, target))
+        values = undivided(jax.vmap(lambda v, y: compare(v, y, part)))(prediction, target)
+        return space_mean(values, (0,))
 
     return loss
 

@@ -89,7 +89,7 @@ def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data:
     if is_divided() and not model.divisible:
         raise ModelInputError(
             f"{name} needs the whole domain, which is divided among {space_size()} devices. Use a mesh with one device along "
-            f"{SPACE!r} and more along 'data', or an operator that can be divided, such as FNO, TFNO or MgNO."
+            f"{SPACE!r} and more along 'data', or an operator that can be divided, such as FNO, TFNO, MgNO or MultigridPatches."
         )
     plural = "axis" if num_dims == 1 else "axes"
     rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space {plural}"

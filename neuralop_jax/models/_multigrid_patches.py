@@ -1,5 +1,6 @@
 """An operator that sees a large domain patch by patch, each patch with coarser and wider views of what surrounds it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,9 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.kernels import make_patches, stitch
+from neuralop_jax.kernels import make_patches, stitch, undivided, whole_shape
 from neuralop_jax.kernels._convolve import BOUNDARY_RULES
+from neuralop_jax.kernels._patches import own_patches
 from neuralop_jax.layers import append_coordinates
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
@@ -26,7 +28,9 @@ class MultigridPatches(AbstractGridOperator):
 
     The domain is cut into $2^L$ patches per axis. $G$ sees a patch with some points around it, and as further channels, for
     $l = 1 \dots L$, every $2^l$-th point of a region $2^l$ times wider with the same center. Patches are samples of one batch: a
-    field of $N$ points needs the memory of fields of $N/2^L$, and patches can be divided among devices (`evaluate_sharded`).
+    field of $N$ points needs the memory of fields of $N/2^L$, and patches can be divided among devices. Where these share the
+    domain, as many as divide $2^L$, each computes the patches of its block, whatever $G$ is; `evaluate_sharded` divides the
+    patches of all samples instead.
 
     **Arguments:** (keyword-only; all but `key` make the model's `spec_of`)
 
@@ -48,7 +52,7 @@ class MultigridPatches(AbstractGridOperator):
     `losses.per_patch`. Coordinates that $G$ itself appends are those within a patch.
 
     **Raises:** `ConfigError` for options that do not fit, also those of `operator`; `ModelInputError` when called on another
-    number of points, or if $G$ changes the grid.
+    number of points, if $G$ changes the grid, or if devices cannot share the rows of patches.
 
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120; `MultigridPatching2D` of neuraloperator, whose numbers are equal for
     periodic planes. Differs: one to four dimensions, edges that are not periodic; with padding on some axes only, the original
@@ -121,6 +125,11 @@ class MultigridPatches(AbstractGridOperator):
             one_of("boundary", rule, BOUNDARY_RULES, ConfigError)
 
     @property
+    def divisible(self) -> bool:
+        """Whether there are patches, which devices can share whatever the operator inside."""
+        return self.levels > 0
+
+    @property
     def operator(self) -> dict[str, Any]:
         """The specification of the operator inside, without what it is given."""
         from neuralop_jax.models import registry
@@ -146,7 +155,8 @@ class MultigridPatches(AbstractGridOperator):
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The output for `(channels, *batch, *space)`, stitched."""
         windows, p = self.windows(u, p)
-        return self.stitched(self.inner.evaluate(windows, p, key=key), u.shape)
+        inner = lambda windows, p: self.inner.evaluate(windows, p, key=key)
+        return self.stitched(undivided(inner)(windows, p), u.shape)
 
     def windows(
         self, u: Inexact[Array, "in_channels *batch_space"], p: Float[Array, "*batch parameters"] | None = None
@@ -159,16 +169,16 @@ class MultigridPatches(AbstractGridOperator):
         if self.levels == 0:
             return u, p
         try:
-            windows = make_patches(u, self.levels, self._widths(u.shape[2:]), self._boundaries)
+            windows = make_patches(u, self.levels, self._widths(whole_shape(u.shape[2:])), self._boundaries)
         except ValueError as error:
             raise ModelInputError(f"{type(self).__name__}: {error}") from error
-        return windows, None if p is None else jnp.repeat(p, self._patches**self.num_dims, axis=0)
+        return windows, None if p is None else jnp.repeat(p, math.prod(own_patches(self._patches, self.num_dims)), axis=0)
 
     def stitched(
         self, v: Inexact[Array, "out_channels patches *window"], shape: Sequence[int]
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The field from the outputs of the operator inside, for an input of `shape`."""
-        space = tuple(shape[len(shape) - self.num_dims :])
+        space = whole_shape(shape[len(shape) - self.num_dims :])
         if v.shape[2:] != self.window_shape(space):
             raise ModelInputError(
                 f"{type(self).__name__}: the operator inside made {v.shape[2:]} points of {self.window_shape(space)}. "

@@ -23,14 +23,14 @@ _FREE = (
 """Options of `[training]` that a resumed run may change: its length, its intervals, what it logs, what happens when
 something fails, and what changes nothing but round-off.
 
-It may also go on on any number of devices.
+It may also go on on any number of devices, and with held-out samples that are training samples.
 """
 
 
 def check_changes(stored: ExperimentConfig, config: ExperimentConfig, where: str, *, force: bool) -> list[str]:
     """The options in which a resumed run differs from what was stored; `ConfigError` if one of them needs `force`."""
     changes = config_difference(stored, config)
-    free = {f"training.{name}" for name in _FREE}
+    free = {"data.shared_samples", *(f"training.{name}" for name in _FREE)}
     names = [line.partition(" ")[0] for line in changes]
     refused = [line for line, name in zip(changes, names, strict=True) if name not in free and not name.startswith("mesh.")]
     if refused and not force:

@@ -59,7 +59,7 @@ def fit(
     numbers, bit for bit on the same machine and versions; on another number of devices up to round-off. Ctrl-C ends the interval
     that runs and saves before it is raised; every exception that leaves a whole interval behind saves it.
 
-    Of several processes that `jax.distributed` joined, the first calls this and the others `follow`.
+    Of several processes that `jax.distributed` joined, the first calls this and the others `follow`, all with one configuration.
 
     **Arguments:**
 
@@ -80,7 +80,7 @@ def fit(
     """
     stop, console = stop or StopRequest(), console or plain_console()
     with contextlib.ExitStack() as stack:
-        shared = stack.enter_context(leading(stop))
+        shared = stack.enter_context(leading(config, stop))
         run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
         stack.enter_context(memory_errors(config, run.checkpoints))
         changes = run.check_config(config, force=force)

@@ -55,7 +55,7 @@ class DeviceInterval:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
         arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         if num_steps not in self._programs:
-            one = _on_arrays(self.step, static, self.noise_key)
+            one = on_arrays(self.step, static, self.noise_key)
 
             def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, Any]:
                 body = lambda arrays, _: one(arrays, Drawn(data, self._indices(arrays.step)))
@@ -108,7 +108,7 @@ class StreamInterval:
         for _ in range(num_steps):
             batch = self._next()
             if self._program is None:
-                self._program, self.compile_seconds = _compile(_on_arrays(self.step, static, self.noise_key), arrays, batch)
+                self._program, self.compile_seconds = _compile(on_arrays(self.step, static, self.noise_key), arrays, batch)
             arrays, metrics = self._program(arrays, batch)
             history.append(metrics)
         history = jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *history)
@@ -139,7 +139,7 @@ Interval = DeviceInterval | StreamInterval
 """`interval(state, num_steps) -> (state, history)`, whatever the batches come from."""
 
 
-def _on_arrays(
+def on_arrays(
     step: Step, static: TrainState, noise_key: PRNGKey
 ) -> Callable[[TrainState, Sample | Drawn], tuple[TrainState, Any]]:
     """`step` as a function of the arrays of a state alone, with the noise that belongs to its number."""

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -27,11 +27,20 @@ from neuralop_jax.info import DatasetInfo
 from neuralop_jax.models import AbstractTrajectoryOperator, Normalized
 from neuralop_jax.models._batched import largest_divisor
 from neuralop_jax.normalizers import fit_normalizer
+from neuralop_jax.training._interval import on_arrays
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._scaling import mesh_exchanges
-from neuralop_jax.training._setup import build_model, build_step, check_patches, choose_micro_batch, on_device, stream
+from neuralop_jax.training._setup import (
+    build_model,
+    build_step,
+    check_patches,
+    choose_micro_batch,
+    on_device,
+    refuse_shared,
+    shared_line,
+    stream,
+)
 from neuralop_jax.training._state import TrainState
-from neuralop_jax.training._step import Step
 
 _TIMED = 5
 """Steps of which the median is taken."""
@@ -106,7 +115,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     - `timed`: whether to run a few steps on random numbers.
 
     **Raises:** `ConfigError` or `DataError` for an unknown split or field, a model that cannot be built, a split smaller than the
-    batch, or a number of devices that does not divide the samples of a batch.
+    batch, held-out samples that are training samples, or a number of devices that does not divide the samples of a batch.
 
     !!! example
 
@@ -135,16 +144,20 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     optimizer = make_optimizer(config.optimizer, config.training.steps)
     state = _abstract_state(config, sample, grid, pairing.target_times(info, config.data.train_split), optimizer)
     operator, local = state.model, batch_size // devices
+    shared = data.shared_samples(config.data.path, config.data.train_split, pairing.input)
+    if config.data.shared_samples == "error":
+        evaluated = [name for name in shared if models.refused_grid(operator, info.splits[name].grid.shape) is None]
+        refuse_shared(config.data, info, {name: shared[name] for name in evaluated})
     sizes = (local,) if accumulate == 1 else (accumulate, local)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*sizes, *x.shape), x.dtype), sample)
     chosen = choose_micro_batch(config, operator, grid, batch_size)
     micro_batch = largest_divisor(local, chosen)
-    step = lambda size: _on_arrays(build_step(config, operator, grid, optimizer, size), state, config)
-    arrays = eqx.filter(state, _is_abstract)
+    arrays, static = eqx.partition(state, _is_abstract)
+    noise = stream(config.seed, "noise")
+    step = lambda size: on_arrays(build_step(config, operator, grid, optimizer, size), static, noise)
     cost = program_cost(step(micro_batch), arrays, batch)
     programs = {size: jax.jit(step(size), donate_argnums=0).lower(arrays, batch).compile() for size in {local, micro_batch}}
     weights = eqx.filter_eval_shape(lambda model: eqx.filter(model, models.trainable(model)), operator)
-    shared = data.shared_samples(config.data.path, config.data.train_split, pairing.input)
     splits = (config.data.train_split, *shared)
     grids = tuple(_grid_plan(operator, info, name, shared.get(name)) for name in splits)
     resident = num_samples * _num_bytes(sample)
@@ -166,7 +179,12 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
         },
         temporaries={size: _temporaries(program) for size, program in programs.items()},
         exchanges=mesh_exchanges(
-            operator, float(_num_bytes(weights)), whole, grid.shape, portions=local * accumulate // micro_batch
+            operator,
+            float(_num_bytes(weights)),
+            whole,
+            grid.shape,
+            portions=local * accumulate // micro_batch,
+            space=config.mesh.space,
         ),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
@@ -204,18 +222,6 @@ def _abstract_state(
         return TrainState.create(Normalized(model, input, output), optimizer, averaged=config.training.ema > 0)
 
     return eqx.filter_eval_shape(create)
-
-
-def _on_arrays(step: Step, state: TrainState, config: ExperimentConfig) -> Callable[[TrainState, Sample], Any]:
-    """The step as the intervals of a training compile it: a function of arrays, with the noise of its number."""
-    static = eqx.filter(state, _is_abstract, inverse=True)
-
-    def one(arrays: TrainState, batch: Sample) -> tuple[TrainState, Any]:
-        key = jax.random.fold_in(stream(config.seed, "noise"), arrays.step)
-        new, metrics = step(eqx.combine(arrays, static), batch, key)
-        return eqx.filter(new, eqx.is_array), metrics
-
-    return one
 
 
 def _is_abstract(leaf: Any) -> bool:
@@ -269,10 +275,8 @@ def _warnings(config: ExperimentConfig, operator: Normalized, grids: Sequence[Gr
         elif (left := models.clipped_modes(operator, each.shape)) is not None:
             yield f"{each.split}: its grid holds {'x'.join(map(str, left))} of the modes; the others do nothing there."
         if each.shared:
-            yield (
-                f"{each.shared} of {each.num_samples} samples of {each.split!r} have the input of a sample of {train.split!r}, "
-                "on which normalizers and weights are fitted: its errors say little of new samples. Split the data anew."
-            )
+            line = shared_line(each.split, each.shared, each.num_samples, train.split)
+            yield f"{line}, on which normalizers and weights are fitted: its errors say little of new samples."
 
 
 def _temporaries(program: jax.stages.Compiled) -> int:

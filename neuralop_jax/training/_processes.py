@@ -10,6 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig
+from neuralop_jax.training._agreement import check_agreement
 from neuralop_jax.training._interval import History, Interval
 from neuralop_jax.training._orders import Order, from_first, on_host, receive, send
 from neuralop_jax.training._setup import prepare
@@ -61,14 +62,17 @@ class LeadingInterval:
 
 
 @contextlib.contextmanager
-def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
+def leading(config: ExperimentConfig, stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
     """Within the block the others follow this process, the first of several; at its end, however it ends, they end as well.
 
     Gives what makes an interval one that all processes take part in. With one process it changes nothing.
+
+    **Raises:** `ConfigError`, here as in `follow`, if the processes do not have the same configuration.
     """
     if jax.process_count() == 1:
         yield lambda interval: interval
         return
+    check_agreement(config)
     code = 1
     try:
         yield lambda interval: LeadingInterval(interval, stop)  # pyright: ignore[reportReturnType]
@@ -84,8 +88,11 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
 
     - `config`: the same as there.
     - `stop`: a request here stops all.
+
+    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises.
     """
     stop = stop or StopRequest()
+    check_agreement(config)
     try:
         experiment = prepare(config)
         state = experiment.initial()

@@ -5,13 +5,15 @@ import math
 from collections.abc import Sequence
 
 import jax
+import numpy as np
+from jax.sharding import AbstractMesh, PartitionSpec
 from jaxtyping import PyTree
 
 from neuralop_jax.errors import ConfigError
-from neuralop_jax.evaluation import Collective
-from neuralop_jax.kernels import kept_modes
+from neuralop_jax.evaluation import Collective, program_cost
+from neuralop_jax.kernels import SPACE, kept_modes
 from neuralop_jax.layers import SpectralConv
-from neuralop_jax.models import FNO, ClassicFNO
+from neuralop_jax.models import FNO, ClassicFNO, MultigridPatches
 
 DEVICES = (1, 8, 64, 512, 4096)
 """The numbers of devices of a prediction."""
@@ -83,7 +85,7 @@ def predicted_efficiency(
 
 
 def mesh_exchanges(
-    model: PyTree, weight_bytes: float, batch: int, shape: Sequence[int], *, portions: int = 1
+    model: PyTree, weight_bytes: float, batch: int, shape: Sequence[int], *, portions: int = 1, space: int = 1
 ) -> dict[str, tuple[Collective, ...]]:
     r"""What the devices exchange in a training step, by the kind of mesh that they form.
 
@@ -93,7 +95,9 @@ def mesh_exchanges(
     - `"space"`: every device has a part of the points of all samples, along the first axis. The kept coefficients of every
         Fourier layer are summed over the devices, and so are those of its gradient, real and imaginary parts in float32; beside
         them the gradients of the weights. The messages do not grow with the grid. What domain padding exchanges is not
-        in it. Only of an `FNO`, which calls each Fourier layer once.
+        in it. Only of an `FNO`, which calls each Fourier layer once; and of `MultigridPatches`, whose windows are counted in a
+        program: what each device gets of the blocks of the others, and nothing for the gradient by the fields, which are data.
+        It depends on how many share a domain; on more devices, these groups share the samples.
 
     **Arguments:**
 
@@ -101,6 +105,7 @@ def mesh_exchanges(
     - `weight_bytes`: $W$, the bytes of its trainable arrays.
     - `batch`, `shape`: samples of a step, and points per axis of their fields.
     - `portions`: micro-batches that a device computes one after the other in a step.
+    - `space`: devices that share the patches of a domain; 1 takes as many as there are rows of them.
 
     **Source:** Li et al. 2020, arXiv:2006.15704, section 2 (data); Rajbhandari et al. 2020, arXiv:1910.02054, section 7 (sharded
     weights).
@@ -113,11 +118,22 @@ def mesh_exchanges(
         ),
     }
     model = getattr(model, "model", model)
+    if isinstance(model, MultigridPatches) and model.divisible:
+        windows = _of_windows(model, batch, shape, space if space > 1 else 2**model.levels)
+        return {**found, "space": (*windows, Collective("all_reduce", weight_bytes))}
     if not isinstance(model, FNO | ClassicFNO):
         return found
     layers = [leaf for leaf in jax.tree.leaves(model, is_leaf=_is_spectral) if _is_spectral(leaf)]
     sums = tuple(Collective("all_reduce", 8.0 * batch * model.width * _coefficients(layer, shape), 2.0) for layer in layers)
     return {**found, "space": (*sums, Collective("all_reduce", weight_bytes))}
+
+
+def _of_windows(model: MultigridPatches, batch: int, shape: Sequence[int], devices: int) -> tuple[Collective, ...]:
+    """What devices that share the domain exchange for the windows of its patches."""
+    mesh, blocks, patches = AbstractMesh((devices,), (SPACE,)), PartitionSpec(None, None, SPACE), PartitionSpec(None, SPACE)
+    windows = jax.shard_map(lambda u: model.windows(u)[0], mesh=mesh, in_specs=blocks, out_specs=patches)
+    cost = program_cost(windows, jax.ShapeDtypeStruct((model.in_channels, batch, *shape), np.float32))
+    return cost.collectives.get((SPACE,), ())
 
 
 def _is_spectral(leaf: object) -> bool:

@@ -2,26 +2,29 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+from jax.sharding import PartitionSpec
 
 from neuralop_jax import data, losses, models
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
-from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.errors import ConfigError, DataError, ModelInputError
 from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo
+from neuralop_jax.kernels import SPACE
 from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, ContinuousTime, ImplicitFNO, Normalized, SeriesCDE
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
-from neuralop_jax.training._mesh import DeviceMesh
+from neuralop_jax.training._mesh import DATA, DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
 from neuralop_jax.training._state import TrainState
@@ -56,7 +59,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
     """Opens the data, fits the normalizers on the training split, builds the operator and the compiled parts of its training.
 
     **Raises:** `ConfigError` or `DataError` for whatever would go wrong later: see `HDF5Dataset`, `models.build`, a split smaller
-    than the batch, fewer grid points than modes, a split that is not there.
+    than the batch, fewer grid points than modes, a split that is not there, held-out samples that are training samples.
     """
     train = open_split(config.data, config.data.train_split)
     data.check_batch_size(len(train), config.data.batch_size, train.split)
@@ -74,6 +77,9 @@ def prepare(config: ExperimentConfig) -> Experiment:
     held_out = {name: split for name, split in held_out.items() if name not in refused}
     left_out = tuple(f"{name} is left out: {reason}." for name, reason in refused.items())
     models.check_training_grid(operator, train.grid.shape, name=config.data.path)
+    if config.data.shared_samples == "error":
+        shared = data.shared_samples(config.data.path, train.split, train.pairing.input, among=held_out)
+        refuse_shared(config.data, train.info, shared)
     for dataset in (train, *held_out.values()):
         _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
     check_patches(config.loss.patch_levels, train[0].target.shape[1:])
@@ -82,6 +88,22 @@ def prepare(config: ExperimentConfig) -> Experiment:
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
     calibration = Calibration(train, config.data.batch_size, stream(config.seed, "calibration"), _augmentation(config))
     return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
+
+
+def refuse_shared(config: DataConfig, info: DatasetInfo, shared: Mapping[str, int | None]) -> None:
+    """Raises `DataError` if held-out samples are training samples; `shared` as of `data.shared_samples`."""
+    sizes = {name: split.num_samples for name, split in info.splits.items()}
+    lines = [shared_line(name, count, sizes[name], config.train_split) for name, count in shared.items() if count]
+    if lines:
+        raise DataError(
+            f"{config.path}: {'; '.join(lines)}. Errors on them would say little of new samples: split the data anew, or take "
+            "them as they are with --data.shared-samples allow."
+        )
+
+
+def shared_line(split: str, count: int, num_samples: int, train_split: str) -> str:
+    """That samples of a held-out split are training samples, in words."""
+    return f"{count} of {num_samples} samples of {split!r} have the input of a sample of {train_split!r}"
 
 
 def _check_fit(operator: AbstractOperator, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
@@ -181,14 +203,24 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
     if mesh.space > 1 and not operator.model.divisible:
         raise ConfigError(
             f"model.kind {config.model.kind!r} needs whole domains, which mesh.space {mesh.space} devices would share. Use "
-            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno and mgno take parts of domains."
+            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and the "
+            "patches of multigrid_patches take parts of domains."
         )
     if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
         raise ConfigError(
             f"model.kind {config.model.kind!r} solves equations in loops ({solving[0].__name__}), which devices cannot share. "
             "Leave [mesh] out."
         )
+    if mesh.space > 1:
+        _check_division(mesh, operator, np.asarray(train[0].inputs["u"]))
     return mesh
+
+
+def _check_division(mesh: DeviceMesh, operator: Normalized, u: np.ndarray) -> None:
+    """Raises `ModelInputError` if the operator cannot share fields like `u` among the devices; traces only."""
+    blocks = PartitionSpec(DATA, None, SPACE)
+    divided = jax.shard_map(lambda u: operator.batched(u), mesh=mesh.mesh, in_specs=blocks, out_specs=blocks)
+    jax.eval_shape(divided, jax.ShapeDtypeStruct((mesh.data, *u.shape), u.dtype))
 
 
 def _has(model: Any, kind: type) -> bool:

@@ -41,6 +41,11 @@ def test_every_field_of_the_input_counts(file):
     assert shared_samples(file, "train", "v")["test"] == 5  # all of them are zero
 
 
+def test_some_splits_alone(file):
+    assert shared_samples(file, "train", "a", among=("odd", "fine")) == {"fine": 1, "odd": None}
+    assert shared_samples(file, "train", "a", among=()) == {}
+
+
 def test_values_count_in_float32(tmp_path):
     values = np.random.default_rng(0).standard_normal((3, 8))
     with h5py.File(tmp_path / "x.h5", "w") as file:

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from mutated_files import own
+from small_problem import write_sines
 
 from neuralop_jax.data import HDF5Dataset, batch_indices, convert, grain_batches, open_source, select, write_hdf5
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
+from neuralop_jax.training import fit, prepare
 
 MESSAGE = r"split 'train' has 6 samples, fewer than batch size 7: every epoch would be empty\. Lower --data\.batch-size to 6"
 
@@ -49,3 +51,12 @@ def test_f20_test_samples_among_the_training_samples(tmp_path):
     with pytest.raises(DataError, match=r"the splits 'train' and 'test' share the samples 8:10 of .*x\.npz\. Keep them apart"):
         convert({"train": part("0:10"), "test": part("8:12")}, tmp_path / "x.h5")
     convert({"train": part("0:10"), "test": part("10:12")}, tmp_path / "x.h5")
+
+
+def test_f20_held_out_samples_that_were_trained_on(configure, data_file, tmp_path):
+    """In `train`, with both numbers, before anything is compiled or written; taken as they are if asked."""
+    write_sines(data_file, among_training=2)
+    with pytest.raises(DataError, match=r"2 of 5 samples of 'test_8' have the input of a sample of 'train'\. .*allow\.$"):
+        fit(configure(), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert set(prepare(configure(data={"shared_samples": "allow"})).held_out) == {"test_8", "test_16"}

@@ -15,11 +15,12 @@ from neuralop_jax import losses, metrics
 from neuralop_jax.errors import NeuralOpError
 from neuralop_jax.grids import Grid
 from neuralop_jax.kernels import AxisNodes, diffusion_stencil
-from neuralop_jax.models import FNO, LSM, TFNO, ClassicFNO, MgNO
+from neuralop_jax.models import FNO, LSM, TFNO, Autoregressive, ClassicFNO, MgNO, MultigridPatches
 from neuralop_jax.solvers import Multigrid
 
 BLOCKS = PartitionSpec("data", None, "space")
 SMALL = {"channel_mlp": False, "lifting_ratio": 0}
+NARROW = {"width": 2, "depth": 1, **SMALL}
 CASES, REFUSALS = {}, {}
 
 
@@ -152,6 +153,44 @@ def mgno_reflected_or_replicated():
 
 
 @case
+def patches_of_one_axis():
+    """With so much around each that it reaches over several blocks and is reflected more than once."""
+    options = {"levels": 2, "padding": 0.75, "boundary": "reflect", "coordinates": True, "num_dims": 1}
+    model = build(MultigridPatches, operator={"kind": "fno", "n_modes": (3,), **NARROW}, **options)
+    return difference(model, (32,), (2, 4), losses.relative_l2)
+
+
+@case
+def patches_of_two_axes_on_a_mixed_mesh():
+    inner = {"kind": "fno", "n_modes": (3, 3), "norm": "instance", **NARROW}
+    model = build(MultigridPatches, operator=inner, levels=1, padding=0.125, boundary=("replicate", "zeros"))
+    return difference(model, (16, 12), (4, 2), lambda v, y: losses.relative_h1(v, y, Grid((16, 12))))
+
+
+@case
+def patches_of_three_axes():
+    inner = {"kind": "fno", "n_modes": (3, 3, 2), **NARROW}
+    model = build(MultigridPatches, operator=inner, levels=1, padding=0.125)
+    return difference(model, (8, 8, 4), (1, 2), losses.relative_l2)
+
+
+@case
+def steps_in_patches():
+    """Two steps, so that the second reads what the first made of other blocks."""
+    inner = {"kind": "multigrid_patches", "operator": {"kind": "fno", "n_modes": (2,), **NARROW}, "padding": 0.125}
+    model = build(Autoregressive, operator=inner, times=(2.0,), time_step=1.0, num_dims=1)
+    return difference(model, (16,), (1, 2), losses.mse)
+
+
+@case
+def loss_of_patches():
+    """A patch is compared by the device that has it; those of an FNO, whose layers see the whole domain."""
+    model, torus = build(FNO, n_modes=(5, 4), width=3, depth=1, **SMALL), Grid((16, 8), boundary=("periodic", "open"))
+    compare = losses.per_patch(losses.relative_h1, 2)
+    return difference(model, (16, 8), (2, 2), lambda v, y: compare(v, y, torus))
+
+
+@case
 def every_loss_and_metric():
     """As functions of one sample, with and without a periodic axis; one-sided differences also on blocks of two points."""
     parts, pair = PartitionSpec(None, "space"), lambda points: (field(2, points, 6), field(2, points, 6)[::-1] ** 2 + 1)
@@ -213,10 +252,14 @@ def spectrum():
     jax.shard_map(metrics.energy_spectrum, mesh=mesh(1, 2), in_specs=parts, out_specs=PartitionSpec())(field(1, 16))
 
 
-@refusal("a loss of patches needs the whole field, which is divided among 2 devices. Use levels=0, or a mesh with one device")
-def loss_of_patches():
-    model = build(FNO, n_modes=(5,), width=4, depth=1)
-    difference(model, (16,), (1, 2), losses.per_patch(losses.relative_l2, 1))
+@refusal("MultigridPatches: 2 rows of patches cannot be divided evenly among 4 devices. Use a number of devices that divides 2")
+def rows_of_patches_that_cannot_be_shared():
+    difference(build(MultigridPatches, operator={"kind": "fno", "n_modes": (3,), **NARROW}, levels=1), (16,), (1, 4))
+
+
+@refusal("MultigridPatches.batched needs the whole domain, which is divided among 2 devices.")
+def no_patches():
+    difference(build(MultigridPatches, operator={"kind": "fno", "n_modes": (3,), **NARROW}, levels=0), (16,), (1, 2))
 
 
 def collectives(program, *arguments):
@@ -232,7 +275,7 @@ def collectives(program, *arguments):
 
 
 def moved_numbers():
-    """What a training step of an FNO, by sums and by pencils, and a prediction of an MgNO move between four devices."""
+    """What a training step of an FNO, by sums and by pencils, and predictions of an MgNO and of patches move between four devices."""
     found = {}
     for name, options in {"sums": {}, "pencils": {"transform": "fft"}}.items():
         model = build(FNO, n_modes=(6, 6), width=5, depth=2, **options)
@@ -243,6 +286,9 @@ def moved_numbers():
     model = build(MgNO, num_dims=2, width=5, depth=1, smoothing=((1, 0), (1, 0)))
     weights, _, predict = programs(model, (1, 4))
     found["multigrid, prediction"] = collectives(predict, weights, field(3, 1, 32, 16))
+    model = build(MultigridPatches, operator={"kind": "fno", "n_modes": (3, 3), **NARROW}, levels=2, padding=0.03125)
+    weights, _, predict = programs(model, (1, 4))
+    found["patches, prediction"] = collectives(predict, weights, field(3, 1, 32, 16))
     return found
 
 

@@ -29,5 +29,7 @@ def test_a_step_moves_the_kept_coefficients_and_no_field(found):
     assert moved["sums"] == {"all-reduce": sorted(loss + [kept] * 4)}
     pencils = {"all-reduce": sorted(loss + [kept] * 2), "all-gather": [kept] * 2, "all-to-all": [exchanged] * 8}
     assert moved["pencils"] == pencils
+    views = [2 * 4 * 3] * 3 + [3 * 8 * 3] * 2 + [1 * 16 * 3] * 2  # the widest view first: what each device needs of the others
+    assert moved["patches, prediction"] == {"collective-permute": sorted(views)}
     permuted = moved["multigrid, prediction"].pop("collective-permute")
     assert not moved["multigrid, prediction"] and max(permuted) == 16 * 5 * 3  # one row of all channels and samples

@@ -16,13 +16,24 @@ import optax
 from rich.console import Console
 
 from neuralop_jax import checkpoint, evaluation, losses
-from neuralop_jax.config import DataConfig, ExperimentConfig, MeshConfig, ModelConfig, OptimizerConfig, TrainingConfig
+from neuralop_jax.config import DataConfig, ExperimentConfig, LossConfig, MeshConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from neuralop_jax.data import DeviceData, Drawn, Sample, reflect
 from neuralop_jax.errors import NeuralOpError
 from neuralop_jax.layers import BatchNorm
-from neuralop_jax.models import FNO, Normalized
+from neuralop_jax.models import FNO, AbstractGridOperator, MultigridPatches, Normalized
+from neuralop_jax.models.registry import REGISTRY
 from neuralop_jax.normalizers import GaussianNormalizer
-from neuralop_jax.training import DeviceMesh, TrainState, each_sample, fit, in_precision, make_step, rematerialize, supervised
+from neuralop_jax.training import (
+    DeviceMesh,
+    TrainState,
+    each_sample,
+    fit,
+    in_precision,
+    make_step,
+    prepare,
+    rematerialize,
+    supervised,
+)
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adamw(1e-2))
@@ -50,6 +61,24 @@ class Standardized(eqx.Module):
 
     def batched(self, u, *, key=None):
         return jnp.moveaxis(self.norm(jnp.moveaxis(jnp.sin(self.a * u), 0, 1), training=True), 1, 0)
+
+
+class StandardizedPatches(AbstractGridOperator):
+    """v = norm(sin(a u)), the sum over all views, with the statistics of all patches of the batch."""
+
+    in_channels: int = eqx.field(static=True)
+    out_channels: int = eqx.field(static=True)
+    num_dims: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    a: jax.Array
+    norm: BatchNorm
+
+    def __init__(self, *, in_channels, out_channels, num_dims=1, key):
+        self.in_channels, self.out_channels, self.num_dims, self.width = in_channels, out_channels, num_dims, 1
+        self.a, self.norm = jnp.array(1.5), BatchNorm(1)
+
+    def evaluate(self, u, p=None, *, key=None):
+        return self.norm(jnp.sum(jnp.sin(self.a * u), 0, keepdims=True), training=True)
 
 
 def normalized(model):
@@ -183,19 +212,66 @@ def remembered():
     return [held(change) for change in (lambda model: model, rematerialize)]
 
 
+def sines(place, points):
+    """A file of the pairs u, sin u."""
+    values = np.random.default_rng(0).normal(size=(16, points))
+    with h5py.File(place / "sines.h5", "w") as file:
+        file["a"], file["v"] = values, np.sin(values)
+    return str(place / "sines.h5")
+
+
+def patches():
+    """The patches of a domain on two groups of four devices that share a domain each, against one device; what is refused.
+
+    The step in double precision, with losses in patches and accumulated batches in portions; and a run, in that of its data.
+    """
+    place, figures = Path(tempfile.mkdtemp()), {}
+    inner = {"kind": "fno", "n_modes": (2,), "width": 4, "depth": 1}
+    options = {"operator": inner, "levels": 2, "padding": 0.0625, "boundary": "reflect", "coordinates": True}
+    model = MultigridPatches(in_channels=1, out_channels=1, num_dims=1, **options, key=jax.random.key(0))
+    twice = {"accumulate": 2, "indices": jnp.arange(32).reshape(2, 16) % 20, "augmented": False}
+    apart = {"loss": supervised(losses.per_patch(losses.relative_h1, 2)), **twice}
+    wanted = trained(normalized(model), None, **apart)
+    figures["step"] = compared(normalized(model), DeviceMesh.create(2, 4), wanted, micro_batch=2, **apart)
+
+    REGISTRY["standardized"] = StandardizedPatches
+    plain = {"in_channels": 1, "out_channels": 1, "operator": {"kind": "standardized"}, "levels": 2, "padding": 0.125}
+    model = MultigridPatches(**plain, key=jax.random.key(0))
+    figures["batch_norm"] = compared(model, DeviceMesh.create(2, 4), trained(model, None, **twice), **twice)
+
+    config = ExperimentConfig(
+        DataConfig(sines(place, 16), ("a",), ("v",), batch_size=4),
+        ModelConfig("multigrid_patches", options),
+        LossConfig("relative_l2"),
+        OptimizerConfig(schedule="constant"),
+        TrainingConfig(steps=3, log_every=1, save_every=3),
+    )
+
+    def run(name, config):
+        fit(config, run_dir=place / name, console=Console(quiet=True))
+        lines = [json.loads(line) for line in (place / name / "metrics.jsonl").read_text().splitlines()]
+        return np.array([(line["loss"], line["gradient_norm"]) for line in lines])
+
+    figures["run"] = float(
+        np.max(np.abs(run("eight", dataclasses.replace(config, mesh=MeshConfig(2, 4))) / run("one", config) - 1))
+    )
+    few = ModelConfig("multigrid_patches", {**options, "levels": 1})
+    try:
+        prepare(dataclasses.replace(config, model=few, mesh=MeshConfig(1, 4)))
+    except NeuralOpError as error:
+        figures["refusal"] = str(error)
+    shutil.rmtree(place)
+    return figures
+
+
 def resumed():
     """F11: a run saved on four devices goes on on one, two and eight."""
     evaluation.evaluate = lambda operator, split, batch_size: {"relative_l2": 0.5}
     place = Path(tempfile.mkdtemp())
-    values = np.random.default_rng(0).normal(size=(16, 8))
-    with h5py.File(place / "sines.h5", "w") as file:
-        file["a"], file["v"] = values, np.sin(values)
     plan = TrainingConfig(steps=6, log_every=1, save_every=3, ema=0.9)
     rate = OptimizerConfig(schedule="constant")
     model = ModelConfig("fno", {"n_modes": (4,), "width": 8, "depth": 1})
-    config = ExperimentConfig(
-        DataConfig(str(place / "sines.h5"), ("a",), ("v",), batch_size=8), model, optimizer=rate, training=plan
-    )
+    config = ExperimentConfig(DataConfig(sines(place, 8), ("a",), ("v",), batch_size=8), model, optimizer=rate, training=plan)
     quiet = Console(quiet=True)
 
     def run(name, data, steps, **options):
@@ -240,5 +316,5 @@ def each():
 
 
 if __name__ == "__main__":
-    parts = (parallel, domain, precision, remembered, resumed, refused, each)
+    parts = (parallel, domain, patches, precision, remembered, resumed, refused, each)
     print(json.dumps({part.__name__: part() for part in parts}))

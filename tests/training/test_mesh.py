@@ -61,6 +61,22 @@ def test_the_domain_is_divided(figures):
     assert found["refusal"].startswith("the loss is not the same on all devices along mesh.space: it has to be summed")
 
 
+@pytest.mark.parametrize("name", ["step", "batch_norm"])
+def test_patches_are_divided(figures, name):
+    """A batch norm inside them has the statistics of all patches of the batch. Edges and coarser views travel, no fields."""
+    found = figures["patches"][name]
+    assert found["state"] < 1e-9 and found["loss"] < 1e-12
+    counts = found["counts"]
+    assert counts["all-gather"] == counts["all-to-all"] == counts["reduce-scatter"] == 0 < counts["collective-permute"]
+
+
+def test_a_run_in_patches(figures):
+    assert figures["patches"]["run"] < 1e-6
+    assert figures["patches"]["refusal"].startswith(
+        "MultigridPatches: 2 rows of patches cannot be divided evenly among 4 devices."
+    )
+
+
 def test_products_in_bfloat16_of_weights_in_single_precision(figures):
     found = figures["precision"]
     assert found["types"] == ["float32"] and found["products"] > 0

@@ -67,6 +67,12 @@ def test_modes_beside_the_grids_and_samples_of_the_training(configure, tmp_path)
     config = configure()
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(tmp_path / "x.h5")))
     config = dataclasses.replace(config, model=ModelConfig("fno", {"n_modes": [12], "width": 2, "depth": 1}))
+    refusal = r"x\.h5: 1 of 4 samples of 'fine' have the input of a sample of 'train'. .* with --data.shared-samples allow"
+    for look in (plan, prepare):
+        with pytest.raises(DataError, match=refusal):
+            look(config)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, shared_samples="allow"))
+    assert len(prepare(config).held_out) == 2
     found = plan(config)
     assert [(g.split, g.nyquist, g.kept, g.shared) for g in found.grids] == [
         ("train", (8,), (6,), None),

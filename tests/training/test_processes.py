@@ -16,6 +16,7 @@ import pytest
 from neuralop_jax.cli._processes import cluster, join
 from neuralop_jax.data import HDF5Dataset, grain_batches
 from neuralop_jax.errors import ConfigError
+from neuralop_jax.training._agreement import disagreement
 
 CONFIG = """
 [data]
@@ -98,6 +99,37 @@ def test_two_processes_are_one_training(place):
         np.testing.assert_allclose([found["loss"], found["gradient_norm"]], [wanted["loss"], wanted["gradient_norm"]], rtol=1e-6)
     assert len(one) == 2 <= len(two) and [line["step"] for line in two] == list(range(2, 2 * len(two) + 1, 2))
     assert [file.name for file in (place / "runs/two/checkpoints").iterdir() if file.name.isdigit()] == [str(two[-1]["step"])]
+
+
+def test_processes_that_want_different_things_all_stop(place):
+    """With the same line and exit code, before the run directory is made."""
+    words = ["--out", "runs/none", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2"]
+    own = (["--process", "0"], ["--process", "1", "--optimizer.learning-rate", "0.5", "--model.transform", "fft"])
+    both = [start(place, 2, *words, *each) for each in own]
+    try:
+        said = [process.communicate(timeout=120) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    lines = [re.sub(r"\[Gloo\][^\[\n]*", "", text).strip() for _, text in said]
+    assert [process.returncode for process in both] == [2, 2], lines
+    assert (
+        lines[0]
+        == lines[1]
+        == (
+            'the 2 processes of the run do not want the same: model.transform is unset in process 0 and "fft" in process 1; '
+            "optimizer.learning_rate is 0.001 in process 0 and 0.5 in process 1. Start all with the same configuration, options and "
+            "versions."
+        )
+    )
+    assert not (place / "runs/none").exists()
+
+
+def test_what_differs_is_named_up_to_a_point():
+    one, two = ({f"option_{number}": str(number + shift) for number in range(8)} for shift in (0, 1))
+    line = disagreement([one, {**one, "jax": "1"}, {**two, "jax": "1"}])
+    assert line.startswith("the 3 processes of the run do not want the same: jax is unset in process 0 and 1 in process 1; ")
+    assert "option_0 is 0 in process 0 and 1 in process 2; " in line and "; and 4 more. Start all with" in line
 
 
 def test_parts_of_a_batch_together_are_the_batch(place):

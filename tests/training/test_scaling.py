@@ -5,7 +5,7 @@ import pytest
 
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.evaluation import Collective
-from neuralop_jax.models import FNO
+from neuralop_jax.models import FNO, MultigridPatches
 from neuralop_jax.training import Network, mesh_exchanges, predicted_efficiency
 
 
@@ -34,6 +34,22 @@ def test_exchanges_of_a_fourier_operator():
     assert found["space"] == (*[Collective("all_reduce", 8.0 * 5 * 6 * 12, 2.0)] * 2, Collective("all_reduce", 1000.0))
     assert mesh_exchanges(model, 1000.0, 5, (512, 512))["space"] == found["space"]
     assert "space" not in mesh_exchanges(model.lifting, 1000.0, 5, (32, 32))
+
+
+def test_exchanges_of_patches():
+    """32 x 16 points in 4 x 4 patches of 8 x 4, one more row around each; in float32, with 3 samples, a row of patches per device.
+
+    Of the finest view a neighbor on each side sends one row of 16 points. Of every second point, 3 of 4 rows of 8; of every fourth
+    all others their 2 rows of 4.
+    """
+    inner = {"kind": "fno", "n_modes": (4, 4), "width": 4, "depth": 1}
+    options = {"operator": inner, "levels": 2, "padding": (0.03125, 0.0), "boundary": "periodic"}
+    model = MultigridPatches(in_channels=1, out_channels=1, **options, key=jax.random.key(0))
+    found = mesh_exchanges(model, 1000.0, 3, (32, 16))["space"]
+    fine, wide, widest = (Collective("permute", 4.0 * 3 * n, calls) for n, calls in ((1 * 16, 2.0), (3 * 8, 2.0), (2 * 4, 3.0)))
+    assert set(found) == {fine, wide, widest, Collective("all_reduce", 1000.0)}
+    halves = mesh_exchanges(model, 1000.0, 3, (32, 16), space=2)["space"]
+    assert sum(each.message * each.calls for each in halves[:-1]) == 4.0 * 3 * (2 * 16 + 6 * 8 + 4 * 4)
 
 
 @pytest.mark.parametrize("given", [{"bandwidth": 0.0}, {"node_bandwidth": float("nan")}, {"node_size": 0}, {"latency": -1.0}])
