@@ -10,8 +10,9 @@ demo: setup
 	@rm -rf runs/demo
 	$(BIN)/python -m neuralop_jax train configs/darcy_small/fno.toml --out runs/demo
 
+# Bytecode is kept, whatever is set around: without it, every process of the tests compiles all files again.
 test: setup
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 faults: setup
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --timeout 3600 --long tests/faults

@@ -1,6 +1,7 @@
 """Controls: values and slopes against Diffrax, missing values, repeats, streams, and input that is no series."""
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,42 +22,57 @@ def through(times=TIMES, values=GAPS, **options):
     return control(jnp.asarray(times), jnp.asarray(values), **options)
 
 
+@eqx.filter_jit
+def traced(times, values, options):
+    return control(times, values, **options)
+
+
+def compiled_through(times=TIMES, values=GAPS, **options):
+    return jax.tree.map(np.asarray, traced(jnp.asarray(times), jnp.asarray(values), options))
+
+
+@eqx.filter_jit
 def along(path, points):
-    return np.asarray(jax.vmap(path.evaluate)(points)), np.asarray(jax.vmap(path.derivative)(points))
+    return jax.vmap(path.evaluate)(points), jax.vmap(path.derivative)(points)
 
 
-def test_cubic_and_linear_paths_are_those_of_diffrax():
+def test_cubic_and_linear_paths_are_those_of_diffrax(compiled):
     points = jnp.asarray([0.05, 0.29, 0.35, 0.7, 1.2, 1.99])
-    channels = jnp.asarray(np.concatenate([TIMES[:, None], GAPS], axis=1))
-    first = channels[1:2].at[:, 0].set(0.0)  # a leading gap is filled by the first observation
-    filled = diffrax.linear_interpolation(jnp.asarray(TIMES), channels, replace_nans_at_start=first[0])
-    straight = diffrax.LinearInterpolation(jnp.asarray(TIMES), filled)
-    cubic = diffrax.CubicInterpolation(jnp.asarray(TIMES), diffrax.backward_hermite_coefficients(jnp.asarray(TIMES), filled))
-    for kind, published in (("linear", straight), ("hermite", cubic)):
-        values, slopes = along(through(kind=kind), points)
-        np.testing.assert_allclose(values, jax.vmap(published.evaluate)(points), atol=1e-13)
-        np.testing.assert_allclose(slopes, jax.vmap(published.derivative)(points), atol=1e-12)
+    channels = np.concatenate([TIMES[:, None], GAPS], axis=1)
+    first = channels[1] * [0.0, 1.0, 1.0]  # a leading gap is filled by the first observation
+
+    def published(times, channels, first):
+        filled = diffrax.linear_interpolation(times, channels, replace_nans_at_start=first)
+        cubic = diffrax.CubicInterpolation(times, diffrax.backward_hermite_coefficients(times, filled))
+        return [along(path, points) for path in (diffrax.LinearInterpolation(times, filled), cubic)]
+
+    found = [along(compiled_through(kind=kind), points) for kind in ("linear", "hermite")]
+    for (values, slopes), wanted in zip(found, compiled(published, *map(jnp.asarray, (TIMES, channels, first)))):
+        np.testing.assert_allclose(values, wanted[0], atol=1e-13)
+        np.testing.assert_allclose(slopes, wanted[1], atol=1e-12)
 
 
-def test_a_rectilinear_path_lets_time_pass_then_jumps():
-    path = through(kind="rectilinear")
-    times, values = diffrax.rectilinear_interpolation(jnp.asarray(TIMES), jnp.asarray(GAPS).at[0, 1].set(0.0))
+def test_a_rectilinear_path_lets_time_pass_then_jumps(compiled):
+    path = compiled_through(kind="rectilinear")
+    known = np.where(np.arange(12).reshape(6, 2) == 1, 0.0, GAPS)
+    times, values = compiled(diffrax.rectilinear_interpolation, jnp.asarray(TIMES), jnp.asarray(known))
     np.testing.assert_array_equal(path.values, np.concatenate([times[:, None], values], axis=1))
     np.testing.assert_array_equal(path.knots, np.arange(11.0))
     time_passes, values_jump = path.coefficients[::2], path.coefficients[1::2]
     assert not np.any(time_passes[:, :, 1:]) and not np.any(values_jump[:, :, 0])
-    np.testing.assert_allclose(path.evaluate(1.5), (path.values[1] + path.values[2]) / 2, atol=1e-15)
+    middle = compiled(lambda path, s: path.evaluate(s), path, jnp.asarray(1.5))
+    np.testing.assert_allclose(middle, (path.values[1] + path.values[2]) / 2, atol=1e-15)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pieces_meet_at_the_knots(kind):
-    path = through(kind=kind, count_weight=0.5)
+    path = compiled_through(kind=kind, count_weight=0.5)
     np.testing.assert_allclose(path.values[:-1] + path.coefficients.sum(axis=1), path.values[1:], atol=1e-14)
     assert path.values.shape[1] == control_channels(2, 0.5) == 5
 
 
 def test_the_cubic_is_once_continuously_differentiable():
-    path = through(kind="hermite")
+    path = compiled_through(kind="hermite")
     lengths, (b, c, d) = np.diff(TIMES)[:, None], np.moveaxis(np.asarray(path.coefficients), 1, 0)
     np.testing.assert_allclose(((b + 2 * c + 3 * d) / lengths)[:-1], (b / lengths)[1:], atol=1e-12)
 
@@ -65,32 +81,33 @@ def test_missing_values_are_filled_between_or_forward_and_counted():
     values = np.asarray([[NAN], [1.0], [NAN], [3.0], [NAN]])
     times, fillings = np.asarray([0.0, 1.0, 1.5, 3.0, 4.0]), {"interpolate": [1, 1, 1.5, 3, 3], "forward": [0, 1, 1, 3, 3]}
     for fill, wanted in fillings.items():
-        path = through(times, values, kind="linear", fill=fill, count_weight=2)
+        path = compiled_through(times, values, kind="linear", fill=fill, count_weight=2)
         np.testing.assert_allclose(path.values[:, 1], wanted)
         np.testing.assert_array_equal(path.values[:, 2], [0, 2, 2, 4, 4])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_repeats_of_the_end_rest(kind):
-    short, (times, values) = through(kind=kind, count_weight=0.1), pad_series([TIMES, np.arange(9.0)], [GAPS, np.ones((9, 2))])
+def test_repeats_of_the_end_rest(kind, compiled):
+    short = compiled_through(kind=kind, count_weight=0.1)
+    times, values = pad_series([TIMES, np.arange(9.0)], [GAPS, np.ones((9, 2))])
     assert times.shape == (2, 9) and values.shape == (2, 9, 2)
-    path = through(times[0], values[0], kind=kind, count_weight=0.1)
+    path = compiled_through(times[0], values[0], kind=kind, count_weight=0.1)
     number = len(short.coefficients)
     np.testing.assert_array_equal(path.coefficients[:number], short.coefficients)
     assert not np.any(path.coefficients[number:]) and len(path.coefficients) == number * 8 // 5
-    np.testing.assert_allclose(path.evaluate(short.knots[-1]), short.values[-1], atol=1e-14)
+    np.testing.assert_allclose(compiled(lambda p, s: p.evaluate(s), path, short.knots[-1]), short.values[-1], atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_gives_the_pieces_of_the_whole_series(kind):
     times, values = np.append(TIMES, [2.0, 2.0]), np.append(GAPS, GAPS[[-1, -1]], axis=0)
     stream, pieces = ControlStream(kind, count_weight=0.1), []
-    state = stream.begin(times[0], jnp.asarray(values[0]))
+    state = jax.jit(stream.begin)(times[0], jnp.asarray(values[0]))
     extend = jax.jit(stream.extend)
     for time, value in zip(times[1:], values[1:], strict=True):
         state, new = extend(state, time, jnp.asarray(value))
         pieces.append(new)
-    whole = through(times, values, kind=kind, fill="forward", count_weight=0.1)
+    whole = compiled_through(times, values, kind=kind, fill="forward", count_weight=0.1)
     np.testing.assert_allclose(np.concatenate(pieces), whole.coefficients, atol=1e-14)
     np.testing.assert_allclose(state.value, whole.values[-1], atol=1e-14)
 

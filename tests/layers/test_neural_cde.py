@@ -15,28 +15,33 @@ RNG = np.random.default_rng(1)
 TIMES = np.cumsum(RNG.uniform(0.2, 0.5, 7))
 VALUES = RNG.standard_normal((7, 2))
 KINDS = ("hermite", "linear", "rectilinear")
+DRAW = jax.jit(lambda times, values: control(times, values, throw=False))
 
 
 def cde_of(**options):
     made = NeuralCDE(**{"in_channels": 3, "out_channels": 2, "width": 4, "hidden": (6,), **options}, key=jax.random.key(0))
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf, made)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, made)
 
 
 @eqx.filter_jit
+def solved(cde, times, values, kind, fill):
+    return cde(control(times, values, kind=kind, fill=fill, throw=False), throw=False)
+
+
 def solve(cde, times, values, kind, fill=None):
-    return cde(control(jnp.asarray(times), jnp.asarray(values), kind=kind, fill=fill, throw=False), throw=False)
+    return jax.tree.map(np.asarray, solved(cde, jnp.asarray(times), jnp.asarray(values), kind, fill))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_constant_field_adds_what_the_control_moves(kind):
+def test_a_constant_field_adds_what_the_control_moves(kind, compiled):
     cde = cde_of(solver="bosh3", readout="all")
     last = lambda m: (m.field.network.layers[-1].weight, m.field.network.layers[-1].bias)
     bias = RNG.standard_normal(12)
-    cde = eqx.tree_at(last, cde, (jnp.zeros((12, 6)), jnp.asarray(bias)))
+    cde = eqx.tree_at(last, cde, (jnp.asarray(np.zeros((12, 6))), jnp.asarray(bias)))
     solution, path = solve(cde, TIMES, VALUES, kind), np.concatenate([TIMES[:, None], VALUES], axis=1)
-    states = np.asarray(cde.initial(jnp.asarray(path[0]))) + (path - path[0]) @ np.tanh(bias).reshape(4, 3).T
+    states = compiled(cde.initial, jnp.asarray(path[0])) + (path - path[0]) @ np.tanh(bias).reshape(4, 3).T
     np.testing.assert_allclose(solution.state.z, states[-1], atol=1e-13)
-    np.testing.assert_allclose(solution.values, cde.final(jnp.asarray(states.T)).T, atol=1e-13)
+    np.testing.assert_allclose(solution.values, compiled(cde.final, jnp.asarray(states.T)).T, atol=1e-13)
 
 
 def test_fixed_steps_converge_at_the_order_of_the_solver():
@@ -59,24 +64,25 @@ def test_chosen_steps_keep_the_tolerance_on_each_kind():
 def flat_loss(cde):
     weights, rest = eqx.partition(cde, eqx.is_inexact_array)
     start, unravel = jax.flatten_util.ravel_pytree(weights)
-    path = control(jnp.asarray(TIMES[:4]), jnp.asarray(VALUES[:4]))
+    path = DRAW(jnp.asarray(TIMES[:4]), jnp.asarray(VALUES[:4]))
     return jax.jit(lambda w: jnp.sum(eqx.combine(unravel(w), rest)(path, throw=False).values ** 2)), start
 
 
-def test_adjoints_agree_with_each_other_and_with_central_differences():
+def test_adjoints_agree_with_each_other_and_with_central_differences(compiled):
     loss, weights = flat_loss(cde_of())
-    direction = jnp.asarray(RNG.standard_normal(weights.shape))
-    moved = lambda size: loss(weights + size * direction)
-    central = (moved(1e-5) - moved(-1e-5)) / 2e-5
-    gradient = jax.jit(jax.grad(loss))(weights)
+    direction = RNG.standard_normal(weights.shape)
+    moved = lambda size: loss(jnp.asarray(weights + size * direction))
+    central = (float(moved(1e-5)) - float(moved(-1e-5))) / 2e-5
+    gradient = compiled(jax.grad(loss), weights)
     np.testing.assert_allclose(gradient @ direction, central, rtol=1e-7)
-    direct = jax.jit(jax.grad(flat_loss(cde_of(adjoint="direct"))[0]))(weights)
+    direct = compiled(jax.grad(flat_loss(cde_of(adjoint="direct"))[0]), weights)
     np.testing.assert_allclose(direct, gradient, rtol=1e-10, atol=1e-12)
     forward = flat_loss(cde_of(adjoint="forward"))[0]
-    np.testing.assert_allclose(jax.jvp(forward, (weights,), (direction,))[1], gradient @ direction, rtol=1e-10)
+    pushed = compiled(lambda w, t: jax.jvp(forward, (w,), (t,))[1], weights, jnp.asarray(direction))
+    np.testing.assert_allclose(pushed, gradient @ direction, rtol=1e-10)
     fine = {"solver": "dopri8", "steps": 4}
-    through = jax.jit(jax.grad(flat_loss(cde_of(**fine))[0]))(weights)
-    backward = jax.jit(jax.grad(flat_loss(cde_of(**fine, adjoint="backsolve"))[0]))(weights)
+    through = compiled(jax.grad(flat_loss(cde_of(**fine))[0]), weights)
+    backward = compiled(jax.grad(flat_loss(cde_of(**fine, adjoint="backsolve"))[0]), weights)
     np.testing.assert_allclose(backward, through, rtol=1e-6, atol=1e-7)
 
 
@@ -109,18 +115,24 @@ def test_a_stream_ends_where_the_whole_series_does(kind):
     values[0] = VALUES[0]
     cde, stream = cde_of(readout="all"), ControlStream(kind)
     whole = solve(cde, TIMES, values, kind, "forward")
-    knot = stream.begin(TIMES[0], jnp.asarray(values[0]))
-    state = cde.begin(knot.value)
-    read = [cde.read(state)]
+
+    @eqx.filter_jit
+    def begin(time, value):
+        knot = stream.begin(time, value)
+        state = cde.begin(knot.value)
+        return knot, state, cde.read(state)
 
     @eqx.filter_jit
     def observe(knot, state, time, value):
         knot, pieces = stream.extend(knot, time, value)
-        return knot, cde.advance(state, pieces, throw=False)
+        state = cde.advance(state, pieces, throw=False)
+        return knot, state, cde.read(state)
 
+    knot, state, value = begin(jnp.asarray(TIMES[0]), jnp.asarray(values[0]))
+    read = [value]
     for time, value in zip(TIMES[1:], values[1:], strict=True):
-        knot, state = observe(knot, state, jnp.asarray(time), jnp.asarray(value))
-        read.append(cde.read(state))
+        knot, state, value = observe(knot, state, jnp.asarray(time), jnp.asarray(value))
+        read.append(value)
     np.testing.assert_allclose(np.stack(read), whole.values, atol=1e-13)
     assert state.num_evaluations == whole.num_evaluations == whole.state.num_evaluations
 
@@ -132,9 +144,8 @@ def test_the_evaluations_reported_are_those_made(solver, monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "counted", counted)
     for steps in (2, None) if solver in ("heun", "tsit5") else (2,):
         calls.clear()
-        found = cde_of(solver=solver, steps=steps, rtol=1e-4, activation="counted")(
-            control(jnp.asarray(TIMES[:3]), 4 * jnp.asarray(VALUES[:3]))
-        )
+        found = solve(cde_of(solver=solver, steps=steps, rtol=1e-4, activation="counted"), TIMES[:3], 4 * VALUES[:3], "hermite")
+        assert found.result == SUCCESS
         jax.effects_barrier()
         assert len(calls) == found.num_evaluations
 
@@ -172,7 +183,7 @@ def test_a_field_or_a_series_that_is_not_finite_has_its_code():
 
 
 def test_single_precision_stays_single():
-    cde = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if eqx.is_inexact_array(leaf) else leaf, cde_of())
+    cde = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32) if eqx.is_inexact_array(leaf) else leaf, cde_of())
     rough = solve(cde, TIMES.astype("float32"), VALUES.astype("float32"), "hermite").values
     assert rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, solve(cde_of(), TIMES, VALUES, "hermite").values, atol=1e-5)

@@ -17,7 +17,7 @@ U = jnp.sin(jnp.linspace(0, 6, 16)).reshape(1, 1, 16) * jnp.arange(1, 4.0).resha
 
 def model_of(**options):
     model = ImplicitFNO(**OPTIONS | options, key=jax.random.key(0))
-    return jax.tree.map(lambda leaf: leaf.astype(float) if eqx.is_inexact_array(leaf) else leaf, model)
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, float)) if eqx.is_inexact_array(leaf) else leaf, model)
 
 
 def with_gate(model, factor):
