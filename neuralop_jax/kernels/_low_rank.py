@@ -109,10 +109,22 @@ def _terms(scales: Pair, modal: Sequence[Pair]) -> Pair:
 
 
 def _modal_core(core: Pair, modal: Sequence[Pair]) -> Pair:
-    """The core `(*channel ranks, *ranks)` at every mode, `(*modes, *channel ranks)`: last axes become first ones."""
+    """The core `(*channel ranks, *ranks)` at every mode, `(*modes, *channel ranks)`: last axes become first ones.
+
+    A complex product is a real one with both parts in one matrix: a quarter of the products, of plain matrices.
+    """
+    both = jnp.stack(core)
     for factor in reversed(modal):
-        core = product("...r,kr->k...", core, factor)
-    return core
+        (rows, rank), both = factor[0].shape, jnp.moveaxis(both, -1, 1)
+        product = jnp.matmul(_as_real(factor), both.reshape(2 * rank, -1), precision=_HIGHEST)
+        both = product.reshape(2, rows, *both.shape[2:])
+    return both[0], both[1]
+
+
+def _as_real(matrix: Pair) -> Array:
+    """A complex matrix as the real one that acts on real parts above imaginary parts."""
+    real, imaginary = matrix
+    return jnp.block([[real, -imaginary], [imaginary, real]])
 
 
 def _train(modal: Sequence[Pair]) -> Pair:
