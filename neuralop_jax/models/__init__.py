@@ -30,6 +30,7 @@ from neuralop_jax.models._on_grids import AbstractGridOperator as AbstractGridOp
 from neuralop_jax.models._on_sensors import AbstractSensorOperator as AbstractSensorOperator
 from neuralop_jax.models._pod import pod_modes as pod_modes
 from neuralop_jax.models._pod_deeponet import PODDeepONet as PODDeepONet
+from neuralop_jax.models._resolution import ResolutionClaim as ResolutionClaim
 from neuralop_jax.models._series_cde import SeriesCDE as SeriesCDE
 from neuralop_jax.models._sharded_patches import evaluate_sharded as evaluate_sharded
 from neuralop_jax.models._tfno import TFNO as TFNO

@@ -14,19 +14,22 @@ from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Param
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import SPACE, is_divided, space_size
 from neuralop_jax.layers import Untrained
+from neuralop_jax.models._resolution import ResolutionClaim
 from neuralop_jax.normalizers import AbstractNormalizer
 
 
 class AbstractOperator(eqx.Module):
     """A map from functions to functions, on one sample; `batched` takes many.
 
-    Weights never depend on the grid: an operator is called at any resolution.
+    Weights never depend on the grid: an operator is called at any resolution. `resolution` says what it claims of its output
+    there.
 
     A `divisible` operator gives the block of the output for the block of the input where devices share the domain, that is in a
     `jax.shard_map` over a mesh with an axis `"space"`, along which the first space axis is divided. Others refuse to.
     """
 
     divisible: ClassVar[bool] = False
+    resolution: ClassVar[ResolutionClaim] = ResolutionClaim("none", "its class claims nothing of other grids")
     in_channels: eqx.AbstractVar[int]
     out_channels: eqx.AbstractVar[int]
     width: eqx.AbstractVar[int]
