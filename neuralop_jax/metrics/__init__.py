@@ -26,5 +26,9 @@ from neuralop_jax.metrics._rollout import (
     correlation_time as correlation_time,
     valid_prediction_time as valid_prediction_time,
 )
-from neuralop_jax.metrics._spectrum import band_error as band_error, energy_spectrum as energy_spectrum
+from neuralop_jax.metrics._spectrum import (
+    band_error as band_error,
+    energy_spectrum as energy_spectrum,
+    nyquist as nyquist,
+)
 from neuralop_jax.metrics._truncated_h1 import truncated_h1 as truncated_h1

@@ -56,6 +56,11 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
     return jnp.zeros((u.shape[0], bins.max() + 1), energy.dtype).at[:, bins].add(energy.reshape(u.shape[0], -1))
 
 
+def nyquist(grid: Grid) -> float:
+    """The largest wavenumber that all axes of a grid resolve, in waves per longest side, as the bins of `energy_spectrum`."""
+    return max(n * h for n, h in zip(grid.shape, grid.spacing, strict=True)) / (2 * max(grid.spacing))
+
+
 def band_error(
     prediction: RealField, target: RealField, grid: Grid | None = None, *, edges: Sequence[int] = (5, 13), joint: bool = False
 ) -> Float[Array, "values bands"]:

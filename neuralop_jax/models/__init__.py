@@ -17,6 +17,7 @@ from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._continuous_time import ContinuousTime as ContinuousTime, apply_counted as apply_counted
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
+from neuralop_jax.models._ensemble import Ensemble as Ensemble
 from neuralop_jax.models._factformer import FactFormer as FactFormer
 from neuralop_jax.models._fno import FNO as FNO
 from neuralop_jax.models._implicit_fno import ImplicitFNO as ImplicitFNO
