@@ -12,7 +12,8 @@ _CLAIMS = {
     "converges": "This operator claims functions that approach each other on finer grids. What lets them differ: {reason}.",
     "none": "This operator claims nothing of other grids: {reason}. The differences are what they are.",
 }
-_HEADS = ("grid", "modes", ">difference", ">error on the data", ">input beyond", ">output beyond", "verdict")
+HEADS = ("grid", "modes", ">difference", ">error on the data", ">input beyond", ">output beyond", "verdict")
+"""The columns of the table."""
 
 
 def read_certificate(run: Path) -> dict[str, Any]:
@@ -23,13 +24,13 @@ def read_certificate(run: Path) -> dict[str, Any]:
 def store_certificate(run: Path, split: str, certificate: Mapping[str, Any]) -> None:
     """Writes the certificate measured on a split into the run directory, and prints it."""
     write_json(run / "certificate.json", {"split": split, **certificate})
-    show_table(_HEADS, rows(certificate), title=f"Certificate of resolution ({split}, {certificate['count']} samples)")
+    show_table(HEADS, rows(certificate), title=f"Certificate of resolution ({split}, {certificate['count']} samples)")
     for line in sentences(certificate):
         say(line)
 
 
 def rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The rows of the table below `heads`."""
+    """The rows of the table below `HEADS`."""
     number = lambda value, digits: "–" if value is None else f"{value:.{digits}g}"
     for row in certificate["grids"]:
         trained = " (training)" if row["grid"] == certificate["training_grid"] else ""
@@ -45,11 +46,6 @@ def rows(certificate: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def heads() -> tuple[str, ...]:
-    """The names of the columns."""
-    return _HEADS
-
-
 def sentences(certificate: Mapping[str, Any]) -> Iterator[str]:
     """What the table means, and why grids were refused."""
     yield _CLAIMS[certificate["claim"]].format(reason=certificate["reason"])
@@ -57,9 +53,9 @@ def sentences(certificate: Mapping[str, Any]) -> Iterator[str]:
     limit = {"exact": "round_off", "converges": "tolerance"}.get(certificate["claim"])
     asked = f" It holds up to {certificate[limit]:.2g}." if limit else ""
     yield (
-        f"Difference: of outputs for inputs of at most {waves} waves, on the points shared with the finest grid (of that: with the "
-        f"next), relative L2.{asked} Beyond: the part of the energy of the data that this grid does not resolve; – where the data "
-        "do not tell."
+        f"Difference, relative L2: from the output on the finest grid at the same points, of the finest itself from the next, for "
+        f"inputs of at most {waves} waves.{asked} Beyond: the part of the energy of the data that a grid does not resolve; – where "
+        "the data do not tell."
     )
     if any(row["interpolated"] for row in certificate["grids"]):
         yield "* The data were interpolated to this grid: the error contains that of cubic polynomials."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuralop_jax import viz
-from neuralop_jax.cli._certificate import heads, rows, sentences
+from neuralop_jax.cli._certificate import HEADS, rows, sentences
 from neuralop_jax.config import to_json
 from neuralop_jax.metrics import nyquist
 
@@ -164,7 +164,7 @@ def _analysis(report: "RunReport") -> Iterator[str]:
 def _certificate(report: "RunReport") -> Iterator[str]:
     if certificate := report.certificate:
         drawn = {"Difference and error on each grid.": viz.plot_certificate(certificate)}
-        parts = [viz.table(heads(), list(rows(certificate))), *map(viz.note, sentences(certificate))]
+        parts = [viz.table(HEADS, list(rows(certificate))), *map(viz.note, sentences(certificate))]
         yield viz.section("Other grids", *parts, viz.figures(drawn, least="24rem", captions=True))
 
 

@@ -91,7 +91,7 @@ def evaluate(
     show_analyses(analyses)
     say(f"Added to {run / 'results.json'}.")
     if certify:
-        finest = max((name for name, _ in chosen), key=lambda name: math.prod(grids[name].shape))
+        finest = max(names, key=lambda name: math.prod(grids[name].shape))
         dataset, trained_on = open_split(data, finest), known[config.data.train_split].grid.shape
         measured = models.on_times(operator, dataset.times)
         certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=config.data.batch_size)

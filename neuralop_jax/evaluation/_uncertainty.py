@@ -61,9 +61,9 @@ def conformal_bands(
     - `model`: an operator, or an `Ensemble`.
     - `calibration`: held-out samples, $n \ge \lceil 1/\alpha\rceil - 1$ of them.
     - `alpha`: $\alpha$, between 0 and 1.
-    - `kind`: `"function"` for bands that contain the whole function at once; they can be used on any grid, but the maximum is over
-        the points of this one. `"pointwise"` takes a radius at every point of this grid: each point is covered with the same
-        probability, all together far less often.
+    - `kind`: `"function"` for bands that contain the whole function at once; they can be used on any grid, but the maximum is
+        over the points of this one. `"pointwise"` takes a radius at every point of this grid: each point is covered with the
+        same probability, all together far less often.
     - `joint`: one radius for all channels, which together are in the bands; they should then have the same unit. Otherwise each
         channel has its own, and is in it with the same probability.
     - `scaled`: whether $\sigma$ is the spread of an ensemble, at least a thousandth of its root mean square over the sample, so
@@ -124,8 +124,8 @@ def conformal_rank(count: int, alpha: float) -> int:
 def coverage(bands: ConformalBands, data: Evaluable | Sample, *, batch_size: int = 20) -> dict[str, Any]:
     """How often targets lie in their bands, for samples that were used neither in training nor for calibration.
 
-    **Returns:** JSON types: for each channel `functions`, the part of the samples that are inside at all points; `points`, the part
-    of all points that are; `width`, the mean width of the bands, in the unit of the channel; and `count`, the samples.
+    **Returns:** JSON types: for each channel `functions`, the part of the samples that are inside at all points; `points`, the
+    part of all points that are; `width`, the mean width of the bands, in the unit of the channel; and `count`, the samples.
     """
     inside, width = [], []
     for count, u, target in batches(data, min(batch_size, length(data))):
