@@ -53,10 +53,10 @@ def sentences(certificate: Mapping[str, Any]) -> Iterator[str]:
     limit = {"exact": "round_off", "converges": "tolerance"}.get(certificate["claim"])
     asked = f" It holds up to {certificate[limit]:.2g}." if limit else ""
     yield (
-        f"Difference, relative L2: from the output on the finest grid at the same points, of the finest itself from the next, for "
-        f"inputs of at most {waves} waves.{asked} Beyond: the part of the energy of the data that a grid does not resolve; – where "
-        "the data do not tell."
+        "Difference: relative L2, from the output on the finest grid at the same points, of the finest itself from the next, for "
+        f"inputs of at most {waves} waves.{asked}"
     )
+    yield "Beyond: the part of the energy of the data that a grid does not resolve; – where the data do not tell."
     if any(row["interpolated"] for row in certificate["grids"]):
         yield "* The data were interpolated to this grid: the error contains that of cubic polynomials."
     for row in certificate["grids"]:

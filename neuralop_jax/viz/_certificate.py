@@ -23,14 +23,12 @@ def plot_certificate(certificate: Mapping[str, Any]) -> "matplotlib.figure.Figur
         axes = figure.subplots()
         rows: Sequence[Mapping[str, Any]] = certificate["grids"]
         lines = {
-            "error on the data": ("error", SERIES[1], "s"),
-            "difference from the finest grid": ("difference", SERIES[0], "o"),
+            "error": ("error on data", SERIES[1], "s"),
+            "difference": ("difference from the finest grid", SERIES[0], "o"),
         }
-        for name, (key, color, marker) in lines.items():
-            values = np.array([np.nan if row[key] is None else row[key] for row in rows], np.float64)
-            axes.plot(
-                range(len(rows)), np.where(values > 0, values, np.nan), marker=marker, markersize=4, color=color, label=name
-            )
+        for key, (name, color, marker) in lines.items():
+            values = [row[key] or np.nan for row in rows]  # neither what is unknown nor zero has a place on the axis
+            axes.plot(range(len(rows)), values, marker=marker, markersize=4, color=color, label=name)
         if certificate["claim"] != "none":
             limit = "round_off" if certificate["claim"] == "exact" else "tolerance"
             axes.axhline(certificate[limit], color="#888888", linewidth=0.9, linestyle=":", label=limit.replace("_", "-"))
