@@ -163,7 +163,7 @@ def test_operators_that_claim_nothing_or_refuse(getkey):
     grid = Grid((16, 16))
     u = np.asarray(jax.random.normal(getkey(), (2, 1, 16, 16)))
     shapes = [(8, 8), (16, 16), (32, 32)]
-    mgno = MgNO(in_channels=1, out_channels=1, width=4, depth=1, smoothing=((1, 0), (1, 1)), num_dims=2, key=getkey())
+    mgno = MgNO(in_channels=1, out_channels=1, width=4, depth=1, smoothing=((1, 1), (2, 0)), num_dims=2, key=getkey())
     found = certify(mgno, Sample({"u": u}, u), grid=grid, shapes=shapes)
     assert {row["verdict"] for row in found["grids"]} == {"not claimed"}
     assert all(row["difference"] > 0 and "cover points" in row["reason"] for row in found["grids"])
