@@ -130,7 +130,7 @@ def coverage(bands: ConformalBands, data: Evaluable | Sample, *, batch_size: int
     inside, width = [], []
     for count, u, target in batches(data, min(batch_size, length(data))):
         prediction, scale = _apply(bands.model, u, bands.scaled)
-        reach = np.asarray(bands.radius * scale)
+        reach = np.asarray(bands.radius) * np.asarray(scale)
         inside.append((np.abs(np.asarray(target) - np.asarray(prediction)) <= reach)[:count])
         width.append(np.broadcast_to(2 * reach, target.shape)[:count])
     held, space = np.concatenate(inside), tuple(range(2, inside[0].ndim))

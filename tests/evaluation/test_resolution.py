@@ -51,7 +51,12 @@ def rows_of(found):
 def test_grids_of_a_certificate():
     assert certificate_grids(SQUARE) == [(8, 6), (11, 9), (16, 12), (17, 13), (32, 12), (32, 24), (64, 48)]
     assert certificate_grids(Grid((17,))) == [(9,), (11,), (17,), (19,), (33,), (65,)]
-    assert certificate_grids(Grid((16,) * 3), max_points=5000) == [(8,) * 3, (11,) * 3, (16,) * 3, (17,) * 3]
+    assert certificate_grids(Grid((16,) * 3, boundary=("periodic",) * 3), max_points=5000) == [
+        (8,) * 3,
+        (11,) * 3,
+        (16,) * 3,
+        (17,) * 3,
+    ]
 
 
 @pytest.mark.parametrize("grid", [Grid((16,), boundary=("periodic",)), Grid((17,)), Grid((16,), centered=(True,))])
@@ -120,7 +125,7 @@ def test_errors_are_those_of_the_data_and_tails_those_of_their_spectra():
     for n in (16, 32):
         np.testing.assert_allclose(rows[n,]["error"], 0.2, rtol=1e-10)
         assert not rows[n,]["interpolated"]
-    assert rows[17,]["interpolated"] and rows[64,]["interpolated"] and abs(rows[64,]["error"] - 0.2) < 0.01
+    assert rows[17,]["interpolated"] and rows[64,]["interpolated"] and abs(rows[64,]["error"] - 0.2) < 0.03
     np.testing.assert_allclose([rows[8,]["input_tail"], rows[16,]["input_tail"]], [0.5, 0], atol=1e-12)
     np.testing.assert_allclose(rows[8,]["output_tail"], 36 / 37, rtol=1e-10)
     assert rows[64,]["input_tail"] is None and rows[64,]["output_tail"] is None
@@ -149,10 +154,11 @@ def test_a_linear_fno_is_exact_and_one_with_gelu_converges(getkey):
     grid = Grid((16,), boundary=("periodic",))
     u = np.asarray(jax.random.normal(getkey(), (3, 1, 16)))
     options = {"in_channels": 1, "out_channels": 1, "n_modes": (10,), "width": 6, "depth": 2, "key": getkey()}
-    linear = certify(FNO(**LINEAR | options), Sample({"u": u}, u), grid=grid)
-    assert [row["verdict"] for row in linear["grids"]] == ["modes cut off"] + ["exact"] * 5
+    linear = certify(FNO(**LINEAR | options), Sample({"u": u}, u), grid=grid, shapes=[(8,), (11,), (16,), (32,)])
+    assert [row["verdict"] for row in linear["grids"]] == ["modes cut off", "exact", "exact", "exact"]
     assert all(row["difference"] < 1e-13 for row in linear["grids"]) and linear["grids"][0]["modes"] == [8]
-    bent = certify(FNO(**LINEAR | options | {"activation": "gelu"}), Sample({"u": u}, u), grid=grid)
+    gelu = FNO(**LINEAR | options | {"activation": "gelu"})
+    bent = certify(gelu, Sample({"u": u}, u), grid=grid, shapes=[(8,), (32,), (64,)])
     rows = rows_of(bent)
     assert rows[8,]["difference"] > 1e-6 > rows[32,]["difference"] and bent["claim"] == "converges"
     closed = certify(FNO(**LINEAR | options), Sample({"u": u}, u), grid=Grid((16,)), shapes=[(16,), (31,)])

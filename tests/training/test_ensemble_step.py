@@ -17,7 +17,7 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.1), optax.adamw(optax.cosine
 
 
 def build(key):
-    return FNO(in_channels=1, out_channels=1, n_modes=(6,), width=6, depth=2, key=key)
+    return FNO(in_channels=1, out_channels=1, n_modes=(6,), width=4, depth=1, key=key)
 
 
 @pytest.mark.parametrize("batches", ["shared", "own"])
