@@ -1,16 +1,14 @@
-"""`evaluate --certify` and `--analyze`: what they print, what they keep, and what the page shows."""
+"""`evaluate --certify` and `--analyze`: what they print and what they keep."""
 
 import json
 
 import numpy as np
 import pytest
-from test_report import text_of
 
 from neuralop_jax.__main__ import main
-from neuralop_jax.cli._report import write_report
 
 
-def test_certificate_is_kept_printed_and_shown(trained, capsys):
+def test_certificate_is_kept_and_printed(trained, capsys):
     before = json.loads((trained / "runs/a/results.json").read_text())["splits"]
     assert main(["evaluate", "runs/a", "--certify"]) == 0
     out, kept = capsys.readouterr().out, json.loads((trained / "runs/a/certificate.json").read_text())
@@ -24,9 +22,7 @@ def test_certificate_is_kept_printed_and_shown(trained, capsys):
     assert rows[4, 4]["output_tail"] > rows[8, 8]["output_tail"] > rows[16, 16]["output_tail"] >= 0
     assert "8 x 8 (training)" in out and f"{rows[9, 9]['difference']:.2g}" in out and rows[9, 9]["verdict"] in out
     assert "claims functions that approach each other on finer grids" in out
-    text = text_of(write_report("runs/a").read_text(encoding="utf-8"))
-    for part in ("Other grids", "8 x 8 (training)", f"{rows[9, 9]['error']:.4g}*", "approach each other on finer grids"):
-        assert part in text
+    assert f"{rows[9, 9]['error']:.4g}*" in out and f"{rows[16, 16]['error']:.4g}*" not in out
 
 
 def test_analysis_is_kept_and_printed_only_if_asked_for(trained, capsys):
