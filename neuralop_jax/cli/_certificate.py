@@ -51,7 +51,7 @@ def sentences(certificate: Mapping[str, Any]) -> Iterator[str]:
     yield _CLAIMS[certificate["claim"]].format(reason=certificate["reason"])
     waves = " x ".join(map(str, certificate["waves"]))
     limit = {"exact": "round_off", "converges": "tolerance"}.get(certificate["claim"])
-    asked = f" It holds up to {certificate[limit]:.2g}." if limit else ""
+    asked = f" Up to {certificate[limit]:.2g} outputs agree." if limit else ""
     yield (
         "Difference: relative L2, from the output on the finest grid at the same points, of the finest itself from the next, for "
         f"inputs of at most {waves} waves.{asked}"

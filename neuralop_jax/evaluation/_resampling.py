@@ -40,7 +40,10 @@ def interpolated(u: np.ndarray, source: Grid, target: Grid, *, points: int, wrap
             x = np.concatenate([x[-width:] - length, x, x[:width] + length])
             u = np.concatenate([u[..., -width:], u, u[..., :width]], axis=-1)
         places, weights = _lagrange(x, y, min(points, len(x)))
-        u = np.moveaxis(sum(u[..., place] * weight for place, weight in zip(places, weights, strict=True)), -1, axis + 2)
+        moved = u[..., places[0]] * weights[0]
+        for place, weight in zip(places[1:], weights[1:], strict=True):
+            moved = moved + u[..., place] * weight
+        u = np.moveaxis(moved, -1, axis + 2)
     return u
 
 

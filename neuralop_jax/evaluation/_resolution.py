@@ -82,14 +82,15 @@ def certify(
     - `trained_on`: points per axis of the training grid; those of the data if left out.
     - `shapes`: the grids, `certificate_grids` of the training grid if left out.
     - `num_samples`: samples that are read.
-    - `tolerance`: the largest relative difference with which a claim to converge holds. *Good values*: a part of the error.
+    - `tolerance`: the largest relative difference with which outputs agree, where that is not to be exact. *Good values*: a
+        part of the error.
 
     **Returns:** JSON types: `claim` and its `reason`; `training_grid`, `waves` of the inputs per axis, `tolerance`, `round_off`,
     `count` of the samples; `grids`, for each its `grid`, `modes` that it holds, `difference` (mean over the samples) and
     `against` which grid, `error` (relative L2) and whether the data are `interpolated`, `input_tail` and `output_tail`, a
-    `verdict` and its `reason`. What could not be measured is `None`. Verdicts are `"exact"` (to round-off), `"holds"` (to the
-    tolerance), `"fails"`, `"modes cut off"` (the grid is too coarse for what the operator has learned), `"not claimed"`,
-    `"refused"`.
+    `verdict` and its `reason`. What could not be measured is `None`. Verdicts on a claim to be exact are `"exact"` and
+    `"fails"`, on one to converge `"agrees"` and `"differs"` by more than the tolerance, which a coarse grid may; on grids too
+    coarse for what was learned `"modes cut off"`; without a claim `"not claimed"`, without an output `"refused"`.
 
     **Raises:** `ConfigError` if there is no grid on which the operator can be called.
 
@@ -240,7 +241,7 @@ def _verdict(claim: ResolutionClaim, row: dict[str, Any], refused: bool, cut: bo
         return "modes cut off"
     if claim.kind == "exact":
         return "exact" if row["difference"] <= round_off else "fails"
-    return "holds" if row["difference"] <= tolerance else "fails"
+    return "agrees" if row["difference"] <= tolerance else "differs"
 
 
 @eqx.filter_jit

@@ -1,5 +1,6 @@
 """Training of all members of an ensemble in one step."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -20,7 +21,9 @@ def ensemble_state(ensemble: Ensemble, optimizer: optax.GradientTransformation, 
     return eqx.filter_vmap(lambda member: TrainState.create(member, optimizer, averaged=averaged))(ensemble.members)
 
 
-def ensemble_step(step: Step, *, batches: Literal["shared", "own"] = "shared") -> Step:
+def ensemble_step(
+    step: Step, *, batches: Literal["shared", "own"] = "shared"
+) -> Callable[[TrainState, Sample, Key[Array, " members"]], tuple[TrainState, Metrics]]:
     r"""A step of every member of an ensemble at once: `step` mapped over the members.
 
     Nothing couples them: each has the loss, the clipped gradient, the moments and the guard that it would have alone, and the

@@ -15,7 +15,7 @@ def test_certificate_is_kept_and_printed(trained, capsys):
     rows = {tuple(row["grid"]): row for row in kept["grids"]}
     assert list(rows) == [(4, 4), (5, 5), (8, 8), (9, 9), (16, 8), (16, 16), (32, 32)]
     assert (kept["split"], kept["training_grid"], kept["count"], kept["waves"]) == ("test_16", [8, 8], 3, [1, 1])
-    assert kept["claim"] == "converges" and all(row["verdict"] in ("holds", "fails") for row in kept["grids"])
+    assert kept["claim"] == "converges" and all(row["verdict"] in ("agrees", "differs") for row in kept["grids"])
     assert rows[16, 16]["error"] == pytest.approx(before["test_16"]["relative_l2"], rel=1e-5)
     assert not rows[16, 8]["interpolated"] and rows[32, 32]["interpolated"] and rows[32, 32]["against"] == [16, 16]
     assert abs(rows[4, 4]["input_tail"]) < 1e-10 and rows[32, 32]["input_tail"] is None  # one wave in the data
