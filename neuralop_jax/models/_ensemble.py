@@ -31,6 +31,7 @@ class Ensemble(AbstractOperator):
     !!! example
 
         ```python
+        import equinox as eqx
         import jax
         import jax.numpy as jnp
         from neuralop_jax.models import FNO, Ensemble
@@ -38,9 +39,9 @@ class Ensemble(AbstractOperator):
         build = lambda key: FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=key)
         ensemble = Ensemble.of(build, jax.random.split(jax.random.key(0), 3))
         u = jnp.ones((1, 8))
-        each = jnp.stack([ensemble.member(number)(u) for number in range(3)])
-        assert jnp.allclose(ensemble(u), each.mean(axis=0), atol=1e-6)
-        assert jnp.allclose(ensemble.spread(u), each.std(axis=0, ddof=1), atol=1e-6)
+        each, mean, spread = eqx.filter_jit(lambda ensemble: (ensemble.each(u), ensemble(u), ensemble.spread(u)))(ensemble)
+        assert each.shape == (3, 1, 8) and jnp.allclose(mean, each.mean(axis=0), atol=1e-6)
+        assert jnp.allclose(spread, each.std(axis=0, ddof=1), atol=1e-6)
         ```
     """
 
@@ -58,7 +59,7 @@ class Ensemble(AbstractOperator):
     @classmethod
     def of(cls, build: Callable[[PRNGKey], AbstractOperator], keys: Key[Array, " members"]) -> "Ensemble":
         """The ensemble of what `build` makes of each of some keys, by one program."""
-        return cls(eqx.filter_vmap(build)(keys), len(keys))
+        return cls(eqx.filter_jit(eqx.filter_vmap(build))(keys), len(keys))
 
     @classmethod
     def joined(cls, members: Sequence[AbstractOperator]) -> "Ensemble":
