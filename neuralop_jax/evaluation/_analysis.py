@@ -47,6 +47,7 @@ def analyze(
     !!! example
 
         ```python
+        import equinox as eqx
         import jax
         import jax.numpy as jnp
         from neuralop_jax.data import Sample
@@ -55,7 +56,7 @@ def analyze(
 
         model = FNO(in_channels=1, out_channels=2, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
         u = jax.random.normal(jax.random.key(1), (3, 1, 16))
-        found = analyze(model, Sample({"u": u}, jax.jit(model.batched)(u)), times=(0.5, 1.0))
+        found = analyze(model, Sample({"u": u}, eqx.filter_jit(model.batched)(u)), times=(0.5, 1.0))
         assert abs(found["rollout"]["correlation_time"] - 1.0) < 1e-6 and max(found["bands"]["relative_l2"]) < 1e-5
         ```
     """
