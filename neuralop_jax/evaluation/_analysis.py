@@ -49,7 +49,6 @@ def analyze(
         ```python
         import equinox as eqx
         import jax
-        import jax.numpy as jnp
         from neuralop_jax.data import Sample
         from neuralop_jax.evaluation import analyze
         from neuralop_jax.models import FNO
