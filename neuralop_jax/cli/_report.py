@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
 from neuralop_jax._frames import frames
+from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.cli._run import read_config, read_results
 from neuralop_jax.config import DataConfig, ExperimentConfig
@@ -21,7 +21,6 @@ from neuralop_jax.data import Sample, read_info
 from neuralop_jax.errors import NeuralOpError, RunDirError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
-from neuralop_jax.metrics import energy_spectrum
 from neuralop_jax.models import AbstractOperator
 from neuralop_jax.training._setup import open_split
 
@@ -55,7 +54,7 @@ class SplitReport:
     errors: dict[str, Any]
     sample_errors: np.ndarray
     shown: tuple[Shown, ...]
-    spectra: tuple[np.ndarray, np.ndarray, np.ndarray]
+    spectra: Mapping[str, list[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +73,7 @@ class RunReport:
     input: tuple[viz.Label, ...]
     output: tuple[viz.Label, ...]
     splits: Mapping[str, SplitReport]
+    certificate: Mapping[str, Any]
     notes: tuple[str, ...]
 
 
@@ -133,6 +133,7 @@ def _gather(run: Path) -> RunReport:
         input=_labels(info, config.data, config.data.input, config.data.input_time),
         output=_labels(info, config.data, config.data.target, config.data.target_time),
         splits=splits,
+        certificate=read_certificate(run),
         notes=tuple(notes),
     )
 
@@ -164,28 +165,8 @@ def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> 
         )
         for rank, index in chosen.items()
     )
-    spectra = _mean_spectra(operator, batch, split.grid, config.batch_size)
+    spectra = evaluation.analyze(operator, batch, grid=split.grid, batch_size=config.batch_size)["spectra"]
     return SplitReport(split.grid, len(split), errors, measured["relative_l2"], shown, spectra)
-
-
-def _mean_spectra(
-    operator: AbstractOperator, batch: Sample, grid: Grid, batch_size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean spectra of target, prediction and error, of each channel as a share of the energy of its target."""
-
-    @eqx.filter_jit
-    def spectra(operator: AbstractOperator, u: jax.Array, target: jax.Array) -> list[jax.Array]:
-        prediction = models.apply_batched(operator, u)
-        return [jax.vmap(lambda v: energy_spectrum(v, grid))(v).sum(0) for v in (target, prediction, prediction - target)]
-
-    total: Any = 0.0
-    for start in range(0, len(batch.target), batch_size):
-        part = slice(start, start + batch_size)
-        u, target = jnp.asarray(batch.inputs["u"][part]), jnp.asarray(batch.target[part])
-        total = total + np.asarray(spectra(operator, u, target), np.float64)
-    energy = total[0].sum(axis=-1, keepdims=True)
-    share = (total / np.where(energy > 0, energy, 1)).mean(axis=1)
-    return share[0], share[1], share[2]
 
 
 def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], time: str) -> tuple[viz.Label, ...]:

@@ -6,8 +6,12 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from neuralop_jax import viz
+from neuralop_jax.cli._certificate import HEADS, rows, sentences
 from neuralop_jax.config import to_json
+from neuralop_jax.metrics import nyquist
 
 if TYPE_CHECKING:
     from neuralop_jax.cli._report import RunReport, SplitReport
@@ -25,7 +29,7 @@ _NAMES = {
 def render(report: "RunReport") -> str:
     """The page of a run."""
     parts = [viz.note(text, "note") for text in report.notes]
-    parts += [*_errors(report), *_training(report), *_pictures(report), *_analysis(report)]
+    parts += [*_errors(report), *_training(report), *_pictures(report), *_analysis(report), *_certificate(report)]
     parts += [_model(report), _timing(report), _environment(report), _reproduction(report)]
     return viz.page(_title(report), _subtitle(report), parts)
 
@@ -143,7 +147,10 @@ def _analysis(report: "RunReport") -> Iterator[str]:
         return
     drawn = {
         f"{name} ({_times(split.grid.shape)} points)": viz.plot_spectra(
-            *split.spectra, limit=_nyquist(split), marks=_marks(report, split), label="share of the target's energy"
+            **{name: np.asarray(energy) for name, energy in split.spectra.items()},
+            limit=nyquist(split.grid),
+            marks=_marks(report, split),
+            label="share of the target's energy",
         )
         for name, split in fields.items()
     }
@@ -152,6 +159,13 @@ def _analysis(report: "RunReport") -> Iterator[str]:
         "energy of the target. Along an axis that is not periodic the cosine transform takes the place of the Fourier transform."
     )
     yield viz.section("Spectra", viz.figures(drawn, least="20rem", captions=True), viz.note(text))
+
+
+def _certificate(report: "RunReport") -> Iterator[str]:
+    if certificate := report.certificate:
+        drawn = {"Difference and error on each grid.": viz.plot_certificate(certificate)}
+        parts = [viz.table(HEADS, list(rows(certificate))), *map(viz.note, sentences(certificate))]
+        yield viz.section("Other grids", *parts, viz.figures(drawn, least="24rem", captions=True))
 
 
 def _model(report: "RunReport") -> str:
@@ -203,12 +217,6 @@ def _reproduction(report: "RunReport") -> str:
 
 def _training_grid(report: "RunReport") -> tuple[int, ...]:
     return report.info.splits[report.config.data.train_split].grid.shape if report.info else ()
-
-
-def _nyquist(split: "SplitReport") -> float:
-    """The Nyquist wavenumber of the coarsest axis, in waves per longest side."""
-    sides = [n * h for n, h in zip(split.grid.shape, split.grid.spacing, strict=True)]
-    return max(sides) / (2 * max(split.grid.spacing))
 
 
 def _marks(report: "RunReport", split: "SplitReport") -> dict[str, float]:

@@ -19,29 +19,19 @@ def read_config(run: Path) -> ExperimentConfig:
         )
     if not (run / "config.json").is_file():
         raise RunDirError(f"{run} is not a run directory: it has no config.json. Name the directory that train wrote.")
-    return from_json(_read_json(run / "config.json"), f"{run}/config.json")
+    return from_json(read_json(run / "config.json"), f"{run}/config.json")
 
 
 def read_results(run: Path) -> dict[str, Any]:
     """The figures in `results.json`; empty if there are none yet."""
-    return _read_json(run / "results.json") if (run / "results.json").exists() else {}
+    return read_json(run / "results.json") if (run / "results.json").exists() else {}
 
 
 def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
     """Adds the figures of `splits` to `results.json`, replacing those of the same names, in one step."""
     results = read_results(run)
     results["splits"] = {**results.get("splits", {}), **splits}
-    partial = run / f".results.json.{os.getpid()}.partial"
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, run / "results.json")
-    except OSError as error:
-        raise RunDirError(f"{run}/results.json cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_json(run / "results.json", results)
 
 
 def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> None:
@@ -60,7 +50,41 @@ def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> 
             say(f"{name}: {split['diverged']} of {split['count']} samples diverged; they are in none of the means.")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def show_analyses(analyses: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints the errors by band of each split, and of trajectories how long they are followed and what they keep."""
+    for name, found in analyses.items():
+        low, high = found["bands"]["edges"]
+        bands = (f"{value:.3g}" for value in found["bands"]["relative_l2"])
+        labels = (f"below {low}", f"{low} to {high - 1}", f"from {high}")
+        parts = ", ".join(f"{value} ({label})" for label, value in zip(labels, bands, strict=True))
+        say(f"{name}: relative L2 error by waves per longest side: {parts}.")
+        if rollout := found.get("rollout"):
+            last = rollout["times"][-1]
+            say(
+                f"{name}: correlation above 0.8 until {rollout['correlation_time']:.3g}, error below 0.4 until "
+                f"{rollout['valid_prediction_time']:.3g}, of {last:.3g}; in the last frame correlation "
+                f"{rollout['correlation'][-1]:.3g}, mass error {rollout['mass_error'][-1]:.2g}, energy error "
+                f"{rollout['energy_error'][-1]:.2g}."
+            )
+
+
+def write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    """Writes a table in one step."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(tree, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The table in a file of a run; `RunDirError` if it cannot be read."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

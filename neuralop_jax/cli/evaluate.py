@@ -1,17 +1,27 @@
 """`evaluate RUN`: the errors of a trained operator on held-out data, also on other grids than it was trained on."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from neuralop_jax._checks import did_you_mean
+from neuralop_jax.cli._certificate import store_certificate
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import merge_results, read_config, show_errors
+from neuralop_jax.cli._run import merge_results, read_config, show_analyses, show_errors
 from neuralop_jax.errors import ConfigError, DataError
 
 
-def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", frames: str = "") -> None:
+def evaluate(
+    run: Positional[Path],
+    *,
+    resolution: str = "",
+    split: str = "",
+    frames: str = "",
+    analyze: bool = False,
+    certify: bool = False,
+) -> None:
     """Measure the errors of a trained operator on held-out data and add them to RUN/results.json.
 
     Args:
@@ -21,6 +31,10 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
         split: Names of splits, separated by commas; all but the training split if left out.
         frames: Frames of the target to compare, a range such as 1::2, for operators that make trajectories; those of the training
             if left out.
+        analyze: Also measure errors by band of wavenumbers, spectra and, of trajectories, correlation and valid prediction time,
+            mass and energy.
+        certify: Also test the operator on grids of half to four times the points, odd and unequal ones, on the finest split; adds
+            RUN/certificate.json, which the report shows.
     """
     config = read_config(run)
 
@@ -53,7 +67,7 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
         chosen = [pair for pair in chosen if pair[0] not in refused]
         for name, reason in refused.items():
             say(f"{name} is left out: {reason}.")
-    results = {}
+    results, analyses = {}, {}
     for name, strides in chosen:
         dataset = open_split(data, name)
         times = dataset.times
@@ -65,9 +79,21 @@ def evaluate(run: Positional[Path], *, resolution: str = "", split: str = "", fr
             say(f"{label}: no split has the grid {shape}; it is {name} at strides {'x'.join(map(str, strides))}.")
         if (kept := models.clipped_modes(operator, dataset.grid.shape)) is not None:
             say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")
-        results[label] = evaluation.evaluate(models.on_times(operator, times), dataset, batch_size=config.data.batch_size)
+        measured = models.on_times(operator, times)
+        results[label] = evaluation.evaluate(measured, dataset, batch_size=config.data.batch_size)
+        if analyze:
+            analyses[label] = evaluation.analyze(measured, dataset, times=times, batch_size=config.data.batch_size)
+            results[label]["analysis"] = analyses[label]
         if frames:
             results[label]["frames"] = frames
     merge_results(run, results)
     show_errors(results)
+    show_analyses(analyses)
     say(f"Added to {run / 'results.json'}.")
+    if certify:
+        finest = max(names, key=lambda name: math.prod(grids[name].shape))
+        dataset, trained_on = open_split(data, finest), known[config.data.train_split].grid.shape
+        measured = models.on_times(operator, dataset.times)
+        certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=config.data.batch_size)
+        store_certificate(run, finest, certificate)
+        say(f"Written to {run / 'certificate.json'}; the report shows it: neuralop-jax report {run}")

@@ -1,5 +1,6 @@
 """Evaluation of trained operators: errors on held-out data, and speed."""
 
+from neuralop_jax.evaluation._analysis import analyze as analyze
 from neuralop_jax.evaluation._evaluate import evaluate as evaluate, sample_errors as sample_errors
 from neuralop_jax.evaluation._leaderboard import (
     merge as merge,
@@ -15,6 +16,7 @@ from neuralop_jax.evaluation._program_cost import (
     ProgramCost as ProgramCost,
     program_cost as program_cost,
 )
+from neuralop_jax.evaluation._resolution import certificate_grids as certificate_grids, certify as certify
 from neuralop_jax.evaluation._rollout import evaluate_rollout as evaluate_rollout
 from neuralop_jax.evaluation._timing import (
     Timing as Timing,
@@ -23,4 +25,9 @@ from neuralop_jax.evaluation._timing import (
     time_call as time_call,
     time_in_turn as time_in_turn,
     usable_cores as usable_cores,
+)
+from neuralop_jax.evaluation._uncertainty import (
+    ConformalBands as ConformalBands,
+    conformal_bands as conformal_bands,
+    coverage as coverage,
 )

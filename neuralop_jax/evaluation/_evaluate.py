@@ -102,9 +102,17 @@ def evaluate(
         **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
         **({} if cost is None else {"num_evaluations": float(np.mean(cost[0]))}),
         **({"diverged": lost} if lost else {}),
-        "count": _length(data),
+        "count": length(data),
         "grid": list(data.target.shape[2:] if isinstance(data, Sample) else data.grid.shape),
     }
+
+
+def first_samples(data: Evaluable | Sample, count: int, grid: Grid | None = None) -> tuple[Sample, Grid]:
+    """The first samples of a dataset as arrays, and their grid; of arrays without one the unit box, not periodic."""
+    u, target = _take(data, range(min(count, length(data))))
+    if isinstance(data, Sample):
+        return Sample({"u": u}, target), grid or Grid(u.shape[2:], endpoint=(False,) * (u.ndim - 2))
+    return Sample({"u": u}, target), data.grid
 
 
 def _measure(
@@ -112,9 +120,9 @@ def _measure(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of each metric, the accuracy and the cost, if any, the values of the samples, `(samples,)`, and of their channels."""
     grid = grid if isinstance(data, Sample) else data.grid
-    size = min(batch_size, _length(data))
+    size = min(batch_size, length(data))
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for count, inputs, targets in _batches(data, size):
+    for count, inputs, targets in batches(data, size):
         for name, (joint, each) in _compare(model, inputs, targets, grid).items():
             found.setdefault(name, []).append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
     joined = {name: list(zip(*parts, strict=True)) for name, parts in found.items()}
@@ -132,10 +140,10 @@ def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Gri
     return measured | {name: (number[:, None],) * 2 for name, number in once.items()}
 
 
-def _batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
+def batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
     """Batches of equal size with the number of samples that count; the last one is filled up with its first sample."""
-    for start in range(0, _length(data), size):
-        indices = list(range(start, min(start + size, _length(data))))
+    for start in range(0, length(data), size):
+        indices = list(range(start, min(start + size, length(data))))
         u, target = _take(data, indices + [start] * (size - len(indices)))
         yield len(indices), jnp.asarray(u), jnp.asarray(target)
 
@@ -148,5 +156,6 @@ def _take(data: Evaluable | Sample, indices: Sequence[int]) -> tuple[Any, Any]:
     return inputs, np.stack([np.asarray(samples[index].target) for index in indices])
 
 
-def _length(data: Evaluable | Sample) -> int:
+def length(data: Evaluable | Sample) -> int:
+    """The number of samples."""
     return len(data.target) if isinstance(data, Sample) else len(data)

@@ -71,7 +71,7 @@ def relative_h1(
     on periodic axes, and differences of third order at open ends.
     """
     grid = grid or Grid(whole_shape(prediction.shape[1:]), endpoint=(False,) * (prediction.ndim - 1))
-    parts = lambda u: jnp.stack([u] + [_slope(u, axis, grid, spectral) for axis in range(grid.num_dims)], axis=1)
+    parts = lambda u: jnp.stack([u] + [slope(u, axis, grid, spectral=spectral) for axis in range(grid.num_dims)], axis=1)
     return relative(parts, prediction - target, target, joint)
 
 
@@ -126,8 +126,10 @@ def _space(u: Array) -> tuple[int, ...]:
     return tuple(range(1, u.ndim))
 
 
-def _slope(u: Inexact[Array, "channels *space"], axis: int, grid: Grid, spectral: bool) -> Inexact[Array, "channels *space"]:
-    """The derivative along a space axis of the grid."""
+def slope(
+    u: Inexact[Array, "channels *space"], axis: int, grid: Grid, *, spectral: bool = True
+) -> Inexact[Array, "channels *space"]:
+    """The derivative along a space axis of the grid, as in `relative_h1`."""
     if grid.boundary[axis] == "periodic":
         left, right = grid.extent[axis]
         if spectral:

@@ -44,10 +44,7 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
         assert jnp.allclose(energy_spectrum(u[None], grid)[0, 3], 2)
         ```
     """
-    if is_divided():
-        raise ConfigError(
-            f"a spectrum needs the whole field, which is divided among {space_size()} devices. Take it outside of the shard_map."
-        )
+    require_whole("a spectrum")
     grid = grid or Grid(u.shape[1:], endpoint=(False,) * (u.ndim - 1))
     wraps = [kind == "periodic" for kind in grid.boundary]
     for axis, periodic in enumerate(wraps, start=1):
@@ -59,9 +56,14 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
     return jnp.zeros((u.shape[0], bins.max() + 1), energy.dtype).at[:, bins].add(energy.reshape(u.shape[0], -1))
 
 
+def nyquist(grid: Grid) -> float:
+    """The largest wavenumber that all axes of a grid resolve, in waves per longest side, as the bins of `energy_spectrum`."""
+    return max(n * h for n, h in zip(grid.shape, grid.spacing, strict=True)) / (2 * max(grid.spacing))
+
+
 def band_error(
-    prediction: RealField, target: RealField, grid: Grid | None = None, *, edges: Sequence[int] = (5, 13)
-) -> Float[Array, "channels bands"]:
+    prediction: RealField, target: RealField, grid: Grid | None = None, *, edges: Sequence[int] = (5, 13), joint: bool = False
+) -> Float[Array, "values bands"]:
     r"""The part of the relative L2 error that lies in each band of wavenumbers: $\sqrt{\sum_{k \in B} E_k(e)/\sum_k E_k(y)}$.
 
     The squares of the bands add up to that of `relative_l2`.
@@ -71,15 +73,26 @@ def band_error(
     - `prediction`, `target`, `grid`: as in `energy_spectrum`.
     - `edges`: the wavenumbers, ascending, at which a band ends and the next begins. *Good values*: (5, 13), the low, middle and
         high bands of PDEBench.
+    - `joint`: the energies of all channels together, instead of bands for each.
 
-    **Returns:** `(channels, len(edges) + 1)`; infinite for a channel whose target vanishes.
+    **Returns:** `(channels, len(edges) + 1)`, or `(1, len(edges) + 1)` if `joint`; infinite where the target vanishes.
 
     **Source:** Takamoto et al. 2022, arXiv:2210.07182, whose fRMSE is not divided by the target.
     """
     error, whole = energy_spectrum(prediction - target, grid), jnp.sum(energy_spectrum(target, grid), axis=-1, keepdims=True)
+    if joint:
+        error, whole = (jnp.sum(part, axis=0, keepdims=True) for part in (error, whole))
     limits = [0, *edges, error.shape[-1]]
     bands = [jnp.sum(error[:, low:high], axis=-1) for low, high in zip(limits[:-1], limits[1:], strict=True)]
     return jnp.sqrt(jnp.stack(bands, axis=-1) / whole)
+
+
+def require_whole(what: str) -> None:
+    """Raises `ConfigError` where devices share the domain."""
+    if is_divided():
+        raise ConfigError(
+            f"{what} needs the whole field, which is divided among {space_size()} devices. Take it outside of the shard_map."
+        )
 
 
 def _bins(grid: Grid) -> np.ndarray:

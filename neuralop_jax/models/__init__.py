@@ -17,6 +17,7 @@ from neuralop_jax.models._classic_fno import ClassicFNO as ClassicFNO
 from neuralop_jax.models._continuous_time import ContinuousTime as ContinuousTime, apply_counted as apply_counted
 from neuralop_jax.models._decompose import decompose as decompose
 from neuralop_jax.models._deeponet import DeepONet as DeepONet
+from neuralop_jax.models._ensemble import Ensemble as Ensemble
 from neuralop_jax.models._factformer import FactFormer as FactFormer
 from neuralop_jax.models._fno import FNO as FNO
 from neuralop_jax.models._implicit_fno import ImplicitFNO as ImplicitFNO
@@ -30,6 +31,7 @@ from neuralop_jax.models._on_grids import AbstractGridOperator as AbstractGridOp
 from neuralop_jax.models._on_sensors import AbstractSensorOperator as AbstractSensorOperator
 from neuralop_jax.models._pod import pod_modes as pod_modes
 from neuralop_jax.models._pod_deeponet import PODDeepONet as PODDeepONet
+from neuralop_jax.models._resolution import ResolutionClaim as ResolutionClaim
 from neuralop_jax.models._series_cde import SeriesCDE as SeriesCDE
 from neuralop_jax.models._sharded_patches import evaluate_sharded as evaluate_sharded
 from neuralop_jax.models._tfno import TFNO as TFNO

@@ -13,6 +13,7 @@ from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec
+from neuralop_jax.models._resolution import ResolutionClaim
 from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_kept, check_times
 
 _MOST_STEPS = 100_000
@@ -82,6 +83,11 @@ class Autoregressive(AbstractTrajectoryOperator):
     def divisible(self) -> bool:
         """Whether the operator inside is."""
         return self.inner.divisible
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """That of the operator inside."""
+        return self.inner.resolution
 
     def frames(
         self,

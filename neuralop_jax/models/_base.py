@@ -14,19 +14,22 @@ from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Param
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import SPACE, is_divided, space_size
 from neuralop_jax.layers import Untrained
+from neuralop_jax.models._resolution import ResolutionClaim
 from neuralop_jax.normalizers import AbstractNormalizer
 
 
 class AbstractOperator(eqx.Module):
     """A map from functions to functions, on one sample; `batched` takes many.
 
-    Weights never depend on the grid: an operator is called at any resolution.
+    Weights never depend on the grid: an operator is called at any resolution. `resolution` says what it claims of its output
+    there.
 
     A `divisible` operator gives the block of the output for the block of the input where devices share the domain, that is in a
     `jax.shard_map` over a mesh with an axis `"space"`, along which the first space axis is divided. Others refuse to.
     """
 
     divisible: ClassVar[bool] = False
+    resolution: ClassVar[ResolutionClaim] = ResolutionClaim("none", "its class claims nothing of other grids")
     in_channels: eqx.AbstractVar[int]
     out_channels: eqx.AbstractVar[int]
     width: eqx.AbstractVar[int]
@@ -176,7 +179,7 @@ def modes_and_grid(model: AbstractOperator, shape: Sequence[int]) -> tuple[tuple
 
 def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], str]:
     """The operator inside wrappers, the grid that it sees of a field on the grid `shape`, and the option with its modes."""
-    model, option = getattr(model, "model", model), "model"
+    model, option = _bare(model), "model"
     while hasattr(model, "inner"):
         shape = model.window_shape(shape) if hasattr(model, "window_shape") else shape
         model, option = model.inner, f"{option}.operator"
@@ -185,7 +188,7 @@ def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], st
 
 def sensors_of(model: AbstractOperator) -> tuple[int, ...] | None:
     """The shape of the only grid on which an operator reads its input, `None` if it reads any."""
-    return getattr(getattr(model, "model", model), "sensors", None)
+    return getattr(_bare(model), "sensors", None)
 
 
 def refused_grid(model: AbstractOperator, shape: Sequence[int]) -> str | None:
@@ -193,8 +196,14 @@ def refused_grid(model: AbstractOperator, shape: Sequence[int]) -> str | None:
     sensors = sensors_of(model)
     if sensors is None or sensors == tuple(shape):
         return None
-    name, (here, there) = type(getattr(model, "model", model)).__name__, (" x ".join(map(str, s)) for s in (shape, sensors))
+    name, (here, there) = type(_bare(model)).__name__, (" x ".join(map(str, s)) for s in (shape, sensors))
     return f"{name} reads its input at {there} fixed sensors, not on {here} points"
+
+
+def _bare(model: Any) -> Any:
+    """The operator itself, without an ensemble around it or physical units."""
+    members = getattr(model, "members", model)
+    return getattr(members, "model", members)
 
 
 def trainable(module: Any) -> Any:

@@ -15,6 +15,7 @@ from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, cr
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._resolution import ResolutionClaim
 
 
 class ClassicFNO(AbstractGridOperator):
@@ -46,6 +47,7 @@ class ClassicFNO(AbstractGridOperator):
     """
 
     divisible = True
+    resolution = ResolutionClaim("none", "its coordinates include both ends of the box")
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     n_modes: tuple[int, ...] = eqx.field(static=True)

@@ -18,6 +18,7 @@ from neuralop_jax.models._batched import apply_batched, automatic_micro_batch
 from neuralop_jax.models._normalized import Normalized
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_counts, check_sizes
+from neuralop_jax.models._resolution import ResolutionClaim
 from neuralop_jax.models._trajectory import AbstractTrajectoryOperator, build_step, check_kept, check_times
 
 _ADJOINTS = ("checkpoint", "direct", "backsolve")
@@ -113,6 +114,12 @@ class ContinuousTime(AbstractTrajectoryOperator):
                 f"time_step {self.time_step:g} comes to {self.time_step * max_steps:g} in max_steps={max_steps}, the last time "
                 f"is {self.times[-1]:g}. Use a max_steps of {math.ceil(self.times[-1] / self.time_step)}."
             )
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """That of the operator inside, up to the tolerance of the solver."""
+        inner = self.inner.resolution
+        return inner if inner.kind == "none" else ResolutionClaim("converges", f"{inner.reason}; steps of the solver")
 
     def frames(
         self,

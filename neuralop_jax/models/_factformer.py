@@ -18,6 +18,7 @@ from neuralop_jax.models._factformer_heads import MarchingHead, SteadyHead
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_counts, check_per_axis, check_sizes
 from neuralop_jax.models._rebuild import rebuilt
+from neuralop_jax.models._resolution import FOLDED, ResolutionClaim
 
 
 class FactFormer(AbstractGridOperator):
@@ -185,6 +186,15 @@ class FactFormer(AbstractGridOperator):
             )
         else:
             self.head = SteadyHead(joined, out_channels, width, norm_groups=norm_groups, key=head_key)
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """On a periodic box, without layers that count in points, up to what is folded back."""
+        if self.branch or self.padding or self.boundary_condition:
+            return ResolutionClaim("none", "its branch, padding or boundary condition counts points of the grid, not lengths")
+        if not self.periodic:
+            return ResolutionClaim("none", "its means over points that include both ends are integrals up to the spacing")
+        return ResolutionClaim("converges", FOLDED)
 
     def evaluate(
         self,

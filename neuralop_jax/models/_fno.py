@@ -5,6 +5,7 @@ from typing import Literal
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
@@ -20,6 +21,7 @@ from neuralop_jax.layers._spectral_weight import FACTORIZATIONS, AbstractSpectra
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
 from neuralop_jax.models._rebuild import rebuilt
+from neuralop_jax.models._resolution import ResolutionClaim, fourier_causes
 
 
 class FNO(AbstractGridOperator):
@@ -235,6 +237,17 @@ class FNO(AbstractGridOperator):
         )
         joint_key = jax.random.fold_in(key, depth + 2)
         self.joint_weight = _joint_weight(self, factorization, joint_key) if joint and factorization else None
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """Exact where all is linear and nothing marks the edge of the box; none where lengths are counted in points."""
+        if "convolution" in (self.bypass, self.channel_mlp_bypass if self.channel_mlp else ""):
+            return ResolutionClaim("none", "its convolutions cover points of the grid, not lengths")
+        if self.output_scaling is not None:
+            return ResolutionClaim("none", "output_scaling cuts spectra off at a part of the grid's wavenumbers")
+        nonlinear = self.activation != "identity" or self.channel_mlp or bool(self.norm or self.stabilizer)
+        causes = fourier_causes(self.coordinates, bool(np.any(self.padding or 0.0)), nonlinear=nonlinear)
+        return ResolutionClaim("converges", "; ".join(causes)) if causes else ResolutionClaim("exact", "it is linear")
 
     def evaluate(
         self,

@@ -7,6 +7,7 @@ from typing import Final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
@@ -19,6 +20,7 @@ from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._resolution import ResolutionClaim, fourier_causes
 
 METHODS: Final = ("anderson", "broyden", "picard")
 
@@ -145,6 +147,12 @@ class ImplicitFNO(AbstractGridOperator):
         self.gate = eqx.tree_at(lambda gate: gate.scale, SoftGate(width), jnp.full(width, float(scale)))
         sizes = (width, int(projection_ratio * width), out_channels)
         self.projection = ChannelMLP(sizes, activation=activation, key=projection_key)
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """The values on two grids differ by what is folded back, by the edge, and by the tolerance of the solve."""
+        causes = fourier_causes(self.coordinates, bool(np.any(self.padding or 0.0)), nonlinear=True)
+        return ResolutionClaim("converges", "; ".join((*causes, "the tolerance of the solve")))
 
     def evaluate(
         self,

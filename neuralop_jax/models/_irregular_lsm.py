@@ -23,6 +23,7 @@ from neuralop_jax.layers import (
 )
 from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters
 from neuralop_jax.models._options import check_per_axis, check_sizes, sizes_of
+from neuralop_jax.models._resolution import ResolutionClaim
 
 
 class IrregularLSM(AbstractOperator):
@@ -74,6 +75,7 @@ class IrregularLSM(AbstractOperator):
         ```
     """
 
+    resolution = ResolutionClaim("none", "its sums over deformed points of a grid are integrals up to the spacing of the points")
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)

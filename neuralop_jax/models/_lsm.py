@@ -13,6 +13,7 @@ from neuralop_jax.layers import ChannelMLP, LatentUNet, append_coordinates, patc
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_per_axis, check_sizes
+from neuralop_jax.models._resolution import ResolutionClaim
 
 
 class LSM(AbstractGridOperator):
@@ -60,6 +61,7 @@ class LSM(AbstractGridOperator):
         ```
     """
 
+    resolution = ResolutionClaim("none", "its kernels cover points of the grid, not lengths")
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)

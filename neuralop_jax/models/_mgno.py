@@ -17,6 +17,7 @@ from neuralop_jax.layers._multigrid_conv import level_shapes
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_sizes, sizes_of
 from neuralop_jax.models._rebuild import rebuilt, skeleton
+from neuralop_jax.models._resolution import ResolutionClaim
 
 _CYCLE_OPTIONS = (
     "smoothing",
@@ -83,6 +84,7 @@ class MgNO(AbstractGridOperator):
     """
 
     divisible = True
+    resolution = ResolutionClaim("none", "its kernels cover points of the grid, not lengths")
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)

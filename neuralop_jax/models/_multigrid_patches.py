@@ -18,6 +18,7 @@ from neuralop_jax.layers import append_coordinates
 from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import OperatorSpec, check_per_axis, check_sizes
+from neuralop_jax.models._resolution import ResolutionClaim
 
 _MOST_LEVELS = 8
 
@@ -74,6 +75,9 @@ class MultigridPatches(AbstractGridOperator):
         ```
     """
 
+    resolution = ResolutionClaim(
+        "none", "a patch with padding is no periodic box, so that the Fourier series on it depends on its points"
+    )
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     num_dims: int = eqx.field(static=True)

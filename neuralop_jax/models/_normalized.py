@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.models._base import AbstractOperator
+from neuralop_jax.models._resolution import ResolutionClaim
 from neuralop_jax.normalizers import AbstractNormalizer
 
 
@@ -30,6 +31,11 @@ class Normalized(AbstractOperator):
     def __init__(self, model: AbstractOperator, input: AbstractNormalizer, output: AbstractNormalizer):
         self.model, self.input, self.output = model, input, output
         self.in_channels, self.out_channels, self.width = model.in_channels, model.out_channels, model.width
+
+    @property
+    def resolution(self) -> ResolutionClaim:
+        """That of the operator inside: affine maps of the channels mix no wavenumbers."""
+        return self.model.resolution
 
     def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
         """As the operator inside: normalizing would hide integers, and name the wrong culprit."""

@@ -14,6 +14,7 @@ from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.layers import grid_points
 from neuralop_jax.models._base import AbstractOperator, check_input
 from neuralop_jax.models._options import check_sizes
+from neuralop_jax.models._resolution import ResolutionClaim
 
 
 class AbstractSensorOperator(AbstractOperator):
@@ -27,6 +28,7 @@ class AbstractSensorOperator(AbstractOperator):
     other than one coordinate each, `y` holds the coordinates of the points of this list.
     """
 
+    resolution = ResolutionClaim("none", "it reads its input at fixed sensors and refuses another grid")
     sensors: eqx.AbstractVar[tuple[int, ...]]
     output_shape: eqx.AbstractVar[tuple[int, ...]]
     num_dims: eqx.AbstractVar[int]

@@ -14,6 +14,7 @@ from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._control import check_kind
 from neuralop_jax.models._on_grids import AbstractGridOperator
 from neuralop_jax.models._options import check_sizes, sizes_of
+from neuralop_jax.models._resolution import ResolutionClaim
 
 
 class SeriesCDE(AbstractGridOperator):
@@ -59,6 +60,7 @@ class SeriesCDE(AbstractGridOperator):
         ```
     """
 
+    resolution = ResolutionClaim("none", "other observations are another path")
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
     masked: bool = eqx.field(static=True)

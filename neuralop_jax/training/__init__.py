@@ -1,5 +1,6 @@
 """Training: a pure step, compiled intervals of it, and a short loop around them."""
 
+from ._ensemble import ensemble_state as ensemble_state, ensemble_step as ensemble_step
 from ._fit import FitResult as FitResult, fit as fit
 from ._guard import Guard as Guard, GuardRule as GuardRule
 from ._interval import DeviceInterval as DeviceInterval, Interval as Interval, StreamInterval as StreamInterval

@@ -21,7 +21,16 @@ def text_of(page):
     return re.sub(r"\s+", " ", re.sub("<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
 
 
+CERTIFIED = {"grid": [9, 9], "modes": [4, 4], "difference": 0.0123, "against": [16, 16], "error": 0.4567, "interpolated": True}
+CERTIFICATE = {"claim": "converges", "reason": "zeros beyond the edge", "training_grid": [8, 8], "waves": [2, 2], "count": 3} | {
+    "tolerance": 0.02,
+    "round_off": 1e-5,
+    "grids": [CERTIFIED | {"input_tail": 0.25, "output_tail": None, "verdict": "agrees", "reason": ""}],
+}
+
+
 def test_page_of_a_finished_run(trained):
+    (trained / "runs/a/certificate.json").write_text(json.dumps(CERTIFICATE))
     path = write_report("runs/a")
     page, results = path.read_text(encoding="utf-8"), json.loads((trained / "runs/a/results.json").read_text())
     text = text_of(page)
@@ -33,6 +42,8 @@ def test_page_of_a_finished_run(trained):
     for part in ("8 × 8 (training grid)", "Median sample", "Worst sample", f"{results['parameters']:,}", "n_modes 4, 4"):
         assert part in text
     assert results["versions"]["jax"] in text and f"<pre>{html.escape(results['command'])}</pre>" in page
+    for part in ("Other grids", "9 x 9 4 x 4 0.012 0.4567* 0.25 – agrees", "What lets them differ: zeros beyond the edge."):
+        assert part in text
     assert "not finished" not in text and not list((trained / "runs/a").glob(".report*"))
 
 

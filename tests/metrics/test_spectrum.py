@@ -69,3 +69,6 @@ def test_bands_add_up_to_the_relative_error(getkey):
     error, target = 0.1 * jnp.sin(2 * jnp.pi * 5 * x)[None], jnp.sin(2 * jnp.pi * x)[None]
     np.testing.assert_allclose(band_error(target + error, target, grid)[0], [0, 0.1, 0], atol=1e-12)
     np.testing.assert_allclose(band_error(target + error, target, grid, edges=(6,))[0], [0.1, 0], atol=1e-12)
+    both = jnp.concatenate([target, 0 * target])
+    joint = band_error(both + jnp.concatenate([error, error]), both, grid, joint=True)
+    np.testing.assert_allclose(joint, [[0, 0.1 * np.sqrt(2), 0]], atol=1e-12)
