@@ -85,7 +85,7 @@ def test_f24_wrong_words(tmp_path, monkeypatch):
     for words, message in (
         (["--training.steps"], "--training.steps needs a value (command line)"),
         (["steps", "3"], "unexpected argument 'steps'"),
-        (["--training.steps", "3.5"], "training.steps must be an integer >= 1, got the string '3.5' (command line)"),
+        (["--training.steps", "3.5"], "training.steps must be an integer >= 1, got 3.5 (command line)"),
         (["--training.steps.more", "3"], "command line"),
     ):
         with contextlib.redirect_stderr(io.StringIO()) as said:
