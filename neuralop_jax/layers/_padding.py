@@ -11,7 +11,7 @@ from neuralop_jax.kernels import is_divided, redivided, space_size
 
 def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
     """Points added on each side of each axis: `round(fraction * points)`, halves to the even neighbor as Python rounds."""
-    return tuple(round(p * n) for p, n in zip(fractions, shape, strict=True))
+    return tuple(round(p * n) if p else 0 for p, n in zip(fractions, shape, strict=True))
 
 
 Widths = Sequence[int | tuple[int, int]]

@@ -1,7 +1,17 @@
-"""What the contract test has to know of every registered model."""
+"""Every registered model in small, and inputs for it: what the tests of all models have in common."""
 
 import dataclasses
+import functools
 from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuralop_jax.models import REGISTRY, build
+
+KINDS = sorted(REGISTRY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,3 +71,31 @@ CASES: dict[str, Case] = {
     "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}, resolution=_SENSORS),
 }
 """A case for every entry of the registry: a model that is not here fails the test."""
+
+
+@functools.cache
+def model_of(kind):
+    spec = {"kind": kind, **CASES[kind].options}
+    channels = {"in_channels": 2, "out_channels": CASES[kind].out_channels}
+    axes = 1 if CASES[kind].series else 2
+    return in_double(build(spec, **channels, num_dims=axes, sensors=(16,) * axes, key=jax.random.key(0)))
+
+
+def in_double(model):
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf, model)
+
+
+def waves(points, dtype=np.float64):
+    """Four samples of two channels with wavenumbers up to two, on `points` of the unit box per axis, the right end left out."""
+    x = 2 * np.pi * np.arange(points) / points
+    phases = np.random.default_rng(0).uniform(0, 6, (4, 2, 2, 3))
+    along = lambda axis: np.cos(np.arange(3)[:, None] * x + phases[:, :, axis, :, None]) / (1 + np.arange(3)[:, None])
+    return np.einsum("bckx,bcky->bcxy", along(0), along(1)).astype(dtype)
+
+
+def inputs(kind, points=16):
+    """The waves, or for a model of series one line of them behind increasing times, which differ from sample to sample."""
+    if not CASES[kind].series:
+        return jnp.asarray(waves(points))
+    times = np.cumsum(1 + 0.5 * waves(points)[:, 0, 0], axis=-1) / points
+    return jnp.asarray(np.stack([times, waves(points)[:, 1, 0]], axis=1))
