@@ -60,3 +60,70 @@ def test_the_program_is_the_model(kind, tmp_path):
         u = np.asarray(inputs(kind, 22), np.float32)[..., :19]
         with pytest.warns(UserWarning, match="22 x 19 points, the operator was trained on 16 x 16"):
             assert error(Predictor.load(tmp_path / "served")(u), np.asarray(_live(model, u))) < 1e-6
+
+
+@functools.cache
+def small_fno():
+    return FNO(in_channels=2, out_channels=1, n_modes=(6, 6), width=4, depth=1, key=jax.random.key(0))
+
+
+def test_the_fixed_program_is_for_its_grid_alone(tmp_path):
+    model, u = in_single(small_fno()), np.asarray(inputs("fno"), np.float32)
+    card = export_operator(tmp_path / "served", model, card_for("fno"), resolution="fixed", platforms=("cpu",))
+    predictor = Predictor.load(tmp_path / "served")
+    assert card.smallest_grid is None and predictor.card == card and card.record["platforms"] == ["cpu"]
+    assert error(predictor(u), np.asarray(_live(model, u))) < 1e-6
+    with pytest.raises(ValueError, match="reads fields on 16 x 16 points, got 16 x 12. Interpolate u"):
+        predictor(u[..., :12])
+
+
+def test_what_needs_the_number_of_points_says_so(tmp_path):
+    with pytest.raises(ConfigError, match="MgNO cannot be exported for any resolution, because its shapes depend on the number"):
+        export_operator(tmp_path / "served", in_single(model_of("mgno")), card_for("mgno"), resolution="any")
+    with pytest.raises(ConfigError, match="resolution must be one of 'auto', 'any', 'fixed', got 'all'"):
+        export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), resolution="all")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(tmp_path):
+    export = functools.partial(export_operator, operator=in_single(small_fno()), card=card_for("fno"), platforms=("cpu",))
+    export(tmp_path / "served")
+    with pytest.raises(CheckpointError, match="served exists and is not overwritten"):
+        export(tmp_path / "served")
+    with pytest.raises(CheckpointError, match="none/served cannot be written: No such file"):
+        export(tmp_path / "none/served")
+    assert [file.name for file in tmp_path.iterdir()] == ["served"]
+
+
+def test_a_program_for_other_devices_is_refused(tmp_path):
+    export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), platforms=("cuda", "tpu"))
+    with pytest.raises(CheckpointError, match="exported for cuda, tpu, JAX computes on cpu here"):
+        Predictor.load(tmp_path / "served")
+
+
+def test_a_program_in_double_precision_is_refused_where_numbers_are_single(tmp_path):
+    with jax.enable_x64(True):
+        model, u = small_fno(), np.asarray(inputs("fno"))
+        model = jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if hasattr(leaf, "astype") else leaf, model)
+        card = export_operator(tmp_path / "served", model, card_for("fno"), platforms=("cpu",))
+        assert card.dtype == "float64" and error(Predictor.load(tmp_path / "served")(u), np.asarray(_live(model, u))) < 1e-13
+    with pytest.raises(CheckpointError, match="computes in float64, which JAX would shorten. Set JAX_ENABLE_X64=1"):
+        Predictor.load(tmp_path / "served")
+
+
+@pytest.mark.parametrize("name", ["card.json", "program.jax_export", "weights.safetensors"])
+def test_every_changed_byte_is_found(tmp_path, name):
+    export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), platforms=("cpu",))
+    path = tmp_path / "served" / name
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(len(whole), size=20):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            changed = Predictor.load(tmp_path / "served").card
+        except CheckpointError as found:
+            assert "damaged" in str(found) and "\n" not in str(found)
+        else:  # a line break of the card became another space
+            assert name == "card.json" and chr(whole[place]).isspace() and changed.inputs == card_for("fno").inputs
+    path.unlink()
+    with pytest.raises((CheckpointError, OSError), match="served"):
+        Predictor.load(tmp_path / "served")
