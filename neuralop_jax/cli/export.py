@@ -17,13 +17,13 @@ def export(
 ) -> None:
     """Write the trained operator of RUN into the new directory OUTPUT, as a program (StableHLO) for any number of samples.
 
-    Beside it stand the weights as safetensors and a card of names, units, grid, normalizers, configuration and errors. predict takes
-    OUTPUT in place of a run, and so does neuralop_jax.serving.Predictor.load, without the code of the model.
+    Beside it stand the weights as safetensors and a card of names, units, grid, normalizers, configuration and errors.
+    predict takes OUTPUT in place of a run, and so does neuralop_jax.serving.Predictor.load, without the code of the model.
 
     Args:
         run: The run directory.
         output: The directory to write.
-        resolution: Grids that the program is for: any, the fixed one of the training, or auto for any where the operator allows it.
+        resolution: Grids that the program is for: any, the fixed one of the training, or auto for any where that is possible.
         platforms: What the program is for.
     """
     from neuralop_jax.serving import export_operator, load_run

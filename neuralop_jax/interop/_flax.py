@@ -178,8 +178,8 @@ def from_flax(
     """The operator of a Flax module that maps samples `(batch, *space, in_channels)` to `(batch, *space, out_channels)`.
 
     Training, evaluation, checkpoints and the command line take it like any other, within a class that a configuration can name
-    (see `models.REGISTRY`). The module is called in the same way in training and in use: without a key, and with the statistics of
-    batch norms as they are.
+    (see `models.REGISTRY`). The module is called in the same way in training and in use: without a key, and with the statistics
+    of batch norms as they are.
 
     **Arguments:**
 

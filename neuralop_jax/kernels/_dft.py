@@ -6,7 +6,7 @@ matrix products, shards without collectives and has matrix products as gradient.
 Every product is one of two plain matrices: the axis that is contracted stands last, the axis that results stands first, and
 back. Neither direction, nor its gradient, then has to transpose a field in memory.
 
-The number of points may be a symbol of `jax.export`: the tables are then computed by the program, for grids that hold all kept modes.
+The number of points may be a symbol of `jax.export`: the program then computes the tables, for grids that hold all kept modes.
 """
 
 from collections.abc import Sequence

@@ -98,9 +98,13 @@ def check_options(kind: str, options: Mapping[str, Any], *, section: str = "mode
     """
     if kind not in REGISTRY:
         if "." in kind:
-            raise ConfigError(f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects. {_OWN}")
+            raise ConfigError(
+                f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects. {_OWN}"
+            )
         at = "" if section == "model" else f" in {section}.kind"
-        raise ConfigError(f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)} {_OWN}")
+        raise ConfigError(
+            f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)} {_OWN}"
+        )
     arguments, given = _arguments(kind), _FROM_DATA if section == "model" else _FROM_OUTSIDE
     for name in options:
         if name not in arguments:

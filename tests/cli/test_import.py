@@ -8,7 +8,7 @@ import pytest
 from neuralop_jax.__main__ import main
 from neuralop_jax.models import REGISTRY
 
-MODULE = '''
+MODULE = """
 import equinox as eqx
 import jax.numpy as jnp
 from flax import linen
@@ -44,7 +44,7 @@ class Mine(AbstractOperator):
 
 
 REGISTRY["mine"] = Mine
-'''
+"""
 
 
 @pytest.fixture
@@ -80,7 +80,10 @@ def test_a_flax_model_from_training_to_predictions(registered, capsys):
     ("words", "message"),
     [
         (["--import", "my_modles"], "--import my_modles: there is no such module (looked in "),
-        (["--import", "my_models.py"], "--import takes the name of a module, such as my_models for my_models.py, got 'my_models.py'."),
+        (
+            ["--import", "my_models.py"],
+            "--import takes the name of a module, such as my_models for my_models.py, got 'my_models.py'.",
+        ),
         (["--import"], "--import takes the name of a module, such as my_models for my_models.py, got ''."),
     ],
 )

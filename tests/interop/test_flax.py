@@ -80,7 +80,10 @@ def test_other_parameters_are_refused():
     parameters = functional(model)[0]()
     name = "model.lifting.layers[0].bias"
     for changed, message in (
-        ({**parameters, "model.lifting.layers[0].bais": jnp.ones(3)}, f"has nothing at .*have shape \\(3,\\).* Did you mean '{name}"),
+        (
+            {**parameters, "model.lifting.layers[0].bais": jnp.ones(3)},
+            f"has nothing at .*have shape \\(3,\\).* Did you mean '{name}",
+        ),
         ({n: leaf for n, leaf in parameters.items() if n != name}, "has shape .* the parameters have nothing"),
         ({**parameters, name: jnp.ones((2, 2))}, r"the parameters have shape \(2, 2\)"),
     ):
@@ -108,7 +111,9 @@ def test_linen_is_the_operator_that_it_builds():
     parameters = variables["params"]["arrays"]
     np.testing.assert_array_equal(jax.jit(module.apply)(variables, U), _batched(with_parameters(small().model, parameters), U))
     other = jax.jit(module.init)(jax.random.key(4), U)
-    assert all(np.any(a != b) for a, b in zip(*(jax.tree.leaves(v["params"]) for v in (variables, other)), strict=True) if np.any(a))
+    assert all(
+        np.any(a != b) for a, b in zip(*(jax.tree.leaves(v["params"]) for v in (variables, other)), strict=True) if np.any(a)
+    )
 
 
 class Net(linen.Module):

@@ -68,7 +68,11 @@ def test_another_resolution_is_said_or_refused():
         (U, {"grid": GRID.with_shape((6, 4))}, "got 4 x 6 points and a grid of shape (6, 4)"),
         (U, {"grid": Grid((4, 6), GRID.extent, GRID.boundary)}, "trained on a grid of unit m, got one of unit 1"),
         (U, {"grid": Grid((4, 6), ((0, 2), (0, 4)), GRID.boundary, unit="m")}, "extent ((0.0, 2.0), (0.0, 3.0)), got one of"),
-        (U, {"grid": Grid((4, 6), GRID.extent, unit="m")}, "boundary ('periodic', 'periodic'), got one of boundary ('open', 'open')"),
+        (
+            U,
+            {"grid": Grid((4, 6), GRID.extent, unit="m")},
+            "boundary ('periodic', 'periodic'), got one of boundary ('open', 'open')",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(u, inputs, message):
