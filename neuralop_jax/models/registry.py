@@ -48,10 +48,10 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 
-The arguments of the constructor are the options of the configuration: keyword-only, of JSON types, each kept in a static field of the
-same name. `in_channels`, `out_channels`, `num_dims` and `sensors` come from the data where the constructor has them. The command line
-reaches what a module of yours registers by `--import MODULE`; a configuration cannot. A `functools.partial` of a model is the same
-model with other defaults.
+The arguments of the constructor are the options of the configuration: keyword-only, of JSON types, each kept in a static field
+of the same name. `in_channels`, `out_channels`, `num_dims` and `sensors` come from the data where the constructor has them. The
+command line reaches what a module of yours registers by `--import MODULE`; a configuration cannot. A `functools.partial` of a model
+is the same model with other defaults.
 
 !!! example
 

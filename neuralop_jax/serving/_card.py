@@ -13,10 +13,10 @@ class ModelCard:
 
     **Arguments:**
 
-    - `inputs`, `outputs`: names and units, in the order of the channels. `channels` counts all that a field has in a sample: those of
-        every frame, where it varies in time.
+    - `inputs`, `outputs`: names and units, in the order of the channels. `channels` counts all that a field has in a sample:
+        those of every frame, where it varies in time.
     - `grid`: that of the training.
-    - `smallest_grid`: the fewest points per axis of a grid that the operator reads; `None` if it reads the points of `grid` alone.
+    - `smallest_grid`: the fewest points per axis that the operator reads; `None` if it reads the points of `grid` alone.
     - `dtype`: of the numbers that are computed with.
     - `batch_size`: samples computed at once.
     - `record`: JSON types for the reader: specification, normalizers, data, configuration, errors, versions.

@@ -4,7 +4,7 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.export
@@ -35,24 +35,23 @@ def export_operator(
 ) -> ModelCard:
     """Writes `operator.batched` as a program for any number of samples into the new directory `path`, for `Predictor.load`.
 
-    The directory holds `program.jax_export` (StableHLO, as `jax.export` serializes it), `weights.safetensors` and `card.json`. The
-    weights are arguments of the program and not constants in it, whatever their size: they are wanted as safetensors anyway, would
-    be there twice, and XLA would compute with them when it compiles.
+    The directory holds `program.jax_export` (StableHLO, as `jax.export` serializes it), `weights.safetensors` and `card.json`.
+    The weights are arguments of the program and not constants in it, whatever their size: they are wanted as safetensors anyway,
+    would be there twice, and XLA would compute with them when it compiles.
 
     **Arguments:**
 
     - `path`: a directory that is not there.
     - `operator`: `Normalized` or bare.
     - `card`: names, units and grid; what it says of the type, the smallest grid and the versions is filled in.
-    - `resolution`: `"any"` for a program that is told the number of points when it runs, as all operators allow whose transforms are
-        matrix products; `"fixed"` for one that knows it, which is faster where the FFT is; `"auto"` for the first where the operator
-        allows it.
+    - `resolution`: `"any"` for a program that is told the number of points when it runs, with transforms by matrix products;
+        `"fixed"` for one that knows it, which is faster where the FFT is; `"auto"` for the first where the operator allows it.
     - `platforms`: some of `PLATFORMS`.
 
     **Returns:** the card that was written.
 
-    **Raises:** `ConfigError` if the operator cannot be exported for any resolution and `resolution` asks for it, or flatbuffers is
-    not installed; `CheckpointError` if `path` is in the way or cannot be written.
+    **Raises:** `ConfigError` if `resolution` is `"any"` and the operator does not allow it, or flatbuffers is not installed;
+    `CheckpointError` if `path` is in the way or cannot be written.
 
     !!! example
 

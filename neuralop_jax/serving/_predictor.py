@@ -52,8 +52,8 @@ class Predictor:
     def load(cls, path: str | Path) -> "Predictor":
         """The operator in a directory that `export_operator` wrote, or in that of a training run, which takes model code to read.
 
-        **Raises:** `CheckpointError` or `RunDirError` if there is none, or any byte of it has changed; `CheckpointError` if it was
-        exported for other devices than those that are here, or in a precision that JAX is not set to hold.
+        **Raises:** `CheckpointError` or `RunDirError` if there is none, or any byte of it has changed, or it was exported for
+        other devices than those that are here, or in a precision that JAX is not set to hold.
         """
         path = Path(path)
         return cls(*(_exported(path) if (path / CARD).exists() else _trained(path)))
@@ -71,11 +71,11 @@ class Predictor:
         - `units`: units of input fields by name, likewise.
         - `batch_size`: samples computed at once; that of the card by default.
 
-        **Returns:** `(batch, channels, *space)`, the channels being those of `card.outputs`; where a solve inside the operator fails,
-        a sample is NaN.
+        **Returns:** `(batch, channels, *space)`, the channels being those of `card.outputs`; where a solve inside the operator
+        fails, a sample is NaN.
 
-        **Raises:** `ModelInputError` if `u`, its grid or its units do not fit, or `u` holds values that are not finite. Another number
-        of points than in the training is a warning, or an error where the operator does not read it.
+        **Raises:** `ModelInputError` if `u`, its grid or its units do not fit, or `u` holds values that are not finite. Another
+        number of points than in the training is a warning, or an error where the operator does not read it.
         """
         u = self.check(u, grid=grid, units=units)
         size = min(batch_size or self.card.batch_size, len(u))
