@@ -50,8 +50,8 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
 
 The arguments of the constructor are the options of the configuration: keyword-only, of JSON types, each kept in a static field
 of the same name. `in_channels`, `out_channels`, `num_dims` and `sensors` come from the data where the constructor has them. The
-command line reaches what a module of yours registers by `--import MODULE`; a configuration cannot. A `functools.partial` of a model
-is the same model with other defaults.
+command line reaches what a module of yours registers by `--import MODULE`; a configuration cannot. A `functools.partial` of a
+model is the same model with other defaults.
 
 !!! example
 

@@ -4,12 +4,13 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters import mlir
 
 from neuralop_jax._checks import one_of
 from neuralop_jax.errors import ConfigError
@@ -99,7 +100,7 @@ def lower(
         at_least = [f"{axis} >= {points}" for axis, points in zip(axes, smallest or (), strict=True)]
         samples, *points = jax.export.symbolic_shape(", ".join(["batch", *axes]), constraints=at_least)
         u = jax.ShapeDtypeStruct((samples, operator.in_channels, *(points or shape)), dtype)
-        return jax.export.export(apply, platforms=platforms)(weights, u)
+        return jax.export.export(apply, platforms=platforms, _override_lowering_rules=_without_callbacks())(weights, u)
 
     if resolution != "fixed":
         smallest = models.modes_and_grid(operator, shape)[0] or (2,) * len(shape)
@@ -113,6 +114,20 @@ def lower(
                     f"{str(error).splitlines()[0]}. Leave resolution out, or use 'fixed'."
                 ) from error
     return program(None), weights, None
+
+
+def _without_callbacks() -> list[tuple[Any, Any]]:
+    """The rule of lowering by which a program has NaN where Python would be called, as Equinox does to raise the errors of Diffrax.
+
+    Such calls leave a program that this process alone could run.
+    """
+
+    def not_a_number(*args: jax.Array, result_avals: Sequence[Any], **how: Any) -> list[jax.Array]:
+        return [jnp.full(a.shape, jnp.nan if jnp.issubdtype(a.dtype, jnp.inexact) else 0, a.dtype) for a in result_avals]
+
+    like = jax.ShapeDtypeStruct((), jnp.float32)
+    call = jax.make_jaxpr(lambda: jax.pure_callback(lambda: np.float32(0), like))().eqns[0].primitive
+    return [(call, mlir.lower_fun(not_a_number, multiple_results=True))]
 
 
 def _serialized(program: jax.export.Exported) -> bytes:

@@ -20,6 +20,7 @@ from neuralop_jax.serving._card import ModelCard
 from neuralop_jax.serving._run import load_run
 
 Fields = Float[np.ndarray, "batch channels *space"]
+Outputs = Float[np.ndarray, "batch out_channels *out_space"]
 
 
 class Predictor:
@@ -60,7 +61,7 @@ class Predictor:
 
     def __call__(
         self, u: Any, *, grid: Grid | None = None, units: Mapping[str, str] | None = None, batch_size: int | None = None
-    ) -> Fields:
+    ) -> Outputs:
         """The outputs for samples `u`, in physical units.
 
         **Arguments:**
@@ -97,7 +98,7 @@ class Predictor:
             )
         return u
 
-    def _portion(self, u: Fields, size: int) -> Fields:
+    def _portion(self, u: Fields, size: int) -> Outputs:
         """The outputs for up to `size` samples, always by the program for `size`: another one would have to be compiled."""
         padded = u if len(u) == size else np.concatenate([u, np.repeat(u[-1:], size - len(u), axis=0)])
         return np.asarray(self._function(jnp.asarray(padded)))[: len(u)]

@@ -34,14 +34,21 @@ def in_single(tree):
 
 def normalized(kind):
     """The model between normalizers, its inputs and outputs in physical units."""
+    with jax.enable_x64(True):
+        model = model_of(kind)
     input, output = GaussianNormalizer([1.0, -2.0], [2.0, 0.5]), RangeNormalizer([0.0], [3.0])
-    model = Normalized(in_single(model_of(kind)), input, output.repeated(CASES[kind].out_channels))
+    model = Normalized(in_single(model), input, output.repeated(CASES[kind].out_channels))
     return in_single(model)
 
 
 def card_for(kind):
-    fields = (FieldInfo("a", "m"), FieldInfo("b", "K")), (FieldInfo("v", "m/s", channels=CASES[kind].out_channels),)
-    return ModelCard(*fields, Grid((16,) if CASES[kind].series else (16, 16)))
+    inputs, outputs = (FieldInfo("a", "m"), FieldInfo("b", "K")), (FieldInfo("v", "m/s", channels=CASES[kind].out_channels),)
+    return ModelCard(inputs, outputs, Grid((16,) if CASES[kind].series else (16, 16)))
+
+
+def fields(kind, points=16):
+    with jax.enable_x64(True):
+        return np.asarray(inputs(kind, points), np.float32)
 
 
 def error(found, wanted):
@@ -50,14 +57,14 @@ def error(found, wanted):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_program_is_the_model(kind, tmp_path):
-    model, u = normalized(kind), np.asarray(inputs(kind), np.float32)
+    model, u = normalized(kind), fields(kind)
     card = export_operator(tmp_path / "served", model, card_for(kind))
     assert error(Predictor.load(tmp_path / "served")(u), np.asarray(_live(model, u))) < 1e-6
     program = jax.export.deserialize(bytearray(read_artifact(tmp_path / "served")[1]))
     assert program.platforms == ("cpu", "cuda", "tpu") and program.in_avals[-1].dtype == np.float32
     assert (card.smallest_grid is not None) == (kind in ANY_RESOLUTION)
     if kind in ANY_RESOLUTION:
-        u = np.asarray(inputs(kind, 22), np.float32)[..., :19]
+        u = fields(kind, 22)[..., :19]
         with pytest.warns(UserWarning, match="22 x 19 points, the operator was trained on 16 x 16"):
             assert error(Predictor.load(tmp_path / "served")(u), np.asarray(_live(model, u))) < 1e-6
 
@@ -68,7 +75,7 @@ def small_fno():
 
 
 def test_the_fixed_program_is_for_its_grid_alone(tmp_path):
-    model, u = in_single(small_fno()), np.asarray(inputs("fno"), np.float32)
+    model, u = in_single(small_fno()), fields("fno")
     card = export_operator(tmp_path / "served", model, card_for("fno"), resolution="fixed", platforms=("cpu",))
     predictor = Predictor.load(tmp_path / "served")
     assert card.smallest_grid is None and predictor.card == card and card.record["platforms"] == ["cpu"]
@@ -79,7 +86,7 @@ def test_the_fixed_program_is_for_its_grid_alone(tmp_path):
 
 def test_what_needs_the_number_of_points_says_so(tmp_path):
     with pytest.raises(ConfigError, match="MgNO cannot be exported for any resolution, because its shapes depend on the number"):
-        export_operator(tmp_path / "served", in_single(model_of("mgno")), card_for("mgno"), resolution="any")
+        export_operator(tmp_path / "served", normalized("mgno"), card_for("mgno"), resolution="any")
     with pytest.raises(ConfigError, match="resolution must be one of 'auto', 'any', 'fixed', got 'all'"):
         export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), resolution="all")
     assert not list(tmp_path.iterdir())

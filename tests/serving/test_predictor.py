@@ -67,7 +67,11 @@ def test_another_resolution_is_said_or_refused():
         (U, {"grid": Grid((4,))}, "reads fields on 2 space axes, got a grid with 1"),
         (U, {"grid": GRID.with_shape((6, 4))}, "got 4 x 6 points and a grid of shape (6, 4)"),
         (U, {"grid": Grid((4, 6), GRID.extent, GRID.boundary)}, "trained on a grid of unit m, got one of unit 1"),
-        (U, {"grid": Grid((4, 6), ((0, 2), (0, 4)), GRID.boundary, unit="m")}, "extent ((0.0, 2.0), (0.0, 3.0)), got one of"),
+        (
+            U,
+            {"grid": Grid((4, 6), ((0.0, 2.0), (0.0, 4.0)), GRID.boundary, unit="m")},
+            "extent ((0.0, 2.0), (0.0, 3.0)), got one of",
+        ),
         (
             U,
             {"grid": Grid((4, 6), GRID.extent, unit="m")},
