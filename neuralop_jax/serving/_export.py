@@ -117,9 +117,9 @@ def lower(
 
 
 def _without_callbacks() -> list[tuple[Any, Any]]:
-    """The rule of lowering by which a program has NaN where Python would be called, as Equinox does to raise the errors of Diffrax.
+    """The rule of lowering by which a program has NaN where Python would be called: only this process could call it.
 
-    Such calls leave a program that this process alone could run.
+    Equinox does so to raise the errors of Diffrax.
     """
 
     def not_a_number(*args: jax.Array, result_avals: Sequence[Any], **how: Any) -> list[jax.Array]:
