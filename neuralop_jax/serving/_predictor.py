@@ -118,13 +118,13 @@ class Predictor:
             _compare(grid, trained)
             if grid.shape != shape:
                 raise ModelInputError(f"Predictor got {here} points and a grid of shape {grid.shape}. Give the grid of u.")
+        if least is not None and any(n < m for n, m in zip(shape, least, strict=True)):
+            few = " x ".join(map(str, least))
+            raise ModelInputError(f"Predictor needs at least {few} points, got {here}. Interpolate u to a finer grid.")
         if shape == trained.shape:
             return
         if least is None:
             raise ModelInputError(f"Predictor reads fields on {there} points, got {here}. Interpolate u to the grid of the card.")
-        if any(n < m for n, m in zip(shape, least, strict=True)):
-            few = " x ".join(map(str, least))
-            raise ModelInputError(f"Predictor needs at least {few} points, got {here}. Interpolate u to a finer grid.")
         warnings.warn(f"the input has {here} points, the operator was trained on {there}.", stacklevel=4)
 
 

@@ -74,6 +74,21 @@ def small_fno():
     return FNO(in_channels=2, out_channels=1, n_modes=(6, 6), width=4, depth=1, key=jax.random.key(0))
 
 
+@pytest.mark.parametrize("padding", [0.1, (0.25, 0.078125)])
+def test_padding_is_rounded_by_the_program_as_by_python(padding, tmp_path):
+    """A quarter of 10, 14 and 18 points is in the middle between two numbers."""
+    model = in_single(
+        FNO(in_channels=2, out_channels=1, n_modes=(6, 6), width=4, depth=2, padding=padding, key=jax.random.key(0))
+    )
+    card = export_operator(tmp_path / "served", model, card_for("fno"), resolution="any", platforms=("cpu",))
+    assert card.smallest_grid == (6, 6)
+    predictor = Predictor.load(tmp_path / "served")
+    for shape in ((10, 16), (14, 15), (18, 10)):
+        u = fields("fno", 18)[..., : shape[0], : shape[1]]
+        with pytest.warns(UserWarning, match="the operator was trained on"):
+            assert error(predictor(u), np.asarray(_live(model, u))) < 1e-6
+
+
 def test_the_fixed_program_is_for_its_grid_alone(tmp_path):
     model, u = in_single(small_fno()), fields("fno")
     card = export_operator(tmp_path / "served", model, card_for("fno"), resolution="fixed", platforms=("cpu",))
