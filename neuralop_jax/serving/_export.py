@@ -116,7 +116,7 @@ def lower(
     return program(None), weights, None
 
 
-def _without_callbacks() -> list[tuple[Any, Any]]:
+def _without_callbacks() -> tuple[tuple[Any, Any]]:
     """The rule of lowering by which a program has NaN where Python would be called: only this process could call it.
 
     Equinox does so to raise the errors of Diffrax.
@@ -127,7 +127,7 @@ def _without_callbacks() -> list[tuple[Any, Any]]:
 
     like = jax.ShapeDtypeStruct((), jnp.float32)
     call = jax.make_jaxpr(lambda: jax.pure_callback(lambda: np.float32(0), like))().eqns[0].primitive
-    return [(call, mlir.lower_fun(not_a_number, multiple_results=True))]
+    return ((call, mlir.lower_fun(not_a_number, multiple_results=True)),)
 
 
 def _serialized(program: jax.export.Exported) -> bytes:
