@@ -23,7 +23,7 @@ class Net(linen.Module):
 
     @linen.compact
     def __call__(self, u):
-        u = linen.Conv(self.width, (3, 3), padding="CIRCULAR")(u)
+        u = linen.Conv(self.width, (3, 3), padding=1)(u)
         return linen.Dense(self.out_channels)(linen.gelu(u))
 
 
