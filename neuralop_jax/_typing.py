@@ -1,11 +1,6 @@
 """The shapes that recur in signatures, as jaxtyping annotations."""
 
-from typing import Any
-
 from jaxtyping import Array, Float, Inexact, Key, Num
-
-Size = int | Any
-"""A number of points: a number, or in an export for any resolution a symbol of `jax.export`."""
 
 Field = Num[Array, "channels *space"]
 """One sample on a grid: channels first, one to four space axes, real or complex; models refuse integers in their own words."""

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax._typing import Size
 from neuralop_jax.kernels._modes import compute_type, is_known, wavenumbers
 
 _HIGHEST = jax.lax.Precision.HIGHEST  # a transform in TensorFloat-32 would lose the agreement between resolutions
@@ -34,7 +33,7 @@ def dft_forward(u: Inexact[Array, "channels *batch_space"], kept: Sequence[int])
 
 
 def dft_inverse(
-    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[Size], *, real: bool
+    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[int], *, real: bool
 ) -> Inexact[Array, "channels *batch_space"]:
     """As `fft_inverse`, by matrix products, first axis first."""
     dims, dtype = len(shape), coefficients.dtype
@@ -47,12 +46,12 @@ def dft_inverse(
     return c if real else c[0] + 1j * c[1]
 
 
-def forward_table(kept: int, points: Size, *, half: bool) -> np.ndarray | Array:
+def forward_table(kept: int, points: int, *, half: bool) -> np.ndarray | Array:
     """The real and imaginary part of $e^{-2\\pi i k n/N}/N$ for the kept wavenumbers of an axis, `(2, kept, points)`."""
     return _exponentials(wavenumbers(kept, half=half), points, -1) / points
 
 
-def inverse_table(kept: int, points: Size, *, half: bool) -> tuple[slice, np.ndarray | Array]:
+def inverse_table(kept: int, points: int, *, half: bool) -> tuple[slice, np.ndarray | Array]:
     """Which of the kept wavenumbers an axis can represent, and what each contributes to a real product, `(2, modes, points)`.
 
     Of a halved axis that is the contribution of the wavenumber and its negative.
@@ -95,7 +94,7 @@ def complex_pairs(c: Array) -> Array:
     return jnp.stack([jnp.stack([real, imaginary], 1), jnp.stack([-imaginary, real], 1)])
 
 
-def _exponentials(waves: np.ndarray, points: Size, sign: int) -> np.ndarray | Array:
+def _exponentials(waves: np.ndarray, points: int, sign: int) -> np.ndarray:
     """Real and imaginary part of $e^{\\pm 2\\pi i k n/N}$, `(2, modes, points)`, with the phase reduced exactly."""
     numbers = np if is_known(points) else jnp
     phase = 2 * np.pi * (numbers.outer(waves, numbers.arange(points)) % points) / points

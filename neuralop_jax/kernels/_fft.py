@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax._typing import Size
 from neuralop_jax.kernels._lines import on_lines
 from neuralop_jax.kernels._modes import compute_type
 from neuralop_jax.kernels._space import is_divided, whole_shape
@@ -111,7 +110,7 @@ def _derivative(u: Array, axis: int, order: int, extent: float) -> Array:
     return jnp.fft.irfft(spectrum * symbol, n=points, axis=axis).astype(dtype)
 
 
-def resample(u: Inexact[Array, "channels *batch_space"], shape: Sequence[Size]) -> Inexact[Array, "channels *new_batch_space"]:
+def resample(u: Inexact[Array, "channels *batch_space"], shape: Sequence[int]) -> Inexact[Array, "channels *new_batch_space"]:
     r"""The trigonometric interpolant of `u` on a periodic grid of `shape`: coefficients are padded or cropped by wavenumber.
 
     Exact to round-off for fields band-limited under both Nyquist limits. **Nyquist rule:** from an even size $N$ to a larger

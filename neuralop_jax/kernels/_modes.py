@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neuralop_jax._typing import Size
-
 
 def wavenumbers(num_modes: int, *, half: bool = False) -> np.ndarray:
     r"""The wavenumbers of an axis on which `num_modes` modes are kept, ascending.
@@ -25,12 +23,12 @@ def wavenumbers(num_modes: int, *, half: bool = False) -> np.ndarray:
     return np.arange(num_modes) - (0 if half else num_modes // 2)
 
 
-def is_known(*points: Size) -> bool:
+def is_known(*points: object) -> bool:
     """Whether these numbers of points are numbers, and not symbols of `jax.export`, which a program is told when it runs."""
     return all(isinstance(n, int | np.integer) for n in points)
 
 
-def kept_modes(n_modes: Sequence[int], shape: Sequence[Size], *, real: bool) -> tuple[int, ...]:
+def kept_modes(n_modes: Sequence[int], shape: Sequence[int], *, real: bool) -> tuple[int, ...]:
     r"""The size of the block of coefficients for `n_modes` on a grid of `shape`.
 
     Axis by axis $\min(M, N)$; on the last axis of real data $\min(\lfloor M/2\rfloor, \lfloor N/2\rfloor) + 1$ columns. A grid

@@ -16,8 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact, Int, Num, Shaped
 
-from neuralop_jax._typing import Size
-
 SPACE = "space"
 """The name of the mesh axis along which devices share the domain."""
 
@@ -46,7 +44,7 @@ def is_divided() -> bool:
     return space_size() > 1
 
 
-def whole_shape(shape: Sequence[Size]) -> tuple[Size, ...]:
+def whole_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """The points of the whole domain per space axis, of whose fields a device holds blocks of `shape`."""
     return (space_size() * shape[0], *shape[1:])
 

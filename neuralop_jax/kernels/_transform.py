@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax._typing import Size
 from neuralop_jax.kernels._dft import dft_forward, dft_inverse
 from neuralop_jax.kernels._divided_transform import pencil_forward, pencil_inverse, summed_forward, summed_inverse
 from neuralop_jax.kernels._fft import fft_forward, fft_inverse
@@ -29,7 +28,7 @@ def prefers_matrix_products(kept: Sequence[int], shape: Sequence[int], *, real: 
     return all(4 * m <= n or (2 * m <= n and (lenient or n <= 64)) for m, n in zip(total, shape, strict=True))
 
 
-def _by_matrix_products(transform: Transform, kept: Sequence[int], shape: Sequence[Size], real: bool) -> bool:
+def _by_matrix_products(transform: Transform, kept: Sequence[int], shape: Sequence[int], real: bool) -> bool:
     if transform == "auto" and is_known(*shape):
         return prefers_matrix_products(kept, shape, real=real, platform=jax.default_backend())
     return transform != "fft"  # an FFT has a length, a symbol has none
@@ -53,7 +52,7 @@ def forward_transform(
 
 
 def inverse_transform(
-    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[Size], *, real: bool, transform: Transform = "auto"
+    coefficients: Float[Array, "2 *modes_batch channels"], shape: Sequence[int], *, real: bool, transform: Transform = "auto"
 ) -> Inexact[Array, "channels *batch_space"]:
     """The field with the given Fourier coefficients on a grid of `shape`, or the block that is here: see `fft_inverse`."""
     kept = coefficients.shape[1 : 1 + len(shape)]

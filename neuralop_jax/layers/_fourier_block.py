@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import PRNGKey, Size
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.kernels import resample, whole_shape
 from neuralop_jax.kernels._transform import Transform
@@ -120,7 +120,7 @@ class FourierBlock(eqx.Module):
     def __call__(
         self,
         u: Inexact[Array, "channels *batch_space"],
-        shape: Sequence[Size] | None = None,
+        shape: Sequence[int] | None = None,
         *,
         p: Float[Array, "*batch parameters"] | None = None,
         weight: AbstractSpectralWeight | None = None,
@@ -158,7 +158,7 @@ class FourierBlock(eqx.Module):
     def _normalize(self, index: int, u: Array, p: Array | None) -> Array:
         return self._each(self.norms[index], u, p) if self.norms else u
 
-    def _branch(self, bypass: Callable[[Array], Array], u: Array, shape: tuple[Size, ...]) -> Array:
+    def _branch(self, bypass: Callable[[Array], Array], u: Array, shape: tuple[int, ...]) -> Array:
         """A bypass of the block's input, on the grid of its output, as a matrix."""
         v = bypass(u) if isinstance(bypass, Convolution) else bypass(_matrix(u)).reshape(u.shape)
         return _matrix(resample(v, shape))

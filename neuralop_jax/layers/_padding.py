@@ -6,17 +6,16 @@ from fractions import Fraction
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
-from neuralop_jax._typing import Size
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.kernels import is_divided, is_known, redivided, space_size
 
 
-def padding_widths(fractions: Sequence[float], shape: Sequence[Size]) -> tuple[Size, ...]:
+def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
     """Points added on each side of each axis: `round(fraction * points)`, halves to the even neighbor as Python rounds."""
     return tuple(_rounded(p, n) for p, n in zip(fractions, shape, strict=True))
 
 
-def _rounded(fraction: float, points: Size) -> Size:
+def _rounded(fraction: float, points: int) -> int:
     """`round(fraction * points)`, also for a number of points that is a symbol, by what these can: whole numbers."""
     if is_known(points) or not fraction:
         return round(fraction * points) if fraction else 0
@@ -26,7 +25,7 @@ def _rounded(fraction: float, points: Size) -> Size:
     return nearest + in_the_middle * (nearest % 2)
 
 
-Widths = Sequence[Size | tuple[Size, Size]]
+Widths = Sequence[int | tuple[int, int]]
 """Per space axis the points on both sides, or those before and those after."""
 
 
@@ -51,7 +50,7 @@ def crop_domain(u: Inexact[Array, "channels *batch_padded"], widths: Widths) -> 
     return u[(..., *(slice(before, n - after) for (before, after), n in zip(pairs, u.shape[axis:], strict=True)))]
 
 
-def _pairs(widths: Widths) -> list[tuple[Size, Size]]:
+def _pairs(widths: Widths) -> list[tuple[int, int]]:
     return [w if isinstance(w, tuple) else (w, w) for w in widths]
 
 

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float, Inexact
 
 from neuralop_jax._checks import one_of
-from neuralop_jax._typing import PRNGKey, Size
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import (
     contract_dense,
@@ -118,7 +118,7 @@ class SpectralConv(eqx.Module):
     def __call__(
         self,
         u: Inexact[Array, "channels *batch_space"],
-        shape: Sequence[Size] | None = None,
+        shape: Sequence[int] | None = None,
         *,
         weight: AbstractSpectralWeight | None = None,
         key: PRNGKey | None = None,
