@@ -21,7 +21,7 @@ def _rounded(fraction: float, points: int) -> int:
         return round(fraction * points) if fraction else 0
     up, down = Fraction(fraction).limit_denominator(10_000).as_integer_ratio()
     nearest = (2 * up * points + down - 1) // (2 * down)  # the smaller one in the middle between two
-    in_the_middle = 1 - ((2 * up * points + down) % (2 * down) + 2 * down - 1) // (2 * down)
+    in_the_middle = (2 * down - 1 - (2 * up * points + down) % (2 * down)) // (2 * down - 1)  # 1 there, else 0
     return nearest + in_the_middle * (nearest % 2)
 
 

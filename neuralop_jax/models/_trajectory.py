@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax._typing import PRNGKey, Size
+from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.models._base import AbstractOperator
 from neuralop_jax.models._normalized import Normalized
@@ -138,7 +138,7 @@ def check_times(times: Sequence[int | float], in_channels: int, out_channels: in
     return found
 
 
-def check_kept(before: tuple[Size, ...], after: tuple[Size, ...]) -> None:
+def check_kept(before: tuple[int, ...], after: tuple[int, ...]) -> None:
     """Raises `ConfigError` unless the operator inside keeps the shape of a state."""
     if before != after:
         raise ConfigError(

