@@ -65,7 +65,7 @@ def inverse_table(kept: int, points: int, *, half: bool) -> tuple[slice, np.ndar
     if half:
         numbers = np if is_known(points) else jnp
         once = (waves == 0) | (2 * waves == numbers.asarray(points))
-        table = table * numbers.where(once, 1.0, 2.0)[:, None] * np.array([1.0, -1.0])[:, None, None]
+        table = table * numbers.where(once, 1.0, 2.0)[None, :, None] * np.array([1.0, -1.0])[:, None, None]
     return slice(first, first + count), table
 
 
