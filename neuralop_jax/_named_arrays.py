@@ -5,14 +5,13 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array
 
 from neuralop_jax._checkpoint_store import path_name
 
 Module = TypeVar("Module", bound=eqx.Module)
 
 
-def named_arrays(module: Module) -> tuple[dict[str, Array], Callable[[Mapping[str, Any]], Module]]:
+def named_arrays(module: Module) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Module]]:
     """The arrays of `module` by their paths, as in checkpoints, and a function from such arrays to the module that has them.
 
     Of a module from `eqx.filter_eval_shape` they are shapes and types.

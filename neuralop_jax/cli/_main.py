@@ -86,7 +86,7 @@ def _without_imports(words: Sequence[str]) -> list[str]:
             kept.append(option + equals + name)
             continue
         name = name if equals else rest.pop(0) if rest else ""
-        if not all(part.isidentifier() for part in name.split(".")):
+        if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
             raise ConfigError(f"--import takes the name of a module, such as my_models for my_models.py, got {name!r}.")
         if (here := os.getcwd()) not in sys.path:
             sys.path.insert(0, here)  # as `python -m` does; the installed command does not

@@ -66,8 +66,7 @@ def test_a_flax_model_from_training_to_predictions(registered, capsys):
     assert main(train) == 2
     assert "unknown model 'mine'" in (said := capsys.readouterr().err) and "--import" in said
     assert main(["--import", "my_models", *train]) == 0
-    assert main(["evaluate", "runs/mine", "--import=my_models"]) == 0
-    assert main(["export", "runs/mine", "served"]) == 0
+    assert main(["export", "runs/mine", "served", "--import=my_models"]) == 0
     for source in ("runs/mine", "served"):
         assert main(["predict", source, "smooth.h5", f"{source.replace('/', '_')}.npz", "--split", "test_16"]) == 0
     with np.load("runs_mine.npz") as one, np.load("served.npz") as other:
