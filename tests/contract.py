@@ -75,8 +75,13 @@ CASES: dict[str, Case] = {
 
 @functools.cache
 def model_of(kind):
-    spec = {"kind": kind, **CASES[kind].options}
-    channels = {"in_channels": 2, "out_channels": CASES[kind].out_channels}
+    return build_case(kind)
+
+
+def build_case(kind, **changes):
+    """The small model with other options; it has two channels for each of its output times."""
+    spec = {"kind": kind, **CASES[kind].options, **changes}
+    channels = {"in_channels": 2, "out_channels": 2 * len(spec["times"]) if "times" in spec else CASES[kind].out_channels}
     axes = 1 if CASES[kind].series else 2
     return in_double(build(spec, **channels, num_dims=axes, sensors=(16,) * axes, key=jax.random.key(0)))
 
