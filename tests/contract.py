@@ -71,6 +71,18 @@ CASES: dict[str, Case] = {
     "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}, resolution=_SENSORS),
 }
 """A case for every entry of the registry: a model that is not here fails the test."""
+SHORTER = {
+    "fno": {"depth": 1},
+    "tfno": {"depth": 1},
+    "classic_fno": {"depth": 1},
+    "factformer": {"depth": 1},
+    "mgno": {"depth": 1},
+    "lsm": {"num_scales": 2},
+    "irregular_lsm": {"num_scales": 2},
+    "continuous_time": {"solver": "euler", "times": [1.0]},
+    "autoregressive": {"times": [1.0]},
+}
+"""Options by which a case compiles faster, where one block, step or scale shows as much as several."""
 
 
 @functools.cache

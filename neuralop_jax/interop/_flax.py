@@ -160,7 +160,7 @@ class FlaxOperator(AbstractOperator):
     def _apply(self, u: Array) -> Array:
         u = jnp.moveaxis(u, 1, -1)
         if isinstance(self.module, linen.Module):
-            v = self.module.apply({"params": self.parameters, **self.others.variables}, u)
+            v: Any = self.module.apply({"params": self.parameters, **self.others.variables}, u)
         else:
             v = nnx.merge(self.module, self.parameters, self.others.variables)(u)
         return jnp.moveaxis(v, -1, 1)

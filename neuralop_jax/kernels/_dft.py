@@ -10,6 +10,7 @@ The number of points may be a symbol of `jax.export`: the program then computes 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +95,8 @@ def complex_pairs(c: Array) -> Array:
     return jnp.stack([jnp.stack([real, imaginary], 1), jnp.stack([-imaginary, real], 1)])
 
 
-def _exponentials(waves: np.ndarray, points: int, sign: int) -> np.ndarray:
+def _exponentials(waves: np.ndarray, points: int, sign: int) -> np.ndarray | Array:
     """Real and imaginary part of $e^{\\pm 2\\pi i k n/N}$, `(2, modes, points)`, with the phase reduced exactly."""
-    numbers = np if is_known(points) else jnp
+    numbers: Any = np if is_known(points) else jnp
     phase = 2 * np.pi * (numbers.outer(waves, numbers.arange(points)) % points) / points
     return numbers.stack([numbers.cos(phase), sign * numbers.sin(phase)])

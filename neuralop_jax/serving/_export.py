@@ -69,7 +69,7 @@ def export_operator(
         export_operator("served", model, card)
 
         predictor = Predictor.load("served")  # also in another process, which needs no model code
-        u = np.random.default_rng(0).normal(size=(3, 1, 8)).astype("float32")
+        u = jax.random.normal(jax.random.key(1), (3, 1, 8))
         assert np.allclose(predictor(u, units={"a": "m"}), model.batched(u), atol=1e-5)
         ```
     """
@@ -111,7 +111,7 @@ def lower(
                 name = type(getattr(operator, "model", operator)).__name__
                 raise ConfigError(
                     f"{name} cannot be exported for any resolution, because its shapes depend on the number of points: "
-                    f"{str(error).splitlines()[0]}. Leave resolution out, or use 'fixed'."
+                    f"{str(error).splitlines()[0].rstrip('.')}. Leave resolution out, or use 'fixed'."
                 ) from error
     return program(None), weights, None
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract import CASES, KINDS, build_case, inputs, waves
+from contract import CASES, KINDS, SHORTER, build_case, inputs, waves
 from flax import linen, nnx
 
 from neuralop_jax.data import Sample
@@ -42,19 +42,6 @@ def both_steps(model, u, target, key):
     step = make_step(supervised(mean_square), optimizer())
     state, metrics = step(TrainState.create(model, optimizer()), Sample({"u": u}, target), key)
     return state.model, metrics, *nnx_step(model, u, target, jax.random.split(key, len(u)))
-
-
-SHORTER = {
-    "fno": {"depth": 1},
-    "tfno": {"depth": 1},
-    "classic_fno": {"depth": 1},
-    "factformer": {"depth": 1},
-    "mgno": {"depth": 1, "smoothing": [[1, 0], [1, 1]]},
-    "lsm": {"num_scales": 2},
-    "irregular_lsm": {"num_scales": 2},
-    "continuous_time": {"solver": "euler", "times": [1.0]},
-    "autoregressive": {"times": [1.0]},
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from contract import CASES, KINDS, inputs, model_of
+from contract import CASES, KINDS, SHORTER, build_case, inputs
 
 from neuralop_jax.errors import CheckpointError, ConfigError
 from neuralop_jax.grids import Grid
@@ -38,14 +38,14 @@ def in_single(tree):
 def normalized(kind):
     """The model between normalizers, its inputs and outputs in physical units."""
     with jax.enable_x64(True):
-        model = model_of(kind)
+        model = build_case(kind, **SHORTER.get(kind, {}))
     input, output = GaussianNormalizer([1.0, -2.0], [2.0, 0.5]), RangeNormalizer([0.0], [3.0])
-    model = Normalized(in_single(model), input, output.repeated(CASES[kind].out_channels))
+    model = Normalized(in_single(model), input, output.repeated(model.out_channels))
     return in_single(model)
 
 
 def card_for(kind):
-    inputs, outputs = (FieldInfo("a", "m"), FieldInfo("b", "K")), (FieldInfo("v", "m/s", channels=CASES[kind].out_channels),)
+    inputs, outputs = (FieldInfo("a", "m"), FieldInfo("b", "K")), (FieldInfo("v", "m/s"),)
     return ModelCard(inputs, outputs, Grid((16,) if CASES[kind].series else (16, 16)))
 
 
@@ -77,17 +77,15 @@ def small_fno():
     return FNO(in_channels=2, out_channels=1, n_modes=(6, 6), width=4, depth=1, key=jax.random.key(0))
 
 
-@pytest.mark.parametrize("padding", [0.1, (0.25, 0.078125)])
-def test_padding_is_rounded_by_the_program_as_by_python(padding, tmp_path):
-    """A quarter of 10, 14 and 18 points is in the middle between two numbers."""
-    model = in_single(
-        FNO(in_channels=2, out_channels=1, n_modes=(6, 6), width=4, depth=2, padding=padding, key=jax.random.key(0))
-    )
+def test_padding_is_rounded_by_the_program_as_by_python(tmp_path):
+    """A quarter of 10 or 14 points is in the middle between two numbers."""
+    options = {"n_modes": (6, 6), "width": 4, "depth": 1, "padding": (0.25, 0.1)}
+    model = in_single(FNO(in_channels=2, out_channels=1, **options, key=jax.random.key(0)))
     card = export_operator(tmp_path / "served", model, card_for("fno"), resolution="any", platforms=("cpu",))
     assert card.smallest_grid == (6, 6)
     predictor = Predictor.load(tmp_path / "served")
-    for shape in ((10, 16), (14, 15), (18, 10)):
-        u = fields("fno", 18)[..., : shape[0], : shape[1]]
+    for shape in ((10, 16), (14, 15)):
+        u = fields("fno")[..., : shape[0], : shape[1]]
         with pytest.warns(UserWarning, match="the operator was trained on"):
             assert error(predictor(u), np.asarray(_live(model, u))) < 1e-6
 
