@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from neuralop_jax._run_files import read_json
 from neuralop_jax.cli._console import say, show_table
-from neuralop_jax.cli._run import read_json, write_json
+from neuralop_jax.cli._run import write_json
 
 _CLAIMS = {
     "exact": "This operator claims the same function on every grid that holds its modes, to round-off: {reason}.",

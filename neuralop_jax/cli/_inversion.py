@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from neuralop_jax import inverse, viz
 from neuralop_jax._result import MAX_STEPS, SUCCESS
+from neuralop_jax._run_files import read_config
 from neuralop_jax._typing import RealField
-from neuralop_jax.cli._run import read_config
 from neuralop_jax.data import GaussianRandomField
 from neuralop_jax.errors import CheckpointError, ConfigError, DataError
 from neuralop_jax.grids import Grid

@@ -26,6 +26,7 @@ VERBS = (
     "evaluate",
     "predict",
     "report",
+    "export",
     "leaderboard",
     "invert",
     "generate",
@@ -37,6 +38,7 @@ VERBS = (
 )
 _DESCRIPTION = """Train, evaluate and use neural operators; make and convert their data.
 Every command has its own help: neuralop-jax train --help. With --debug an error comes with its traceback.
+With --import MODULE a module of yours is imported first, which registers models of yours: REGISTRY["mine"] = Mine.
 Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
 
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        return _command(words)() or 0
+        return _command(_without_imports(words))() or 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
@@ -73,6 +75,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _without_imports(words: Sequence[str]) -> list[str]:
+    """Imports the modules named by `--import NAME`, as only a command line can, and gives the other words."""
+    kept, rest = [], list(words)
+    while rest:
+        option, equals, name = rest.pop(0).partition("=")
+        if option != "--import":
+            kept.append(option + equals + name)
+            continue
+        name = name if equals else rest.pop(0) if rest else ""
+        if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+            raise ConfigError(f"--import takes the name of a module, such as my_models for my_models.py, got {name!r}.")
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.insert(0, here)  # as `python -m` does; the installed command does not
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name.split(".")[0]:
+                raise
+            raise ConfigError(f"--import {name}: there is no such module (looked in {here}). Run where {name}.py is.") from error
+    return kept
 
 
 def _command(words: list[str]) -> Callable[[], int | None]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
 from neuralop_jax._frames import frames
+from neuralop_jax._run_files import read_config, read_results
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
-from neuralop_jax.cli._run import read_config, read_results
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import Sample, read_info
 from neuralop_jax.errors import NeuralOpError, RunDirError

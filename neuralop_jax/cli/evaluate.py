@@ -7,9 +7,10 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from neuralop_jax._checks import did_you_mean
+from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._certificate import store_certificate
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import merge_results, read_config, show_analyses, show_errors
+from neuralop_jax.cli._run import merge_results, show_analyses, show_errors
 from neuralop_jax.errors import ConfigError, DataError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import read_config
 from neuralop_jax.errors import RunDirError
 
 

@@ -3,6 +3,16 @@
 from neuralop_jax.interop._classic_fno import LiFNO as LiFNO
 from neuralop_jax.interop._deepxde import DeepXDENet as DeepXDENet
 from neuralop_jax.interop._factformer import BaratiAttention as BaratiAttention, BaratiFactFormer as BaratiFactFormer
+from neuralop_jax.interop._flax import (
+    FlaxOperator as FlaxOperator,
+    LinenOperator as LinenOperator,
+    NNXOperator as NNXOperator,
+    UntrainedVariable as UntrainedVariable,
+    from_flax as from_flax,
+    to_linen as to_linen,
+    to_nnx as to_nnx,
+)
+from neuralop_jax.interop._functional import functional as functional, with_parameters as with_parameters
 from neuralop_jax.interop._lsm import NeuralSolverLSM as NeuralSolverLSM, ThumlLSM as ThumlLSM
 from neuralop_jax.interop._lsm_irregular import ThumlIrregularLSM as ThumlIrregularLSM
 from neuralop_jax.interop._mgno import HeMgNO as HeMgNO

@@ -29,7 +29,7 @@ from neuralop_jax.kernels._low_rank import (
     dense_tt as dense_tt,
     dense_tucker as dense_tucker,
 )
-from neuralop_jax.kernels._modes import kept_modes as kept_modes, wavenumbers as wavenumbers
+from neuralop_jax.kernels._modes import is_known as is_known, kept_modes as kept_modes, wavenumbers as wavenumbers
 from neuralop_jax.kernels._multigrid import Level as Level, cycle as cycle, full_multigrid as full_multigrid
 from neuralop_jax.kernels._nonuniform import modes_to_points as modes_to_points, points_to_modes as points_to_modes
 from neuralop_jax.kernels._patches import (

@@ -5,16 +5,19 @@ matrix products, shards without collectives and has matrix products as gradient.
 
 Every product is one of two plain matrices: the axis that is contracted stands last, the axis that results stands first, and
 back. Neither direction, nor its gradient, then has to transpose a field in memory.
+
+The number of points may be a symbol of `jax.export`: the program then computes the tables, for grids that hold all kept modes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax.kernels._modes import compute_type, wavenumbers
+from neuralop_jax.kernels._modes import compute_type, is_known, wavenumbers
 
 _HIGHEST = jax.lax.Precision.HIGHEST  # a transform in TensorFloat-32 would lose the agreement between resolutions
 
@@ -44,24 +47,26 @@ def dft_inverse(
     return c if real else c[0] + 1j * c[1]
 
 
-def forward_table(kept: int, points: int, *, half: bool) -> np.ndarray:
+def forward_table(kept: int, points: int, *, half: bool) -> np.ndarray | Array:
     """The real and imaginary part of $e^{-2\\pi i k n/N}/N$ for the kept wavenumbers of an axis, `(2, kept, points)`."""
     return _exponentials(wavenumbers(kept, half=half), points, -1) / points
 
 
-def inverse_table(kept: int, points: int, *, half: bool) -> tuple[slice, np.ndarray]:
+def inverse_table(kept: int, points: int, *, half: bool) -> tuple[slice, np.ndarray | Array]:
     """Which of the kept wavenumbers an axis can represent, and what each contributes to a real product, `(2, modes, points)`.
 
     Of a halved axis that is the contribution of the wavenumber and its negative.
     """
-    waves = wavenumbers(kept, half=half)
-    inside = waves <= points // 2 if half else (waves >= -(points // 2)) & (waves < points - points // 2)
-    first, count = int(np.argmax(inside)), int(inside.sum())
+    waves, first, count = wavenumbers(kept, half=half), 0, kept
+    if is_known(points):
+        inside = waves <= points // 2 if half else (waves >= -(points // 2)) & (waves < points - points // 2)
+        first, count = int(np.argmax(inside)), int(inside.sum())
     waves = waves[first : first + count]
     table = _exponentials(waves, points, 1)
     if half:
-        once = (waves == 0) | (2 * waves == points)
-        table = table * np.where(once, 1.0, 2.0)[:, None] * np.array([1.0, -1.0])[:, None, None]
+        numbers = np if is_known(points) else jnp
+        once = (waves == 0) | (2 * waves == numbers.asarray(points))
+        table = table * numbers.where(once, 1.0, 2.0)[None, :, None] * np.array([1.0, -1.0])[:, None, None]
     return slice(first, first + count), table
 
 
@@ -90,7 +95,8 @@ def complex_pairs(c: Array) -> Array:
     return jnp.stack([jnp.stack([real, imaginary], 1), jnp.stack([-imaginary, real], 1)])
 
 
-def _exponentials(waves: np.ndarray, points: int, sign: int) -> np.ndarray:
+def _exponentials(waves: np.ndarray, points: int, sign: int) -> np.ndarray | Array:
     """Real and imaginary part of $e^{\\pm 2\\pi i k n/N}$, `(2, modes, points)`, with the phase reduced exactly."""
-    phase = 2 * np.pi * (np.outer(waves, np.arange(points)) % points) / points
-    return np.stack([np.cos(phase), sign * np.sin(phase)])
+    numbers: Any = np if is_known(points) else jnp
+    phase = 2 * np.pi * (numbers.outer(waves, numbers.arange(points)) % points) / points
+    return numbers.stack([numbers.cos(phase), sign * numbers.sin(phase)])

@@ -23,6 +23,11 @@ def wavenumbers(num_modes: int, *, half: bool = False) -> np.ndarray:
     return np.arange(num_modes) - (0 if half else num_modes // 2)
 
 
+def is_known(*points: object) -> bool:
+    """Whether these numbers of points are numbers, and not symbols of `jax.export`, which a program is told when it runs."""
+    return all(isinstance(n, int | np.integer) for n in points)
+
+
 def kept_modes(n_modes: Sequence[int], shape: Sequence[int], *, real: bool) -> tuple[int, ...]:
     r"""The size of the block of coefficients for `n_modes` on a grid of `shape`.
 

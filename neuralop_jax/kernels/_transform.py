@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax.kernels._dft import dft_forward, dft_inverse
 from neuralop_jax.kernels._divided_transform import pencil_forward, pencil_inverse, summed_forward, summed_inverse
 from neuralop_jax.kernels._fft import fft_forward, fft_inverse
+from neuralop_jax.kernels._modes import is_known
 from neuralop_jax.kernels._space import is_divided
 
 Transform = Literal["auto", "fft", "dft"]
@@ -28,9 +29,9 @@ def prefers_matrix_products(kept: Sequence[int], shape: Sequence[int], *, real: 
 
 
 def _by_matrix_products(transform: Transform, kept: Sequence[int], shape: Sequence[int], real: bool) -> bool:
-    if transform == "auto":
+    if transform == "auto" and is_known(*shape):
         return prefers_matrix_products(kept, shape, real=real, platform=jax.default_backend())
-    return transform == "dft"
+    return transform != "fft"  # an FFT has a length, a symbol has none
 
 
 def forward_transform(

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from neuralop_jax.kernels import is_divided, own_part, whole_shape
+from neuralop_jax.kernels import is_divided, is_known, own_part, whole_shape
 
 
 def append_coordinates(
@@ -16,8 +16,9 @@ def append_coordinates(
 
     With `endpoint` the last point lies on 1, as in the first FNO's scripts; without it at $1 - 1/N$, as on a periodic grid.
     """
-    first, *others = (np.linspace(0, 1, n, endpoint=endpoint) for n in whole_shape(u.shape[-num_dims:]))
-    numbers = jnp if is_divided() else np  # as constants where they can be
+    shape = whole_shape(u.shape[-num_dims:])
+    numbers = np if is_known(*shape) and not is_divided() else jnp  # as constants where they can be
+    first, *others = (numbers.linspace(0, 1, n, endpoint=endpoint) for n in shape)
     coordinates = numbers.stack(numbers.meshgrid(own_part(first, 0), *others, indexing="ij"))
     samples = numbers.expand_dims(coordinates, tuple(range(1, u.ndim - num_dims)))
     return jnp.concatenate([u, jnp.broadcast_to(jnp.asarray(samples, u.dtype), (num_dims, *u.shape[1:]))])

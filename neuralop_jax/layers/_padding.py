@@ -1,17 +1,28 @@
 """Zeros around the domain, for fields that are not periodic: the Fourier series then sees no jump across the boundary."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
 from neuralop_jax.errors import ModelInputError
-from neuralop_jax.kernels import is_divided, redivided, space_size
+from neuralop_jax.kernels import is_divided, is_known, redivided, space_size
 
 
 def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:
     """Points added on each side of each axis: `round(fraction * points)`, halves to the even neighbor as Python rounds."""
-    return tuple(round(p * n) for p, n in zip(fractions, shape, strict=True))
+    return tuple(_rounded(p, n) for p, n in zip(fractions, shape, strict=True))
+
+
+def _rounded(fraction: float, points: int) -> int:
+    """`round(fraction * points)`, also for a number of points that is a symbol, by what these can: whole numbers."""
+    if is_known(points) or not fraction:
+        return round(fraction * points) if fraction else 0
+    up, down = Fraction(fraction).limit_denominator(10_000).as_integer_ratio()
+    nearest = (2 * up * points + down - 1) // (2 * down)  # the smaller one in the middle between two
+    in_the_middle = (2 * down - 1 - (2 * up * points + down) % (2 * down)) // (2 * down - 1)  # 1 there, else 0
+    return nearest + in_the_middle * (nearest % 2)
 
 
 Widths = Sequence[int | tuple[int, int]]
@@ -40,7 +51,7 @@ def crop_domain(u: Inexact[Array, "channels *batch_padded"], widths: Widths) -> 
 
 
 def _pairs(widths: Widths) -> list[tuple[int, int]]:
-    return [(w, w) if isinstance(w, int) else w for w in widths]
+    return [w if isinstance(w, tuple) else (w, w) for w in widths]
 
 
 def _redivided(u: Array, axis: int, before: int, after: int) -> Array:

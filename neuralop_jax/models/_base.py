@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from neuralop_jax._field_checks import check_field
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.kernels import SPACE, is_divided, space_size
@@ -88,38 +88,13 @@ class AbstractOperator(eqx.Module):
 
 def check_input(model: AbstractOperator, u: Any, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
     """Raises `ModelInputError` unless `u` is `(in_channels, *space)` with `num_dims` space axes, with `batched` one axis more."""
-    name, channels, axis = type(model).__name__ + (".batched" if batched else ""), model.in_channels, int(batched)
+    name = type(model).__name__ + (".batched" if batched else "")
     if is_divided() and not model.divisible:
         raise ModelInputError(
             f"{name} needs the whole domain, which is divided among {space_size()} devices. Use a mesh with one device along "
             f"{SPACE!r} and more along 'data', or an operator that can be divided, such as FNO, TFNO, MgNO or MultigridPatches."
         )
-    plural = "axis" if num_dims == 1 else "axes"
-    rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space {plural}"
-    if not hasattr(u, "shape"):
-        raise ModelInputError(f"{name} expects an array {wanted}, got {type(u).__name__}. Use jnp.asarray(u).")
-    shape, kind = tuple(u.shape), "complex" if complex_data else "real"
-    if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
-        remedy = f"Use u.astype(jnp.{'complex64' if complex_data else 'float32'})."
-        if jnp.issubdtype(u.dtype, jnp.complexfloating):
-            remedy = "Build it with complex_data=True for such fields."
-        raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. {remedy}")
-    if len(shape) != rank:
-        if len(shape) == rank + 1 and not batched:
-            remedy = "Batch with jax.vmap(model)(u), or model.batched(u)."
-        elif len(shape) == rank - 1:
-            remedy = "Add the batch axis with u[None], or call model(u)." if batched else "Add the channel axis with u[None]."
-        else:
-            remedy = "Build the model with another num_dims."
-        what = "samples" if batched else "one sample"
-        raise ModelInputError(f"{name} expects {what} {wanted}, got shape {shape} of rank {len(shape)}, not {rank}. {remedy}")
-    if shape[axis] != channels:
-        last = f" This looks channels-last: use jnp.moveaxis(u, -1, {axis})." if shape[-1] == channels else " Check in_channels."
-        raise ModelInputError(
-            f"{name} expected {channels} input channels on axis {axis}, got {shape[axis]} in shape {shape}.{last}"
-        )
-    if 0 in shape:
-        raise ModelInputError(f"{name} expects at least one {'sample and ' * axis}point per axis, got shape {shape}.")
+    check_field(name, u, model.in_channels, num_dims, complex_data=complex_data, batched=batched)
 
 
 def check_parameters(model: AbstractOperator, p: Any, number: int, batch: tuple[int, ...]) -> None:

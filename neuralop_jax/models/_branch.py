@@ -66,11 +66,11 @@ class Branch(eqx.Module):
     def __call__(self, u: Float[Array, "batch channels *sensors"]) -> Float[Array, "outputs batch"]:
         """The coefficients of every function."""
         if not self.convolutions:
-            return self.network(u.reshape(len(u), -1).T)
+            return self.network(u.reshape(u.shape[0], -1).T)
         v = jnp.moveaxis(u, 0, 1)
         for convolution in self.convolutions:
             v = activation(self.activation, convolution(v))
-        return self.network(jnp.moveaxis(v, 1, 0).reshape(len(u), -1).T)
+        return self.network(jnp.moveaxis(v, 1, 0).reshape(u.shape[0], -1).T)
 
 
 def _remaining(sensors: Sequence[int], depth: int) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Inexact
 from neuralop_jax._checks import one_of
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.kernels import is_known
 from neuralop_jax.layers import FactorizedAttention, FourierFeatures, Pointwise
 from neuralop_jax.layers._coarse_branch import CoarseBranch
 from neuralop_jax.layers._latent_marching import FrameLifting
@@ -205,9 +206,13 @@ class FactFormer(AbstractGridOperator):
     ) -> Inexact[Array, "out_channels *batch_space"]:
         """The output for `(channels, *batch, *space)`; `p` is not read."""
         real = jnp.result_type(jnp.float32, u.dtype)
-        axes = zip(self._lengths(), u.shape[u.ndim - self.num_dims :], strict=True)
-        intervals = [(length, points, points if self.periodic else max(points - 1, 1)) for length, points in axes]
-        return self.at(u, [jnp.asarray(np.arange(n + self.padding) * (length / k), real) for length, n, k in intervals])
+        space = u.shape[u.ndim - self.num_dims :]
+        numbers = np if is_known(*space) else jnp
+        coordinates = [
+            numbers.arange(n + self.padding) * (length / numbers.asarray(n if self.periodic else max(n - 1, 1)))
+            for length, n in zip(self._lengths(), space, strict=True)
+        ]
+        return self.at(u, [jnp.asarray(x, real) for x in coordinates])
 
     def at(
         self,
@@ -225,7 +230,7 @@ class FactFormer(AbstractGridOperator):
         **Raises:** `ModelInputError` if their number is not that of the points.
         """
         space = u.shape[u.ndim - self.num_dims :]
-        wanted, found = tuple(n + self.padding for n in space), tuple(len(x) for x in coordinates)
+        wanted, found = tuple(n + self.padding for n in space), tuple(x.shape[0] for x in coordinates)
         if wanted != found:
             raise ModelInputError(f"FactFormer needs coordinates of {wanted} points per axis, padding counted, got {found}.")
         v = self.lifting(u.reshape(len(u), -1, *space))

@@ -267,10 +267,11 @@ class FNO(AbstractGridOperator):
             )
         for index, block in enumerate(self.blocks):
             scaling = (1.0,) * self.num_dims if self.output_scaling is None else _tuple(self.output_scaling[index], self.num_dims)
-            shape = tuple(round(n * s) for n, s in zip(whole_shape(v.shape[v.ndim - self.num_dims :]), scaling, strict=True))
+            shape = whole_shape(v.shape[v.ndim - self.num_dims :])
+            shape = tuple(n if s == 1 else round(n * s) for n, s in zip(shape, scaling, strict=True))
             weight = None if shared is None else shared.layer(index)
             v = block(v, shape, p=p, weight=weight, key=None if key is None else jax.random.fold_in(key, index))
-            widths = tuple(round(w * s) for w, s in zip(widths, scaling, strict=True))
+            widths = tuple(w if s == 1 else round(w * s) for w, s in zip(widths, scaling, strict=True))
         return self.projection(crop_domain(v, widths))
 
     def with_n_modes(self, n_modes: int | Sequence[int]) -> "FNO":

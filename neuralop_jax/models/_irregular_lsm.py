@@ -249,7 +249,7 @@ class IrregularLSM(AbstractOperator):
 
     def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
         """Raises `ModelInputError` unless points, parameters and values fit each other."""
-        name, number = type(self).__name__, len(u) if batched else None
+        name = type(self).__name__
         if x is None and getattr(u, "ndim", 0) == 2 + batched:
             raise ModelInputError(f"{name} got values at points, u {tuple(u.shape)}, without the points. Give them as x=....")
         check_input(self, u, 2 if x is None else 1, batched=batched)
@@ -262,14 +262,14 @@ class IrregularLSM(AbstractOperator):
                 hasattr(points, "shape")
                 and 0 not in shape
                 and shape[-1:] == (2,)
-                and (len(shape) == 2 or (batched and len(shape) == 3 and shape[0] == number))
+                and (len(shape) == 2 or (batched and len(shape) == 3 and shape[0] == u.shape[0]))
             )
             if not fits or (wanted is not None and shape[-2] != wanted):
-                each = f" or ({number}, {count}, 2)" if batched else ""
+                each = f" or ({u.shape[0]}, {count}, 2)" if batched else ""
                 found = f"shape {shape}" if hasattr(points, "shape") else f"{type(points).__name__}, no array"
                 raise ModelInputError(f"{name} expects {label} ({count}, 2){each} for u {tuple(u.shape)}, got {found}.")
         if self.num_parameters:
-            check_parameters(self, p, self.num_parameters, (len(u),) if batched else ())
+            check_parameters(self, p, self.num_parameters, (u.shape[0],) if batched else ())
         elif p is not None:
             raise ModelInputError(
                 f"{type(self).__name__} got parameters p {tuple(p.shape)} but reads none. Build it with num_parameters."

@@ -147,20 +147,20 @@ class MultiONet(AbstractSensorOperator):
         return v if self.boundary_condition is None else vanishing(y, v)
 
     def _jointly(self, u: Array, y: Array, head: LayerWeights) -> Array:
-        read, outputs = u.reshape(len(u), -1).T, []
+        read, outputs = u.reshape(u.shape[0], -1).T, []
         for branch, trunk, omega in zip(self.branches, self.trunks, head.omega.astype(u.dtype), strict=True):
             pairs = zip(omega, *self._last(branch, trunk, read, y), strict=True)
             outputs.append(sum(products(weight * b, t) for weight, b, t in pairs))
         return jnp.stack(outputs, axis=1) / self.sum_layers + head.bias.astype(u.dtype)[None, :, None]
 
     def _by_channel(self, u: Array, y: Array, head: Pointwise) -> Array:
-        rows = u.reshape(len(u) * self.in_channels, -1).T
+        rows = u.reshape(u.shape[0] * self.in_channels, -1).T
         total: Array | float = 0.0
         for b, t in zip(*self._last(self.branches[0], self.trunks[0], rows, y), strict=True):
             if t.ndim == 2:
-                total = total + products(b, t).reshape(len(u), self.in_channels, -1)
+                total = total + products(b, t).reshape(u.shape[0], self.in_channels, -1)
             else:
-                total = total + jnp.einsum("hbm,hbn->bmn", b.reshape(len(b), len(u), -1), t)
+                total = total + jnp.einsum("hbm,hbn->bmn", b.reshape(len(b), u.shape[0], -1), t)
         mean = jnp.moveaxis(total / self.sum_layers, 1, 0)
         return jnp.moveaxis(head(mean), 0, 1)
 

@@ -74,4 +74,4 @@ class AbstractGridOperator(AbstractOperator):
         check_input(self, u, self.num_dims, complex_data=getattr(self, "complex_data", False), batched=batched)
         refuse_unused(self, x=x, y=y, p=None if number else p)
         if number:
-            check_parameters(self, p, number, (len(u),) if batched else ())
+            check_parameters(self, p, number, (u.shape[0],) if batched else ())

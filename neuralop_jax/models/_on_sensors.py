@@ -80,7 +80,7 @@ class AbstractSensorOperator(AbstractOperator):
         real = jnp.result_type(jnp.float32, u.dtype)  # in half precision, neighboring points would have the same coordinates
         if y is None:
             points = jnp.asarray(grid_points(self.output_shape, endpoint=self.endpoint), real)
-            return self.evaluate(u, points).reshape(len(u), self.out_channels, *self.output_shape)
+            return self.evaluate(u, points).reshape(u.shape[0], self.out_channels, *self.output_shape)
         return self.evaluate(u, jnp.moveaxis(y.astype(real), -1, 0))
 
     def check(self, u: Any, x: Any, y: Any, p: Any, *, batched: bool) -> None:
@@ -103,7 +103,7 @@ class AbstractSensorOperator(AbstractOperator):
                 f"{name} has outputs on {len(self.output_shape)} axes and {self.num_dims}-dimensional points. Give the points y."
             )
         if y is not None:
-            self._check_queries(y, len(u) if batched else None)
+            self._check_queries(y, u.shape[0] if batched else None)
 
     def _check_queries(self, y: Any, batch: int | None) -> None:
         name, shape = type(self).__name__, tuple(getattr(y, "shape", ()))

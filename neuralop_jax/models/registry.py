@@ -48,8 +48,45 @@ REGISTRY: dict[str, type[AbstractOperator] | functools.partial[Any]] = {
 }
 """Every model that a configuration can name. A model of your own: `REGISTRY["mine"] = Mine`, before `build`.
 
-A `functools.partial` of a model is the same model with other defaults."""
+The arguments of the constructor are the options of the configuration: keyword-only, of JSON types, each kept in a static field
+of the same name. `in_channels`, `out_channels`, `num_dims` and `sensors` come from the data where the constructor has them. The
+command line reaches what a module of yours registers by `--import MODULE`; a configuration cannot. A `functools.partial` of a
+model is the same model with other defaults.
 
+!!! example
+
+    ```python
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+
+    from neuralop_jax.models import REGISTRY, AbstractOperator, build, spec_of
+
+
+    class Mine(AbstractOperator):
+        in_channels: int = eqx.field(static=True)
+        out_channels: int = eqx.field(static=True)
+        width: int = eqx.field(static=True)
+        mlp: eqx.nn.MLP
+
+        def __init__(self, *, in_channels: int, out_channels: int, width: int = 32, key: jax.Array):
+            self.in_channels, self.out_channels, self.width = in_channels, out_channels, width
+            self.mlp = eqx.nn.MLP(in_channels, out_channels, width, depth=2, key=key)
+
+        def __call__(self, u, *, x=None, y=None, p=None, key=None):
+            values = jax.vmap(self.mlp)(u.reshape(self.in_channels, -1).T)
+            return values.T.reshape(self.out_channels, *u.shape[1:])
+
+
+    REGISTRY["mine"] = Mine
+    model = build({"kind": "mine", "width": 8, "in_channels": 1, "out_channels": 2}, key=jax.random.key(0))
+    assert model(jnp.ones((1, 16, 16))).shape == (2, 16, 16)
+    assert spec_of(model) == {"kind": "mine", "in_channels": 1, "out_channels": 2, "width": 8}
+    del REGISTRY["mine"]
+    ```
+"""
+
+_OWN = "A model of your own is registered by a module that --import names."
 _FROM_DATA = ("in_channels", "out_channels", "num_dims", "sensors", "times")
 _FROM_OUTSIDE = ("in_channels", "out_channels")
 
@@ -61,9 +98,13 @@ def check_options(kind: str, options: Mapping[str, Any], *, section: str = "mode
     """
     if kind not in REGISTRY:
         if "." in kind:
-            raise ConfigError(f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects.")
+            raise ConfigError(
+                f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects. {_OWN}"
+            )
         at = "" if section == "model" else f" in {section}.kind"
-        raise ConfigError(f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)}")
+        raise ConfigError(
+            f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)} {_OWN}"
+        )
     arguments, given = _arguments(kind), _FROM_DATA if section == "model" else _FROM_OUTSIDE
     for name in options:
         if name not in arguments:

@@ -1,5 +1,7 @@
 import jax
+import jax.export
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -122,3 +124,23 @@ def test_gradient_is_the_adjoint(transform):
     pulled = jax.jit(lambda u, c: jax.vjp(lambda u: forward(u, kept), u)[1](c)[0])(u, c)
     v = draw((8, 6), False, seed=2)
     np.testing.assert_allclose(np.vdot(forward(v, kept), c), np.vdot(v, pulled), rtol=1e-12)
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_tables_for_a_number_of_points_that_only_the_program_knows(real, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # by which symbols are no int
+    points = jax.export.symbolic_shape("n, m", constraints=["n >= 5", "m >= 8"])
+    kept = kept_modes((5, 8), points, real=real)
+    assert kept == kept_modes((5, 8), (5, 8), real=real)
+
+    def function(u):
+        c = kernels.forward_transform(u, kept)
+        return c, kernels.inverse_transform(c, u.shape[1:], real=real)
+
+    dtype = np.float64 if real else np.complex128
+    program = jax.export.export(jax.jit(function))(jax.ShapeDtypeStruct((2, *points), dtype))
+    rng = np.random.default_rng(0)
+    for shape in ((5, 8), (6, 9), (11, 16)):  # with and without a wavenumber at half of the points
+        u = rng.normal(size=(2, *shape)) + (0 if real else 1j * rng.normal(size=(2, *shape)))
+        for found, wanted in zip(program.call(u.astype(dtype)), jax.jit(function)(u.astype(dtype)), strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-13)

@@ -9,48 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from contract import CASES
+from contract import CASES, KINDS, in_double, in_precision, inputs, model_of, waves
 
 from neuralop_jax import checkpoint
-from neuralop_jax.models import REGISTRY, apply_batched, build, count_parameters, spec_of, trainable
+from neuralop_jax.models import apply_batched, build, count_parameters, spec_of, trainable
 
-KINDS = sorted(REGISTRY)
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 _single = jax.jit(lambda model, u: model(u))
 _batched = jax.jit(lambda model, u: model.batched(u))
-
-
-@functools.cache
-def model_of(kind):
-    spec = {"kind": kind, **CASES[kind].options}
-    channels = {"in_channels": 2, "out_channels": CASES[kind].out_channels}
-    axes = 1 if CASES[kind].series else 2
-    return in_double(build(spec, **channels, num_dims=axes, sensors=(16,) * axes, key=jax.random.key(0)))
-
-
-def in_double(model):
-    return in_precision(model, np.float64)
-
-
-def in_precision(model, dtype):
-    """The conversion is NumPy's: JAX would compile one for every shape."""
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, dtype)) if eqx.is_inexact_array(leaf) else leaf, model)
-
-
-def waves(points, dtype=np.float64):
-    """Four samples of two channels with wavenumbers up to two, on `points` of the unit box per axis, the right end left out."""
-    x = 2 * np.pi * np.arange(points) / points
-    phases = np.random.default_rng(0).uniform(0, 6, (4, 2, 2, 3))
-    along = lambda axis: np.cos(np.arange(3)[:, None] * x + phases[:, :, axis, :, None]) / (1 + np.arange(3)[:, None])
-    return np.einsum("bckx,bcky->bcxy", along(0), along(1)).astype(dtype)
-
-
-def inputs(kind, points=16):
-    """The waves, or for a model of series one line of them behind increasing times, which differ from sample to sample."""
-    if not CASES[kind].series:
-        return jnp.asarray(waves(points))
-    times = np.cumsum(1 + 0.5 * waves(points)[:, 0, 0], axis=-1) / points
-    return jnp.asarray(np.stack([times, waves(points)[:, 1, 0]], axis=1))
 
 
 @functools.cache

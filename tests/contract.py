@@ -1,7 +1,17 @@
-"""What the contract test has to know of every registered model."""
+"""Every registered model in small, and inputs for it: what the tests of all models have in common."""
 
 import dataclasses
+import functools
 from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuralop_jax.models import REGISTRY, build
+
+KINDS = sorted(REGISTRY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,3 +67,53 @@ CASES: dict[str, Case] = {
     "multionet": Case({"width": 16, "depth": 3, "sum_layers": 2}),
 }
 """A case for every entry of the registry: a model that is not here fails the test."""
+SHORTER = {
+    "fno": {"depth": 1},
+    "tfno": {"depth": 1},
+    "classic_fno": {"depth": 1},
+    "factformer": {"depth": 1},
+    "mgno": {"depth": 1},
+    "lsm": {"num_scales": 2},
+    "irregular_lsm": {"num_scales": 2},
+    "continuous_time": {"solver": "euler", "times": [1.0]},
+    "autoregressive": {"times": [1.0]},
+}
+"""Options by which a case compiles faster, where one block, step or scale shows as much as several."""
+
+
+@functools.cache
+def model_of(kind):
+    return build_case(kind)
+
+
+def build_case(kind, **changes):
+    """The small model with other options; it has two channels for each of its output times."""
+    spec = {"kind": kind, **CASES[kind].options, **changes}
+    channels = {"in_channels": 2, "out_channels": 2 * len(spec["times"]) if "times" in spec else CASES[kind].out_channels}
+    axes = 1 if CASES[kind].series else 2
+    return in_double(build(spec, **channels, num_dims=axes, sensors=(16,) * axes, key=jax.random.key(0)))
+
+
+def in_double(model):
+    return in_precision(model, np.float64)
+
+
+def in_precision(model, dtype):
+    """The conversion is NumPy's: JAX would compile one for every shape."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, dtype)) if eqx.is_inexact_array(leaf) else leaf, model)
+
+
+def waves(points, dtype=np.float64):
+    """Four samples of two channels with wavenumbers up to two, on `points` of the unit box per axis, the right end left out."""
+    x = 2 * np.pi * np.arange(points) / points
+    phases = np.random.default_rng(0).uniform(0, 6, (4, 2, 2, 3))
+    along = lambda axis: np.cos(np.arange(3)[:, None] * x + phases[:, :, axis, :, None]) / (1 + np.arange(3)[:, None])
+    return np.einsum("bckx,bcky->bcxy", along(0), along(1)).astype(dtype)
+
+
+def inputs(kind, points=16):
+    """The waves, or for a model of series one line of them behind increasing times, which differ from sample to sample."""
+    if not CASES[kind].series:
+        return jnp.asarray(waves(points))
+    times = np.cumsum(1 + 0.5 * waves(points)[:, 0, 0], axis=-1) / points
+    return jnp.asarray(np.stack([times, waves(points)[:, 1, 0]], axis=1))

@@ -1,0 +1,41 @@
+"""The checks of an array of fields, in the same words whoever makes them."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from neuralop_jax.errors import ModelInputError
+
+
+def check_field(name: str, u: Any, channels: int, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
+    """Raises `ModelInputError` unless `u` is `(channels, *space)` with `num_dims` space axes, with `batched` one axis more.
+
+    `name` is who expects it.
+    """
+    axis = int(batched)
+    plural = "axis" if num_dims == 1 else "axes"
+    rank, wanted = num_dims + 1 + axis, f"({'batch, ' * axis}channels={channels}, *space) with {num_dims} space {plural}"
+    if not hasattr(u, "shape"):
+        raise ModelInputError(f"{name} expects an array {wanted}, got {type(u).__name__}. Use jnp.asarray(u).")
+    shape, kind = tuple(u.shape), "complex" if complex_data else "real"
+    if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
+        remedy = f"Use u.astype(jnp.{'complex64' if complex_data else 'float32'})."
+        if jnp.issubdtype(u.dtype, jnp.complexfloating):
+            remedy = "Build it with complex_data=True for such fields."
+        raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. {remedy}")
+    if len(shape) != rank:
+        if len(shape) == rank + 1 and not batched:
+            remedy = "Batch with jax.vmap(model)(u), or model.batched(u)."
+        elif len(shape) == rank - 1:
+            remedy = "Add the batch axis with u[None]." if batched else "Add the channel axis with u[None]."
+        else:
+            remedy = "Build the model with another num_dims."
+        what = "samples" if batched else "one sample"
+        raise ModelInputError(f"{name} expects {what} {wanted}, got shape {shape} of rank {len(shape)}, not {rank}. {remedy}")
+    if shape[axis] != channels:
+        last = f" This looks channels-last: use jnp.moveaxis(u, -1, {axis})." if shape[-1] == channels else " Check in_channels."
+        raise ModelInputError(
+            f"{name} expected {channels} input channels on axis {axis}, got {shape[axis]} in shape {shape}.{last}"
+        )
+    if 0 in shape:
+        raise ModelInputError(f"{name} expects at least one {'sample and ' * axis}point per axis, got shape {shape}.")

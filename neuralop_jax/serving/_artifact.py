@@ -1,0 +1,84 @@
+"""The files of an exported operator: a program, its weights, its card. Written whole, compared with their digests when read."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from neuralop_jax._version import __version__
+from neuralop_jax.errors import CheckpointError
+from neuralop_jax.serving._card import ModelCard
+
+FORMAT = 1
+CARD, PROGRAM, WEIGHTS = "card.json", "program.jax_export", "weights.safetensors"
+
+
+def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: dict[str, np.ndarray]) -> None:
+    """Writes the files into the new directory `path`, in one step.
+
+    **Raises:** `CheckpointError` if `path` is in the way or cannot be written.
+    """
+    from neuralop_jax._checkpoint_store import force_to_disk  # only who writes needs what checkpoints are made with
+
+    path = Path(path)
+    if path.exists():
+        raise CheckpointError(f"{path} exists and is not overwritten. Choose another path.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    files = {PROGRAM: program, WEIGHTS: safetensors.numpy.save(weights)}
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "version": __version__,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "card": card.to_json(),
+    }
+    content["sha256"] = _digest(content)
+    try:
+        partial.mkdir()
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
+        (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        force_to_disk(partial)
+        os.rename(partial, path)
+        force_to_disk(path.parent, deep=False)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written: {error.strerror}. Check the path, space and rights.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndarray]]:
+    """What `write_artifact` wrote.
+
+    **Raises:** `CheckpointError` if a file is missing, has changed, or was written by a newer version.
+    """
+    path = Path(path)
+    try:
+        content = json.loads((path / CARD).read_text(encoding="utf-8"))
+        if content["sha256"] != _digest(content):
+            raise CheckpointError(f"{path} is damaged ({CARD}: sha256 mismatch). Export the run again.")
+        if content["format"] > FORMAT:
+            raise CheckpointError(
+                f"{path} has format {content['format']}, written by neuralop_jax {content['version']}; this is {__version__}, "
+                f"which reads up to format {FORMAT}. Install the newer version."
+            )
+        files = {name: (path / name).read_bytes() for name in (PROGRAM, WEIGHTS)}
+        for name, data in files.items():
+            if hashlib.sha256(data).hexdigest() != content["files"][name]:
+                raise CheckpointError(f"{path} is damaged ({name}: sha256 mismatch). Export the run again.")
+        return ModelCard.from_json(content["card"]), files[PROGRAM], safetensors.numpy.load(files[WEIGHTS])
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is no exported operator, or damaged: {error}. Export the run again.") from error
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """The sha256 of all that a card file says but for the sha256 itself."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

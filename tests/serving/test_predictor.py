@@ -1,0 +1,125 @@
+"""What a predictor lets through, what it refuses, and what it needs to be loaded."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neuralop_jax.errors import ModelInputError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import FieldInfo
+from neuralop_jax.serving import ModelCard, Predictor
+
+GRID = Grid((4, 6), extent=((0.0, 2.0), (0.0, 3.0)), boundary=("periodic", "periodic"), unit="m")
+FIELDS = (FieldInfo("depth", "m"), FieldInfo("flow", "m/s", channels=2)), (FieldInfo("pressure", "Pa"),)
+U = np.arange(5 * 3 * 4 * 6, dtype=np.float32).reshape(5, 3, 4, 6)
+
+
+def predictor(**options):
+    """The sum over the channels, and the batches that it was computed in."""
+    batches = []
+
+    def function(u):
+        batches.append(u.shape[0])
+        assert u.dtype == jnp.float32
+        return u.sum(axis=1, keepdims=True)
+
+    return Predictor(ModelCard(*FIELDS, GRID, **{"batch_size": 2, **options}), function), batches
+
+
+def test_portions_of_one_size():
+    predict, batches = predictor()
+    np.testing.assert_array_equal(predict(U, grid=GRID, units={"depth": "m", "flow": "m/s"}), U.sum(1, keepdims=True))
+    np.testing.assert_array_equal(predict(U[:1]), U[:1].sum(1, keepdims=True))
+    np.testing.assert_array_equal(predict(U.astype(np.float64), batch_size=5), U.sum(1, keepdims=True))
+    np.testing.assert_array_equal(predict(jnp.asarray(U[:2])), U[:2].sum(1, keepdims=True))
+    assert batches == [2, 2, 2, 1, 5, 2]
+
+
+def test_another_resolution_is_said_or_refused():
+    coarse, _ = predictor(smallest_grid=(2, 2))
+    with pytest.warns(UserWarning, match="the input has 4 x 3 points, the operator was trained on 4 x 6."):
+        np.testing.assert_array_equal(coarse(U[..., ::2], grid=GRID.with_shape((4, 3))), U[..., ::2].sum(1, keepdims=True))
+    with pytest.raises(ModelInputError, match="needs at least 2 x 2 points, got 4 x 1. Interpolate u to a finer grid"):
+        coarse(U[..., :1])
+    with pytest.raises(ModelInputError, match="reads fields on 4 x 6 points, got 4 x 3. Interpolate u to the grid of the card"):
+        predictor()[0](U[..., ::2])
+
+
+@pytest.mark.parametrize(
+    ("u", "inputs", "message"),
+    [
+        (U[:, :2], {}, "Predictor expected 3 input channels on axis 1, got 2 in shape (5, 2, 4, 6)"),
+        (np.moveaxis(U, 1, -1), {}, "looks channels-last: use jnp.moveaxis(u, -1, 1)"),
+        (U[0], {}, "expects samples (batch, channels=3, *space) with 2 space axes, got shape (3, 4, 6) of rank 3, not 4. Add"),
+        (U.astype(int), {}, "expected a real floating array, got int64. Use u.astype(jnp.float32)"),
+        (U.astype(np.complex64), {}, "expected a real floating array, got complex64"),
+        (U.tolist(), {}, "got list"),
+        (U[:0], {}, "at least one sample and point per axis, got shape (0, 3, 4, 6)"),
+        (np.where(U == 30, np.nan, U), {}, "1 values of u that are not finite in float32, first at [0, 1, 1, 0]. Leave these"),
+        (np.where(U == 30, 1e39, U.astype(float)), {}, "not finite in float32, first at [0, 1, 1, 0]"),
+        (U, {"units": {"depth": "cm"}}, "reads depth in m, got it in cm. Convert it."),
+        (U, {"units": {"flwo": "m/s"}}, "reads depth, flow, not 'flwo'. Did you mean 'flow'?"),
+        (U, {"grid": Grid((4,))}, "reads fields on 2 space axes, got a grid with 1"),
+        (U, {"grid": GRID.with_shape((6, 4))}, "got 4 x 6 points and a grid of shape (6, 4)"),
+        (U, {"grid": Grid((4, 6), GRID.extent, GRID.boundary)}, "trained on a grid of unit m, got one of unit 1"),
+        (
+            U,
+            {"grid": Grid((4, 6), ((0.0, 2.0), (0.0, 4.0)), GRID.boundary, unit="m")},
+            "extent ((0.0, 2.0), (0.0, 3.0)), got one of",
+        ),
+        (
+            U,
+            {"grid": Grid((4, 6), GRID.extent, unit="m")},
+            "boundary ('periodic', 'periodic'), got one of boundary ('open', 'open')",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(u, inputs, message):
+    predict, batches = predictor(smallest_grid=(1, 1))
+    with pytest.raises(ModelInputError) as found:
+        predict(u, **inputs)
+    assert message in str(found.value) and "\n" not in str(found.value) and not batches
+
+
+def test_a_card_comes_back_from_json():
+    for smallest in (None, (2, 3)):
+        card = ModelCard(*FIELDS, GRID, smallest, record={"parameters": 3})
+        assert ModelCard.from_json(json.loads(json.dumps(card.to_json()))) == card
+
+
+FRESH = """
+import json, sys
+import numpy as np
+from neuralop_jax.serving import Predictor
+predictor = Predictor.load(sys.argv[1])
+values = predictor(np.load(sys.argv[2]), units={"a": "m"})
+code = ("models", "layers", "kernels", "training", "checkpoint", "data", "losses", "interop")
+loaded = {name.partition(".")[2].partition(".")[0] for name in sys.modules if name.startswith("neuralop_jax.")}
+others = ("equinox", "optax", "orbax", "flax", "diffrax", "h5py", "grain", "matplotlib")
+print(json.dumps({"values": values.tolist(), "loaded": sorted(loaded & set(code) | {n for n in others if n in sys.modules})}))
+"""
+
+
+def test_a_fresh_process_loads_no_model_and_no_training(tmp_path):
+    import jax
+
+    from neuralop_jax.models import FNO
+    from neuralop_jax.serving import export_operator
+
+    with jax.enable_x64(False):
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        export_operator(tmp_path / "served", model, ModelCard((FieldInfo("a", "m"),), (FieldInfo("v"),), Grid((8,))))
+        u = np.random.default_rng(0).normal(size=(3, 1, 8)).astype(np.float32)
+        wanted = np.asarray(jax.jit(lambda model, u: model.batched(u))(model, u))
+    np.save(tmp_path / "u.npy", u)
+    words = [sys.executable, "-c", FRESH, tmp_path / "served", tmp_path / "u.npy"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["loaded"] == []
+    np.testing.assert_allclose(said["values"], wanted, rtol=1e-5, atol=1e-6)
