@@ -167,7 +167,10 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
-    """Everything that determines a run."""
+    """Everything that determines a run.
+
+    **Raises:** `ConfigError` for options of one section that contradict those of another.
+    """
 
     data: DataConfig
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)

@@ -48,6 +48,7 @@ import tempfile
 from pathlib import Path
 
 import jax.numpy as jnp
+from rich.console import Console
 
 from neuralop_jax.checkpoint import load
 from neuralop_jax.config import DataConfig, ExperimentConfig, LossConfig, ModelConfig, OptimizerConfig, TrainingConfig
@@ -65,8 +66,8 @@ experiment = ExperimentConfig(
     training=TrainingConfig(steps=50 * epochs, log_every=50, save_every=50),
 )
 run = Path(tempfile.mkdtemp()) / "run"
-result = fit(experiment, run_dir=run, verbose=False)
-for split, errors in result.metrics.items():
+result = fit(experiment, run_dir=run, console=Console(quiet=True))
+for split, errors in result.results["metrics"].items():
     print(f"{split}: relative L2 {errors['relative_l2']:.3f}")
 
 # %% [markdown]
@@ -106,7 +107,7 @@ plot_sample(u, target, operator(jnp.asarray(u)), test.grid);
 # | `max_n_modes` | `max_n_modes` | $m$ as last entry there is $2(m - 1)$ here |
 # | `complex_data` | `complex_data` | |
 # | `factorization` | `factorization` | `"tucker"`, `"cp"`, `"tt"` in small letters; `models.TFNO` has the defaults of `TFNO` |
-# | `rank` | `rank` | at most 1 |
+# | `rank` | `rank` | a share is at most 1 |
 # | `fixed_rank_modes` | `fixed_rank_modes` | which modes |
 # | `implementation` | `implementation` | |
 # | `decomposition_kwargs` | – | without effect there |
@@ -125,12 +126,8 @@ plot_sample(u, target, operator(jnp.asarray(u)), test.grid);
 # | `models.FNO.from_checkpoint` | `checkpoint.load` | |
 # | `models.TFNO` | `models.TFNO` | `models.decompose` makes one of a trained `models.FNO` |
 # | `models.get_model` | `models.build` | of a specification; `models.spec_of` is the inverse |
-# | `models.UNO` | – | |
-# | `models.SFNO` | – | |
-# | `models.GINO` | – | |
-# | `models.FNOGNO` | – | |
-# | `models.LocalNO` | – | |
-# | `models.CODANO` | – | |
+# | `models.UNO`, `models.GINO`, `models.FNOGNO` | – | |
+# | `models.SFNO`, `models.LocalNO`, `models.CODANO` | – | |
 # | `models.UQNO` | – | |
 # | `layers.spectral_convolution.SpectralConv` | `layers.SpectralConv` | the result in full precision, `"forward"` normalization |
 # | `layers.fno_block.FNOBlocks` | `layers.FourierBlock` | one block; a model holds several |
@@ -159,8 +156,7 @@ plot_sample(u, target, operator(jnp.asarray(u)), test.grid);
 # | `equation_losses.BurgersEqnLoss` | `equations.Burgers` | its right-hand side, `equations.Burgers.rhs` |
 # | `differentiation.FourierDiff` | `kernels.derivative` | |
 # | `meta_losses.WeightedSumLoss` | – | a sum of losses is a function of three arguments |
-# | `meta_losses.Relobralo` | – | |
-# | `meta_losses.SoftAdapt` | – | |
+# | `meta_losses.Relobralo`, `meta_losses.SoftAdapt` | – | |
 
 # %% [markdown]
 # ## neuraloperator: data and training

@@ -41,7 +41,10 @@ class KolmogorovForcing(eqx.Module):
     amplitude: float | Array = 4.0
 
     def __call__(self, grid: Grid) -> np.ndarray | Array:
-        """The source of vorticity on the points of `grid`."""
+        """The source of vorticity on the points of `grid`.
+
+        **Raises:** `SolverError` for a grid that does not show the mode.
+        """
         if 2 * self.mode >= grid.shape[1]:
             raise SolverError(
                 f"KolmogorovForcing of mode {self.mode} is not seen by {grid.shape[1]} points. Take more than {2 * self.mode}."

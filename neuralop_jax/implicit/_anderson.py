@@ -23,6 +23,8 @@ class Anderson(AbstractIteration):
     - `mixing`: $\beta$. 1 as a rule; less where the first steps overshoot.
     - `regularization`: added to the unit diagonal of the normal equations for $\gamma$; ten rounding errors at least.
 
+    **Raises:** `ConfigError` for values beyond these.
+
     **Source:** Walker, Ni, SIAM J. Numer. Anal. 49 (2011), doi:10.1137/10078356X, eq. 2.1 and section 2. Differs: normal
     equations with columns of unit length, of which one row is new in every step, not a QR factorization.
     """

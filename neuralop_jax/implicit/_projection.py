@@ -24,6 +24,8 @@ def project_box(x: Float[Array, "*shape"], lower: ArrayLike, upper: ArrayLike) -
 
     **Arguments:** `lower`, `upper` are numbers or arrays of the shape of `x`, infinite where there is no bound.
 
+    **Raises:** `ModelInputError` where $l_i > u_i$, as far as both are known before a program runs.
+
     !!! example
 
         ```python

@@ -42,7 +42,10 @@ class SteadyState(AbstractFixedPointMethod):
         atol: float | int,
         max_steps: int,
     ) -> Ended:
-        """Integrates until the residual is small, has grown beyond return, or the steps are used up."""
+        """Integrates until the residual is small, has grown beyond return, or the steps are used up.
+
+        **Raises:** `ConfigError` if some axes are samples that stop by themselves.
+        """
         if len(axes) < start.ndim:
             raise ConfigError("SteadyState has one time step for all samples. Leave out axis, and use jax.vmap.")
         rtol, exact = reachable(rtol, start), jnp.promote_types(start.dtype, jnp.float32)

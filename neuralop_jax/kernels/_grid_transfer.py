@@ -127,6 +127,8 @@ def half_weighting(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coa
     r"""Half of the value at a kept point plus $\tfrac{1}{4d}$ of each of its $2d$ neighbors; all axes are coarsened.
 
     Only with red-black relaxation, after which the residual vanishes at one color. **Arguments and returns:** as in `restrict`.
+
+    **Raises:** `ValueError` where an axis is not coarsened.
     """
     lines = [line for line in nodes if line is not None]
     if len(lines) < len(nodes):

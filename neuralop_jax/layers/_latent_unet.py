@@ -116,6 +116,14 @@ def patch_and_padding(
     - `model`: whose grid it is, for the message.
 
     **Raises:** `ModelInputError` if what is given does not fit: at every scale, patches must divide the grid.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.layers import patch_and_padding
+
+        assert patch_and_padding((43, 64), 3) == ((11, 16), (1, 0))  # four patches of 11 points hold 43 and one zero
+        ```
     """
     dims, count = len(shape), 2 ** (num_scales - 1)
     given = None if padding is None else padding if isinstance(padding, Sequence) else (padding,) * dims

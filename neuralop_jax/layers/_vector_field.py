@@ -190,6 +190,8 @@ def augmented(z: Float[Array, "features *points"], dimensions: int) -> Float[Arr
 
     The flow of a vector field deforms space without tearing it: without room it cannot even map $x$ to $-x$ on a line.
 
+    **Raises:** `ConfigError` for a negative number.
+
     **Source:** Dupont, Doucet, Teh 2019, arXiv:1904.01681.
 
     !!! example

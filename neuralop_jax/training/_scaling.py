@@ -31,6 +31,8 @@ class Network:
     - `node_size`: devices of a node. *Good values*: 8 in a DGX or HGX server; 72 in a GB200 NVL72.
     - `latency`: seconds until a message arrives, however short. *Good values*: $10^{-5}$.
 
+    **Raises:** `ConfigError` for numbers that are not finite and positive.
+
     **Source:** data sheets of NVIDIA's A100, H100, B200 and Quantum-2, which state both directions of NVLink together; the pages
     "TPU v5p" (1200 GB/s, both directions) and "TPU v5e" (1600 Gbit/s) of docs.cloud.google.com/tpu.
     """
