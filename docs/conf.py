@@ -57,7 +57,9 @@ toc_object_entries_show_parents = "hide"
 def contents() -> str:
     """The table of contents below the README."""
     parts = {"Notebooks": NOTEBOOKS, "Packages": list(PAGES), "Data sets": CARDS, "Project": PROJECT}
-    return "".join(f"\n```{{toctree}}\n:hidden:\n:caption: {name}\n\n" + "\n".join(part) + "\n```\n" for name, part in parts.items())
+    return "".join(
+        f"\n```{{toctree}}\n:hidden:\n:caption: {name}\n\n" + "\n".join(part) + "\n```\n" for name, part in parts.items()
+    )
 
 
 def page(module: str) -> str:
@@ -108,7 +110,9 @@ def constructor(name: PublicName) -> str:
         return signature(name.constructor, bound=True, returned=False)
     if name.name.startswith("Abstract") or "Protocol" in bases or name.module.endswith(".errors"):
         return ""
-    fields = [node for node in name.node.body if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)]
+    fields = [
+        node for node in name.node.body if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)
+    ]
     shown = [f"{ast.unparse(n.target)}: {ast.unparse(n.annotation)}{default(n.value)}" for n in fields if not derived(n.value)]
     return f"({', '.join(shown)})" if shown else ""
 
@@ -144,9 +148,9 @@ def read(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 class Linked(SphinxTransform):
-    """`FNO` and `layers.SpectralConv` in a text lead to their descriptions, and so does `relative_l2` where it can be one thing only.
+    """`FNO`, `layers.gelu` and, where it can be one thing only, `relative_l2` in a text lead to their descriptions.
 
-    Names of one small word, such as `control`, mean too much else.
+    Names of one small word alone, such as `control`, mean too much else.
     """
 
     default_priority = 5

@@ -78,7 +78,7 @@ for split, errors in result.results["metrics"].items():
 operator = load(run)
 test = HDF5Dataset(file, "test_32", "permeability", "pressure")
 u, target = test[0].inputs["u"], test[0].target
-plot_sample(u, target, operator(jnp.asarray(u)), test.grid);
+plot_sample(u, target, operator(jnp.asarray(u)), test.grid)
 
 # %% [markdown]
 # ## neuraloperator: the arguments of `FNO` and `TFNO`

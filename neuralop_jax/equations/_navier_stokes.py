@@ -35,6 +35,16 @@ class KolmogorovForcing(eqx.Module):
     It is the curl of a force proportional to $\sin(2\pi n \eta)$ along the first axis.
 
     **Source:** Li et al. 2021, arXiv:2111.03794, section 4.2: $A = n = 4$ on $(0, 2\pi)^2$.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.equations import KolmogorovForcing
+        from neuralop_jax.grids import Grid
+
+        f = KolmogorovForcing(amplitude=4.0, mode=4)(Grid((16, 16), boundary=("periodic", "periodic")))
+        assert f[0, 0] == -4 and (f == f[:1]).all()
+        ```
     """
 
     mode: int = eqx.field(default=4, static=True)

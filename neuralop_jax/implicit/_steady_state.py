@@ -28,6 +28,16 @@ class SteadyState(AbstractFixedPointMethod):
     - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Kvaerno5()` for stiff maps.
 
     **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import SteadyState, fixed_point
+
+        solution = fixed_point(lambda z: 2 - 3 * z, jnp.zeros(1), method=SteadyState(), rtol=1e-4)  # the plain iteration diverges
+        assert jnp.allclose(solution.value, 0.5, atol=1e-3)
+        ```
     """
 
     solver: diffrax.AbstractSolver | None = None

@@ -33,6 +33,17 @@ class LatentUNet(eqx.Module):
     - `key`: initial weights.
 
     **Raises:** `ConfigError` for more scales than any grid has, or options that its layers refuse.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax, jax.numpy as jnp
+        from neuralop_jax.layers import LatentUNet
+
+        sizes = {"num_scales": 2, "num_tokens": 2, "num_basis": 2, "num_heads": 1}
+        network = LatentUNet(1, 4, **sizes, frequencies="integer", norm="group", key=jax.random.key(0))
+        assert eqx.filter_jit(network)(jnp.ones((4, 16)), (8,)).shape == (4, 16)
+        ```
     """
 
     down: tuple[DoubleConvolution, ...]

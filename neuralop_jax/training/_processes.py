@@ -84,6 +84,16 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
 
     - `config`: the same as there.
     - `stop`: a request here stops all.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.training import fit, follow
+
+        def train(config, run_dir):  # in every process, after jax.distributed.initialize()
+            return fit(config, run_dir=run_dir) if jax.process_index() == 0 else follow(config)
+        ```
     """
     stop = stop or StopRequest()
     try:

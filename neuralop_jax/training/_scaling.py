@@ -106,6 +106,18 @@ def mesh_exchanges(
 
     **Source:** Li et al. 2020, arXiv:2006.15704, section 2 (data); Rajbhandari et al. 2020, arXiv:1910.02054, section 7 (sharded
     weights).
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO
+        from neuralop_jax.training import mesh_exchanges
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(8, 8), width=4, depth=1, key=jax.random.key(0))
+        (gradients,) = mesh_exchanges(model, 4e6, batch=8, shape=(32, 32))["data"]
+        assert gradients.kind == "all_reduce" and gradients.message == 4e6
+        ```
     """
     found = {
         "data": (Collective("all_reduce", weight_bytes),),
