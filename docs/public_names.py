@@ -40,8 +40,8 @@ class PublicName:
 
 
 def public_modules() -> dict[str, Path]:
-    """The packages and the files of the root that do not start with an underscore, by their dotted names."""
-    packages = [path for path in PACKAGE.glob("*/**/__init__.py") if "/_" not in path.parent.as_posix()]
+    """The packages, and the files beside them that do not start with an underscore, by their dotted names."""
+    packages = list(PACKAGE.glob("*/**/__init__.py"))
     files = [path for path in PACKAGE.glob("*.py") if not path.name.startswith("_")]
     return {_dotted(path): path for path in sorted([*packages, *files], key=_dotted)}
 
@@ -63,8 +63,8 @@ def _definitions(module: str, path: Path) -> dict[str, PublicName]:
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(".__doc__"):
             texts[ast.unparse(node.targets[0]).removesuffix(".__doc__")] = ast.literal_eval(node.value)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
-            texts[_assigned(node)] = ast.literal_eval(after.value)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            texts[_assigned(node)] = str(after.value.value)
     values = [(_assigned(node), node) for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
     found = {name: PublicName(module, name, node, texts.get(name, "").strip()) for name, node in values if name.isidentifier()}
     for node in body:  # the last of several is the one that is called, the others are overloads
