@@ -63,8 +63,8 @@ def _definitions(module: str, path: Path) -> dict[str, PublicName]:
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(".__doc__"):
             texts[ast.unparse(node.targets[0]).removesuffix(".__doc__")] = ast.literal_eval(node.value)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            texts[_assigned(node)] = str(after.value.value)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(getattr(after, "value", None), ast.Constant):
+            texts[_assigned(node)] = str(after.value.value) if isinstance(after, ast.Expr) else ""
     values = [(_assigned(node), node) for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
     found = {name: PublicName(module, name, node, texts.get(name, "").strip()) for name, node in values if name.isidentifier()}
     for node in body:  # the last of several is the one that is called, the others are overloads
