@@ -4,7 +4,7 @@ EXTRA ?= test
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint setup clean
+.PHONY: demo test faults lint docs setup clean
 
 demo: setup
 	@rm -rf runs/demo
@@ -23,6 +23,11 @@ lint: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python neuralop_jax
 	$(BIN)/lint-imports
 
+# The site of README, cards, notebooks and packages: build/docs/index.html
+docs:
+	$(MAKE) setup EXTRA=docs
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/docs
+
 setup: $(VENV)/.$(EXTRA)
 
 # A machine without the venv module gets it from virtualenv, inside this folder.
@@ -34,4 +39,4 @@ $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .tools runs
+	rm -rf $(VENV) .tools build runs

@@ -71,7 +71,22 @@ def load(path: str | Path, *, step: int | None = None, strict: bool = False) -> 
 
 
 def load_info(path: str | Path) -> DatasetInfo | None:
-    """What a run or `save_model` recorded of the data: names, units, grids, citation; `None` if nothing was."""
+    """What a run or `save_model` recorded of the data: names, units, grids, citation; `None` if nothing was.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.checkpoint import load_info, operator_record, save_model
+        from neuralop_jax.data import read_info
+        from neuralop_jax.models import FNO
+
+        info = read_info("datasets/darcy_small/darcy_small.h5")
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
+        save_model("model", model, info)
+        assert load_info("model") == info and operator_record(model, info)
+        ```
+    """
     with _open(path) as store:
         info = store.newest(lambda step: store.read(step, ())[0])["operator"]["info"]
     return None if info is None else DatasetInfo.from_json(info)

@@ -171,7 +171,10 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentConfig:
-    """Everything that determines a run."""
+    """Everything that determines a run.
+
+    **Raises:** `ConfigError` for options of one section that contradict those of another.
+    """
 
     data: DataConfig
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -292,7 +295,19 @@ def config_sha256(config: ExperimentConfig) -> str:
 
 
 def config_difference(old: ExperimentConfig, new: ExperimentConfig) -> list[str]:
-    """The options in which two configurations differ: `["model.width 32 -> 64", ...]`, in the order of their names."""
+    """The options in which two configurations differ: `["model.width 32 -> 64", ...]`, in the order of their names.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.config import config_difference, config_sha256, from_json, load_config, to_json
+
+        old = load_config("configs/darcy_small/fno.toml")
+        new = load_config("configs/darcy_small/fno.toml", ["--training.steps", "20000"])
+        assert config_difference(old, new) == ["training.steps 1500 -> 20000"]
+        assert from_json(to_json(new)) == new and config_sha256(new) != config_sha256(old)
+        ```
+    """
     before, after = options_of(old), options_of(new)
     return [
         f"{name} {before.get(name, 'unset')} -> {after.get(name, 'unset')}"

@@ -123,6 +123,15 @@ def strides_to(fine: Grid, shape: Sequence[int]) -> tuple[int, ...] | None:
     """The strides at which the points of `fine` are those of `shape` points over the same box; `None` if there are none.
 
     An axis that includes its right end has N - 1 spacings, another N: the spacings must divide.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.grids import Grid, strides_to
+
+        fine = Grid((16, 17), boundary=("periodic", "dirichlet"))
+        assert strides_to(fine, (8, 5)) == (2, 4) and strides_to(fine, (8, 6)) is None
+        ```
     """
     strides = []
     for many, few, closed in zip(fine.shape, shape, fine.endpoint, strict=True):

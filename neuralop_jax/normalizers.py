@@ -107,6 +107,16 @@ class RangeNormalizer(AbstractNormalizer):
     **Arguments:**
 
     - `low`, `high`: $l \le h$, `(channels,)`, in physical units.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.normalizers import RangeNormalizer
+
+        normalizer = RangeNormalizer(low=jnp.array([3.0]), high=jnp.array([12.0]))
+        assert normalizer.normalize(jnp.array([[3.0, 12.0, 7.5]])).tolist() == [[-1, 1, 0]]
+        ```
     """
 
     kind: ClassVar[str] = "range"
@@ -127,6 +137,17 @@ class RMSNormalizer(AbstractNormalizer):
     **Arguments:**
 
     - `rms`: the root mean square, `(channels,)`, in physical units; a channel that is zero everywhere keeps its values.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.normalizers import RMSNormalizer, normalizer_from_json
+
+        normalizer = RMSNormalizer(rms=jnp.array([4.0]))
+        again = normalizer_from_json(normalizer.to_json())
+        assert again.normalize(jnp.array([[0.0, 8.0]])).tolist() == [[0, 2]]
+        ```
     """
 
     kind: ClassVar[str] = "rms"

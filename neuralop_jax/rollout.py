@@ -194,7 +194,18 @@ def window_rollout(
 
 
 def emitted(step: Callable[[Array], Array], window: Trajectory) -> Inexact[Array, "frames channels *space"]:
-    """The frames that one call of `step` emits, which takes and returns frames stacked along the channels."""
+    """The frames that one call of `step` emits, which takes and returns frames stacked along the channels.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.rollout import emitted
+
+        frames = emitted(lambda w: 2 * w[1:], jnp.ones((2, 1, 4)))  # of two frames of one channel the second, doubled
+        assert frames.shape == (1, 1, 4) and (frames == 2).all()
+        ```
+    """
     return step(window.reshape(-1, *window.shape[2:])).reshape(-1, *window.shape[1:])
 
 

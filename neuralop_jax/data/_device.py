@@ -58,6 +58,17 @@ class Drawn(eqx.Module):
 
     - `data`: a split on the device.
     - `indices`: the samples of the batch; leading axes are allowed, as over several batches.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.data import DeviceData, Drawn, HDF5Dataset
+
+        data = DeviceData.load(HDF5Dataset("datasets/darcy_small/darcy_small.h5", "train", "permeability", "pressure"))
+        batch = Drawn(data, jnp.arange(6).reshape(2, 3))  # two batches, of three samples each
+        assert batch.data.take(batch.indices[1]).target.shape == (3, 1, 16, 16)
+        ```
     """
 
     data: DeviceData
@@ -91,7 +102,20 @@ def batch_indices(key: PRNGKey, step: int | Integer[Array, ""], num_samples: int
 
 
 def check_batch_size(num_samples: int, batch_size: int, split: str = "train") -> None:
-    """Raises `DataError` unless a split of `num_samples` samples makes at least one batch."""
+    """Raises `DataError` unless a split of `num_samples` samples makes at least one batch.
+
+    !!! example
+
+        ```python
+        import pytest
+        from neuralop_jax.data import check_batch_size
+        from neuralop_jax.errors import DataError
+
+        check_batch_size(100, 20)
+        with pytest.raises(DataError):
+            check_batch_size(10, 20)
+        ```
+    """
     if batch_size < 1:
         raise DataError(f"the batch size must be at least 1, got {batch_size}. Set --data.batch-size.")
     if num_samples < batch_size:

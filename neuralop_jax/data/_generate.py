@@ -149,6 +149,17 @@ def regenerate(source: str | Path, path: str | Path, *, on_progress: Progress | 
 
     **Raises:** `DataError` if `source` does not say how it was computed; `ConfigError` if JAX computes in another precision now,
     or an option is not known any more.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import generate, regenerate
+        from neuralop_jax.data.generators import Advection, generator_name
+
+        generate(Advection(), "first.h5", num_samples=4, resolution=32)
+        regenerate("first.h5", "again.h5")
+        assert open("first.h5", "rb").read() == open("again.h5", "rb").read() and generator_name(Advection()) == "advection"
+        ```
     """
     text = read_info(source).generation
     if not text:

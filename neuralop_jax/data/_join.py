@@ -20,6 +20,17 @@ def join(sources: Sequence[Source]) -> Source:
     **Returns:** a `Source` whose kind, notes and parameters are those of the first, but parameters that differ are left out.
 
     **Raises:** `DataError` naming what differs.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.data import join, open_source
+
+        for name in ("a.npz", "b.npz"):
+            np.savez(name, x=np.ones((3, 8, 8)), y=np.ones((3, 8, 8)))
+        assert join([open_source("a.npz"), open_source("b.npz")]).num_samples == 6
+        ```
     """
     if not sources:
         raise DataError("nothing to join. Give at least one source.")

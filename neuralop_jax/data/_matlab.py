@@ -69,7 +69,19 @@ def read_mat(path: str | Path) -> ArrayFile:
 
 
 def list_mat(path: str | Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """The shape and type of every numeric variable of a MATLAB file, by name, without reading values; see `read_mat`."""
+    """The shape and type of every numeric variable of a MATLAB file, by name, without reading values; see `read_mat`.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from scipy.io import savemat
+        from neuralop_jax.data import list_mat
+
+        savemat("fields.mat", {"u": np.ones((3, 4))})
+        assert list_mat("fields.mat")["u"] == ((3, 4), np.float64)
+        ```
+    """
     return read_mat(path).listing()
 
 

@@ -32,6 +32,15 @@ def read_info(path: str | Path, fields: Sequence[str] = ()) -> DatasetInfo:
     **Returns:** a `DatasetInfo`.
 
     **Raises:** `DataError` as `open_hdf5`, and if the contents do not follow the schema.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import read_info
+
+        info = read_info("datasets/darcy_small/darcy_small.h5")
+        assert info.splits["train"].num_samples == 1000
+        ```
     """
     with open_hdf5(path) as file:
         return info_of(file, fields)
@@ -127,6 +136,14 @@ def verify(path: str | Path) -> tuple[str, ...]:
     **Returns:** the names of the fields that were compared; none for a plain file, which states no checksums.
 
     **Raises:** `DataError` as `open_hdf5`, and naming the first field or sample that differs.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import verify
+
+        assert len(verify("datasets/darcy_small/darcy_small.h5")) > 0
+        ```
     """
     with open_hdf5(path) as file:
         info = info_of(file)

@@ -101,7 +101,17 @@ def read_torch(path: str | Path) -> ArrayFile:
 
 
 def list_torch(path: str | Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """The shape and type of every tensor in a file of `torch.save`, by name, without reading values; see `read_torch`."""
+    """The shape and type of every tensor in a file of `torch.save`, by name, without reading values; see `read_torch`.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.data import list_torch
+
+        def largest(path):
+            return max(list_torch(path).items(), key=lambda entry: entry[1][0])  # name, (shape, type)
+        ```
+    """
     return read_torch(path).listing()
 
 

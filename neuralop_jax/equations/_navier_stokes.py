@@ -35,13 +35,26 @@ class KolmogorovForcing(eqx.Module):
     It is the curl of a force proportional to $\sin(2\pi n \eta)$ along the first axis.
 
     **Source:** Li et al. 2021, arXiv:2111.03794, section 4.2: $A = n = 4$ on $(0, 2\pi)^2$.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.equations import KolmogorovForcing
+        from neuralop_jax.grids import Grid
+
+        f = KolmogorovForcing(amplitude=4.0, mode=4)(Grid((16, 16), boundary=("periodic", "periodic")))
+        assert f[0, 0] == -4 and (f == f[:1]).all()
+        ```
     """
 
     mode: int = eqx.field(default=4, static=True)
     amplitude: float | Array = 4.0
 
     def __call__(self, grid: Grid) -> np.ndarray | Array:
-        """The source of vorticity on the points of `grid`."""
+        """The source of vorticity on the points of `grid`.
+
+        **Raises:** `SolverError` for a grid that does not show the mode.
+        """
         if 2 * self.mode >= grid.shape[1]:
             raise SolverError(
                 f"KolmogorovForcing of mode {self.mode} is not seen by {grid.shape[1]} points. Take more than {2 * self.mode}."

@@ -61,6 +61,15 @@ class AllenCahn(AbstractReaction):
     r"""$R(u) = r\,(u - u^3)$: two phases $u = \pm 1$ separate at the rate $r$, per time.
 
     **Source:** Allen and Cahn 1979, Acta Metall. 27, 1085-1095.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.equations import AllenCahn
+
+        assert AllenCahn(rate=2.0)(jnp.asarray([[0.5, 1.0]])).tolist() == [[0.75, 0]]
+        ```
     """
 
     rate: float | Array = 1.0
@@ -82,6 +91,15 @@ class FitzHughNagumo(AbstractReaction):
     Good values: $k = 0.005$ with the diffusivities $(0.001, 0.005)$ on $(-1, 1)^2$ are those of PDEBench.
 
     **Source:** Takamoto et al. 2022, arXiv:2210.07182, appendix D.6.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.equations import FitzHughNagumo
+
+        assert FitzHughNagumo(k=0.5)(jnp.asarray([[1.0], [2.0]])).tolist() == [[-2.5], [-1]]
+        ```
     """
 
     k: float | Array = 5e-3
@@ -99,6 +117,15 @@ class GrayScott(AbstractReaction):
     Good values: $F$ in 0.01 to 0.08 and $k$ in 0.045 to 0.07 with the diffusivities $(2, 1)\cdot 10^{-5}$ on $(0, 2.5)^2$.
 
     **Source:** J. E. Pearson 1993, Science 261, 189-192.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.equations import GrayScott
+
+        assert GrayScott()(jnp.asarray([[1.0], [0.0]])).tolist() == [[0], [0]]  # substrate alone stays as it is
+        ```
     """
 
     feed: float | Array = 0.04

@@ -23,8 +23,21 @@ class Anderson(AbstractIteration):
     - `mixing`: $\beta$. 1 as a rule; less where the first steps overshoot.
     - `regularization`: added to the unit diagonal of the normal equations for $\gamma$; ten rounding errors at least.
 
+    **Raises:** `ConfigError` for values beyond these.
+
     **Source:** Walker, Ni, SIAM J. Numer. Anal. 49 (2011), doi:10.1137/10078356X, eq. 2.1 and section 2. Differs: normal
     equations with columns of unit length, of which one row is new in every step, not a QR factorization.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import Anderson, Broyden, Picard, fixed_point
+
+        solutions = [fixed_point(jnp.cos, jnp.asarray(0.5), method=method) for method in (Picard(), Anderson(), Broyden())]
+        assert all(jnp.allclose(solution.value, 0.739085, atol=1e-4) for solution in solutions)
+        assert solutions[0].num_steps > 2 * solutions[1].num_steps
+        ```
     """
 
     history: int = eqx.field(static=True)

@@ -152,6 +152,8 @@ def implicit_root(
     r"""`x` itself, with the derivatives that it has as the solution of `residual(x, *arguments)` $= 0$.
 
     What `custom_root` does to a solution that is already there; arguments as for it.
+
+    **Raises:** `ConfigError` as there.
     """
     x, arguments = stopped(floating("implicit_root needs a solution", x)), arrays(arguments)
     found, wanted = (kinds(tree) for tree in (eqx.filter_eval_shape(residual, x, *arguments), x))

@@ -60,6 +60,17 @@ def gradient_descent(objective: Objective, rate: ArrayLike = 1.0) -> Map:
 
     **Arguments:** `objective` is $f$, called `objective(x, *arguments)`; `rate` is $\eta$. *Good values*: with `Neumann`, and to
     iterate, less than two over the largest eigenvalue of $\nabla^2 f$; otherwise any.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import gradient_descent, project_nonnegative, projected_gradient
+
+        distance, b = lambda x, b: jnp.sum((x - b) ** 2) / 2, jnp.asarray([3.0, -1.0])
+        assert gradient_descent(distance)(jnp.zeros(2), b).tolist() == [3, -1]
+        assert projected_gradient(distance, project_nonnegative)(jnp.zeros(2), (), b).tolist() == [3, 0]
+        ```
     """
     slope = jax.grad(objective)
     return lambda x, *arguments: jax.tree.map(lambda a, g: a - rate * g, x, slope(x, *arguments))
@@ -266,6 +277,17 @@ def block_coordinate(objective: Objective, proxes: tuple[Map, ...], rates: tuple
 
     **Source:** Tseng, J. Optim. Theory Appl. 109 (2001), doi:10.1023/A:1017501703105; Bolte, Sabach, Teboulle, Math. Program. 146
     (2014), doi:10.1007/s10107-013-0701-9.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import block_coordinate, prox_lasso
+
+        step = block_coordinate(lambda x: (x[0] + x[1] - 3) ** 2 / 2, (prox_lasso, prox_lasso), (1.0, 1.0))
+        first, second = step((jnp.asarray(0.0), jnp.asarray(0.0)), (1.0, 0.0))
+        assert first == 2 and second == 1  # the second block sees the first one renewed
+        ```
     """
 
     def step(x: tuple, weights: tuple, *arguments: Any) -> tuple:

@@ -24,6 +24,8 @@ def project_box(x: Float[Array, "*shape"], lower: ArrayLike, upper: ArrayLike) -
 
     **Arguments:** `lower`, `upper` are numbers or arrays of the shape of `x`, infinite where there is no bound.
 
+    **Raises:** `ModelInputError` where $l_i > u_i$, as far as both are known before a program runs.
+
     !!! example
 
         ```python
@@ -75,6 +77,17 @@ def project_l1_ball(x: Float[Array, "..."], radius: ArrayLike = 1.0) -> Float[Ar
     **Arguments:** `x`, a vector; `radius`, $r > 0$.
 
     **Source:** Duchi et al., ICML 2008, doi:10.1145/1390156.1390191, section 4.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import project_l1_ball, project_l2_ball
+
+        x = jnp.asarray([3.0, 4.0])
+        assert jnp.allclose(project_l1_ball(x), jnp.asarray([0.0, 1.0]))
+        assert jnp.allclose(project_l2_ball(x), jnp.asarray([0.6, 0.8]))
+        ```
     """
     _check_vector("project_l1_ball", x)
     check_least("project_l1_ball", "radius", radius, 0, above=True)

@@ -44,6 +44,17 @@ def prox_elastic_net(x: Float[Array, "*shape"], weights: tuple[ArrayLike, ArrayL
     **Arguments:** `x`, an array; `weights`, the pair $(v, w)$.
 
     **Source:** Zou, Hastie, J. R. Stat. Soc. B 67 (2005), doi:10.1111/j.1467-9868.2005.00503.x.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import prox_elastic_net, prox_nonnegative, prox_ridge
+
+        x = jnp.asarray([3.0, -3.0])
+        assert prox_elastic_net(x, (1.0, 1.0)).tolist() == [1, -1]
+        assert prox_nonnegative(x, 1.0).tolist() == [2, 0] and prox_ridge(x, 2.0).tolist() == [1, -1]
+        ```
     """
     absolute, square = weights
     return prox_ridge(prox_lasso(x, absolute), square)

@@ -28,6 +28,16 @@ class SteadyState(AbstractFixedPointMethod):
     - `solver`: a Diffrax solver; `diffrax.Tsit5()` if `None`. *Good values*: `diffrax.Kvaerno5()` for stiff maps.
 
     **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import SteadyState, fixed_point
+
+        solution = fixed_point(lambda z: 2 - 3 * z, jnp.zeros(1), method=SteadyState(), rtol=1e-4)  # the plain iteration diverges
+        assert jnp.allclose(solution.value, 0.5, atol=1e-3)
+        ```
     """
 
     solver: diffrax.AbstractSolver | None = None
@@ -42,7 +52,10 @@ class SteadyState(AbstractFixedPointMethod):
         atol: float | int,
         max_steps: int,
     ) -> Ended:
-        """Integrates until the residual is small, has grown beyond return, or the steps are used up."""
+        """Integrates until the residual is small, has grown beyond return, or the steps are used up.
+
+        **Raises:** `ConfigError` if some axes are samples that stop by themselves.
+        """
         if len(axes) < start.ndim:
             raise ConfigError("SteadyState has one time step for all samples. Leave out axis, and use jax.vmap.")
         rtol, exact = reachable(rtol, start), jnp.promote_types(start.dtype, jnp.float32)

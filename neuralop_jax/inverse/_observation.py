@@ -83,6 +83,17 @@ def random_sensors(grid: Grid, count: int, *, key: PRNGKey) -> Sensors:
     - `key`: which points.
 
     **Raises:** `ConfigError` if `count` is not positive.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.inverse import random_sensors
+
+        sensors = random_sensors(Grid((8, 8)), 5, key=jax.random.key(0))
+        assert sensors(jax.numpy.ones((1, 8, 8))).shape == (1, 5)
+        ```
     """
     if count < 1:
         raise ConfigError(f"The number of sensors must be at least 1, got {count}.")

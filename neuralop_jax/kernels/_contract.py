@@ -14,6 +14,20 @@ def contract_dense(
 
     Both parts of the coefficients, and all samples, are rows of one product with each part of the weight: the weight, by far the
     largest operand, is read once and never copied.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.kernels import contract_dense, contract_separable
+
+        c = jax.random.normal(jax.random.key(0), (2, 5, 3))  # five modes, three channels
+        ones, zeros = jnp.ones((5, 3)), jnp.zeros((5, 3))
+        turned = contract_separable(c, (zeros, ones))  # times i
+        assert jnp.allclose(turned[0], -c[1]) and jnp.allclose(turned[1], c[0])
+        diagonal = jnp.broadcast_to(jnp.eye(3), (5, 3, 3))
+        assert jnp.allclose(contract_dense(c, (0 * diagonal, diagonal)), turned, atol=1e-6)
+        ```
     """
     real, imaginary = coefficients
     by_real, by_imaginary = weight

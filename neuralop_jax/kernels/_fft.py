@@ -21,6 +21,20 @@ def fft_forward(u: Inexact[Array, "channels *batch_space"], kept: Sequence[int])
     - `kept`: coefficients per space axis as `kept_modes` counts them; the last axis is halved if `u` is real.
 
     **Returns:** real and imaginary parts, `(2, *kept, *batch, channels)`, wavenumbers ascending on every axis.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import dft_forward, dft_inverse, fft_forward, fft_inverse, kept_modes
+
+        u = jnp.cos(2 * jnp.pi * jnp.arange(16) / 16)[None]
+        kept = kept_modes((6,), (16,), real=True)
+        c = fft_forward(u, kept)
+        assert kept == (4,) and jnp.allclose(c[0, :, 0], jnp.asarray([0, 0.5, 0, 0]), atol=1e-6)
+        assert jnp.allclose(fft_inverse(c, (16,), real=True), u, atol=1e-6)
+        assert jnp.allclose(dft_inverse(dft_forward(u, kept), (16,), real=True), u, atol=1e-6)
+        ```
     """
     dims, real = len(kept), not jnp.iscomplexobj(u)
     axes = tuple(range(u.ndim - dims, u.ndim))

@@ -117,6 +117,17 @@ def restrict(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coarse"]:
     **Arguments:** as in `interpolate`, but values on the finer grid.
 
     **Returns:** values on the coarser grid.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import AxisNodes, cubic_interpolate, restrict
+
+        nodes = [AxisNodes(5, "dirichlet")]
+        assert restrict(jnp.asarray([0.0, 4.0, 0.0, 0.0, 0.0]), nodes).tolist() == [2, 0]
+        assert cubic_interpolate(jnp.asarray([1.0, 1.0]), nodes).shape == (5,)
+        ```
     """
     shape = tuple(n if line is None else line.num_kept for line, n in zip(nodes, r.shape, strict=True))
     transpose = jax.linear_transpose(lambda u: interpolate(u, nodes), jax.ShapeDtypeStruct(shape, r.dtype))
@@ -127,6 +138,8 @@ def half_weighting(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coa
     r"""Half of the value at a kept point plus $\tfrac{1}{4d}$ of each of its $2d$ neighbors; all axes are coarsened.
 
     Only with red-black relaxation, after which the residual vanishes at one color. **Arguments and returns:** as in `restrict`.
+
+    **Raises:** `ValueError` where an axis is not coarsened.
     """
     lines = [line for line in nodes if line is not None]
     if len(lines) < len(nodes):

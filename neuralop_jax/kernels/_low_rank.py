@@ -32,6 +32,18 @@ def contract_cp(
     - `c`: coefficients, real and imaginary part, modes, samples, channels.
     - `scales`: $\lambda$, `(R,)`.
     - `factors`: matrices `(size, R)`: channels read, channels written, modes.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.kernels import contract_cp, contract_dense, dense_cp
+
+        draw = lambda *shape: tuple(jax.random.normal(jax.random.key(sum(shape)), (2, *shape)))  # real and imaginary part
+        scales, factors = draw(2), [draw(3, 2), draw(4, 2), draw(5, 2)]
+        c = jnp.ones((2, 5, 3))
+        assert jnp.allclose(contract_cp(c, scales, factors), contract_dense(c, dense_cp(scales, factors)), atol=1e-3)
+        ```
     """
     read, write, *modal = factors
     return _mix(contract_separable(_mix(c, read), _terms(scales, modal)), _transposed(write))
@@ -43,6 +55,18 @@ def contract_tucker(
     r"""$\hat v_{k,o} = \sum_{b} U^o_{ob} \sum_a G_{ab}(k) \sum_i U^i_{ia}\, \hat u_{k,i}$ with the core $G(k)$ of each mode.
 
     **Arguments:** as `contract_cp`, but `core`, `(ranks)`, and `factors` `(size, rank)`.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.kernels import contract_dense, contract_tucker, dense_tucker
+
+        draw = lambda *shape: tuple(jax.random.normal(jax.random.key(sum(shape)), (2, *shape)))  # real and imaginary part
+        core, factors = draw(2, 2, 3), [draw(3, 2), draw(4, 2), draw(5, 3)]
+        c = jnp.ones((2, 5, 3))
+        assert jnp.allclose(contract_tucker(c, core, factors), contract_dense(c, dense_tucker(core, factors)), atol=1e-3)
+        ```
     """
     read, write, *modal = factors
     return _mix(contract_dense(_mix(c, read), _modal_core(core, modal)), _transposed(write))
@@ -52,6 +76,18 @@ def contract_tt(c: Float[Array, "2 *modes_batch in"], cores: Sequence[Pair]) -> 
     r"""$\hat v_{k,o} = \sum_{b} G^o_{b}(o)\, G_1(k_1) \cdots G_d(k_d) \sum_i G^i_b(i)\, \hat u_{k,i}$.
 
     **Arguments:** as `contract_cp`, but `cores` `(rank before, size, rank after)`, ranks 1 at both ends.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.kernels import contract_dense, contract_tt, dense_tt
+
+        draw = lambda *shape: tuple(jax.random.normal(jax.random.key(sum(shape)), (2, *shape)))  # real and imaginary part
+        cores = [draw(1, 3, 2), draw(2, 4, 2), draw(2, 5, 1)]
+        c = jnp.ones((2, 5, 3))
+        assert jnp.allclose(contract_tt(c, cores), contract_dense(c, dense_tt(cores)), atol=1e-3)
+        ```
     """
     read, write, *modal = cores
     return contract_dense(_mix(c, (read[0][0], read[1][0])), product("aor,...r->...ao", write, _train(modal)))

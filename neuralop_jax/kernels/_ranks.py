@@ -27,7 +27,19 @@ def tucker_rank(shape: Sequence[int], ratio: float, fixed: Sequence[int] = ()) -
 
 
 def cp_rank(shape: Sequence[int], ratio: float) -> int:
-    r"""The rank $R = \max(1, [\rho P / \sum_k I_k])$ of a sum of $R$ outer products."""
+    r"""The rank $R = \max(1, [\rho P / \sum_k I_k])$ of a sum of $R$ outer products.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.kernels import cp_rank, cp_size, tt_rank, tt_size, tucker_rank, tucker_size
+
+        shape, ratio = (64, 64, 12, 7), 0.1
+        sizes = [cp_size(shape, cp_rank(shape, ratio)), tt_size(shape, tt_rank(shape, ratio))]
+        sizes.append(tucker_size(shape, tucker_rank(shape, ratio)))
+        assert all(abs(size / (64 * 64 * 12 * 7) - ratio) < 0.02 for size in sizes)
+        ```
+    """
     return max(1, round(math.prod(shape) * ratio / sum(shape)))
 
 

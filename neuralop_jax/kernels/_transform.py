@@ -41,6 +41,17 @@ def forward_transform(
 
     Of a divided field they are the same on all devices. Then `"fft"` is the FFT of whole lines, `"auto"` and `"dft"` sum products
     over the devices, which moves the kept coefficients alone (see `_divided_transform`).
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import forward_transform, inverse_transform
+
+        u = jnp.sin(2 * jnp.pi * jnp.arange(16) / 16)[None]
+        fine = inverse_transform(forward_transform(u, (4,)), (32,), real=True)
+        assert jnp.allclose(fine[:, ::2], u, atol=1e-6)
+        ```
     """
     real, shape = not jnp.iscomplexobj(u), u.shape[u.ndim - len(kept) :]
     if not is_divided():

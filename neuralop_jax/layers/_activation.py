@@ -54,7 +54,19 @@ def check_activation(name: str) -> None:
 
 
 def activation(name: str, u: Inexact[Array, "*shape"]) -> Inexact[Array, "*shape"]:
-    """The activation called `name`; for complex `u` applied to both parts, $\\sigma(\\Re u) + i\\,\\sigma(\\Im u)$."""
+    """The activation called `name`; for complex `u` applied to both parts, $\\sigma(\\Re u) + i\\,\\sigma(\\Im u)$.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import activation, gelu
+
+        u = jnp.asarray([-1.0, 2.0])
+        assert activation("relu", u).tolist() == [0, 2]
+        assert (activation("gelu", u) == gelu(u)).all()
+        ```
+    """
     function = ACTIVATIONS[name]
     if jnp.iscomplexobj(u):
         return function(u.real) + 1j * function(u.imag)

@@ -64,6 +64,20 @@ class AxisKernel(eqx.Module):
     - `key`: draws $Q$ and $\kappa$ uniformly, Glorot with gain 0.02.
 
     **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, equation 9.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import AxisKernel, AxisProjection
+
+        keys = jax.random.split(jax.random.key(0))
+        phi = AxisProjection(4, 8, key=keys[0])(jax.random.normal(jax.random.key(1), (4, 16)))
+        x = jnp.arange(16) / 16
+        kernel = AxisKernel(8, heads=2, head_width=6, period=1.0, key=keys[1])
+        assert kernel(phi, x).shape == (2, 16, 16)
+        assert jnp.allclose(kernel(phi, x), kernel(phi, x + 0.3), atol=1e-5)  # only differences of positions count
+        ```
     """
 
     query: Pointwise

@@ -19,6 +19,17 @@ class ChannelMLP(eqx.Module):
     - `sizes`: channels before, between and after the maps; two entries make one affine map without activation.
     - `activation`: its name in `ACTIVATIONS`.
     - `complex_data`: complex maps and split activation.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import ChannelMLP
+
+        layer = ChannelMLP((2, 8, 3), key=jax.random.key(0))
+        u = jax.random.normal(jax.random.key(1), (2, 8, 8))
+        assert jnp.allclose(layer(u)[:, ::2], layer(u[:, ::2]), atol=1e-6)  # every point by itself
+        ```
     """
 
     layers: tuple[Pointwise, ...]

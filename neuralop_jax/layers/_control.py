@@ -179,7 +179,16 @@ def check_kind(kind: str, fill: str | None, count_weight: int | float) -> str:
 
 
 def control_channels(values: int, count_weight: int | float) -> int:
-    """The channels of a control through that many `values`: time, values, and their counts unless their weight is 0."""
+    """The channels of a control through that many `values`: time, values, and their counts unless their weight is 0.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.layers import control_channels
+
+        assert control_channels(3, 0) == 1 + 3 and control_channels(3, 1.0) == 1 + 3 + 3
+        ```
+    """
     return 1 + values * (2 if count_weight else 1)
 
 

@@ -27,6 +27,16 @@ class DoubleConvolution(eqx.Module):
     - `key`: initial weights.
 
     **Raises:** `ConfigError` for another norm.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax, jax.numpy as jnp
+        from neuralop_jax.layers import DoubleConvolution
+
+        layer = eqx.filter_jit(DoubleConvolution(1, (2, 8, 4), key=jax.random.key(0)))
+        assert layer(jnp.ones((2, 16))).shape == (4, 16) and layer(jnp.ones((2, 16))).min() >= 0
+        ```
     """
 
     convolutions: tuple[Convolution, Convolution]

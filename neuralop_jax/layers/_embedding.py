@@ -15,6 +15,15 @@ def append_coordinates(
     """The channels of `u` followed by one channel per space axis, the last `num_dims`, with its coordinate on (0, 1).
 
     With `endpoint` the last point lies on 1, as in the first FNO's scripts; without it at $1 - 1/N$, as on a periodic grid.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import append_coordinates
+
+        assert append_coordinates(jnp.zeros((1, 4)), 1)[1].tolist() == [0, 0.25, 0.5, 0.75]
+        ```
     """
     shape = whole_shape(u.shape[-num_dims:])
     numbers = np if is_known(*shape) and not is_divided() else jnp  # as constants where they can be
@@ -29,6 +38,15 @@ def periodic_features(y: Float[Array, "dims *points"], number: int) -> Float[Arr
     them has period one along every axis.
 
     The order is that of the published scripts: cosines of all axes, then sines, for each $k$.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import periodic_features
+
+        assert periodic_features(jnp.zeros((2, 1)), 1)[:, 0].tolist() == [1, 1, 0, 0]
+        ```
     """
     angles = [2 * np.pi * k * y for k in range(1, number + 1)]
     return jnp.concatenate([f(angle) for angle in angles for f in (jnp.cos, jnp.sin)])
@@ -38,6 +56,14 @@ def grid_points(shape: Sequence[int], *, endpoint: bool) -> np.ndarray:
     """The coordinates of the points of a grid on the unit box, `(dimensions, points)`, the last axis running fastest.
 
     With `endpoint` the first and the last point of every axis lie on 0 and 1; without it the last lies on $1 - 1/N$.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.layers import grid_points
+
+        assert grid_points((2, 2), endpoint=True).tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]]
+        ```
     """
     axes = [np.linspace(0, 1, n, endpoint=endpoint) for n in shape]
     return np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1)

@@ -147,6 +147,17 @@ def skip_penalty(solution: FixedPoint, begin: PyTree[Array]) -> Float[Array, ""]
     r"""$\tfrac1n\|z^* - z_0\|_1$ of what `Equilibrium.solve` returns: times a weight and added to the loss, it trains the start.
 
     *Good values* of the weight: 0.01 to 0.1. **Source:** Pal, Edelman, Rackauckas 2022, arXiv:2201.12240.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.implicit import fixed_point
+        from neuralop_jax.layers import skip_penalty
+
+        solution = fixed_point(lambda z: 0.5 * z + 1, jnp.zeros(3))  # z = 2
+        assert jnp.allclose(skip_penalty(solution, jnp.zeros(3)), 2, atol=1e-4)
+        ```
     """
     differences = jax.tree.map(lambda a, b: jnp.sum(jnp.abs(a - b)), solution.value, begin)
     return jax.tree.reduce(jnp.add, differences) / sum(leaf.size for leaf in jax.tree.leaves(begin))

@@ -18,6 +18,16 @@ class FieldNorm(eqx.Module):
     - `num_dims`: space axes.
     - `shape`: `(channels, *space)`, for weights $w$ and $b$ of every channel and point, which tie it to this grid; without,
       nothing is learned and any grid will do.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import FieldNorm
+
+        v = FieldNorm(2)(jax.random.normal(jax.random.key(0), (3, 8, 8)))
+        assert abs(v.mean()) < 1e-6 and abs(v.var() - 1) < 1e-3
+        ```
     """
 
     weight: Float[Array, "channels *space"] | None

@@ -39,6 +39,17 @@ class FourierBlock(eqx.Module):
 
     **Source:** neuraloperator 2.0 (Kossaifi et al. 2024, arXiv:2412.10354). Differs: where the block changes the grid, the
     bypasses are resampled by wavenumber like the spectral branch, not interpolated.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax, jax.numpy as jnp
+        from neuralop_jax.layers import FourierBlock
+
+        block = eqx.filter_jit(FourierBlock(4, (6, 6), key=jax.random.key(0)))
+        u = jax.random.normal(jax.random.key(1), (4, 16, 16))
+        assert jnp.allclose(block(jnp.roll(u, 5, axis=1)), jnp.roll(block(u), 5, axis=1), atol=1e-5)  # commutes with shifts
+        ```
     """
 
     conv: SpectralConv

@@ -23,6 +23,16 @@ class FourierFeatures(eqx.Module):
     - `key`: draws $B$.
 
     **Source:** Tancik et al. 2020, arXiv:2006.10739, section 6.1.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import FourierFeatures
+
+        features = FourierFeatures(1, 8, extent=(2.0,), key=jax.random.key(0))
+        assert jnp.allclose(features([jnp.zeros(1)]), features([jnp.full(1, 2.0)]), atol=1e-4)  # period 2
+        ```
     """
 
     wavenumbers: Buffer

@@ -33,6 +33,17 @@ class LatentUNet(eqx.Module):
     - `key`: initial weights.
 
     **Raises:** `ConfigError` for more scales than any grid has, or options that its layers refuse.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax, jax.numpy as jnp
+        from neuralop_jax.layers import LatentUNet
+
+        sizes = {"num_scales": 2, "num_tokens": 2, "num_basis": 2, "num_heads": 1}
+        network = LatentUNet(1, 4, **sizes, frequencies="integer", norm="group", key=jax.random.key(0))
+        assert eqx.filter_jit(network)(jnp.ones((4, 16)), (8,)).shape == (4, 16)
+        ```
     """
 
     down: tuple[DoubleConvolution, ...]
@@ -116,6 +127,14 @@ def patch_and_padding(
     - `model`: whose grid it is, for the message.
 
     **Raises:** `ModelInputError` if what is given does not fit: at every scale, patches must divide the grid.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.layers import patch_and_padding
+
+        assert patch_and_padding((43, 64), 3) == ((11, 16), (1, 0))  # four patches of 11 points hold 43 and one zero
+        ```
     """
     dims, count = len(shape), 2 ** (num_scales - 1)
     given = None if padding is None else padding if isinstance(padding, Sequence) else (padding,) * dims

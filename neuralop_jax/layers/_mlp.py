@@ -98,6 +98,15 @@ class StackedMLP(eqx.Module):
     """Independent networks side by side, each with one output: as many outputs as networks.
 
     **Arguments:** as for `MLP`, with the number of networks as last of the `sizes`.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import StackedMLP
+
+        assert StackedMLP((2, 8, 5), key=jax.random.key(0))(jnp.ones((2, 7))).shape == (5, 7)
+        ```
     """
 
     networks: MLP

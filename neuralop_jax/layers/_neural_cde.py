@@ -149,7 +149,10 @@ class NeuralCDE(eqx.Module):
         return CDESolution(values, end, end.result, end.num_evaluations)
 
     def begin(self, value: Float[Array, " channels"]) -> CDEState:
-        """The state at the first observation, where the control has this `value`: `StreamState.value`."""
+        """The state at the first observation, where the control has this `value`: `StreamState.value`.
+
+        **Raises:** `ModelInputError` for a control of other channels.
+        """
         if len(value) != self.in_channels:
             raise ModelInputError(
                 f"NeuralCDE was built for controls of {self.in_channels} channels (time, values, counts), got {len(value)}. "

@@ -182,6 +182,8 @@ class NeuralODE(eqx.Module):
 
         **Returns:** $E h$ and $S$ as in `Measured`; `None` for $S$ with a solver that does not show it.
 
+        **Raises:** `ModelInputError` for a solver that does not estimate its error.
+
         **Source:** Pal, Edelman, Rackauckas 2023, arXiv:2303.02262.
         """
         solver, terms = self._solver(), diffrax.ODETerm(self.field)

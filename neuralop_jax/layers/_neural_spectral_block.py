@@ -24,6 +24,17 @@ def patchify(u: Float[Array, "channels *batch_space"], patch: Sequence[int]) -> 
 
     - `u`: one sample, `(channels, *space)`, or several behind the channels, `(channels, batch, *space)`.
     - `patch`: points per axis, divisors of the grid.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import patchify, unpatchify
+
+        u = jnp.arange(16.0).reshape(1, 4, 4)
+        assert patchify(u, (2, 2))[0, 0].tolist() == [0, 1, 4, 5]
+        assert (unpatchify(patchify(u, (2, 2)), u.shape, (2, 2)) == u).all()
+        ```
     """
     dims, channels = len(patch), len(u)
     space = u.shape[u.ndim - dims :]
@@ -58,6 +69,16 @@ def trigonometric_step(
     - `sines`, `cosines`: $w^s$ and $w^c$, one row per frequency.
     - `frequencies`: `"released"` has $\omega_k = \pi k/N$ with $k = 0 \dots N-1$ for both; `"integer"` has $k = 1 \dots N$ for
       the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import trigonometric_step
+
+        t, none = jnp.asarray([[0.5]]), jnp.zeros((2, 1))
+        assert jnp.allclose(trigonometric_step(t, jnp.ones((1, 1)), none, "integer"), 0.5 + 1)  # sin(pi / 2)
+        ```
     """
     slowest = np.pi / len(sines) if frequencies == "released" else 1.0
     cosine, sine = jnp.cos(slowest * t), jnp.sin(slowest * t)

@@ -30,7 +30,18 @@ def standardize(u: Array, axes: tuple[int, ...], *, divided: bool = True) -> Arr
 
 
 class InstanceNorm(eqx.Module):
-    r"""$(u_c - \mu_c)/\sqrt{\sigma_c^2 + 10^{-5}}$ with mean and variance of each channel over space; nothing is learned."""
+    r"""$(u_c - \mu_c)/\sqrt{\sigma_c^2 + 10^{-5}}$ with mean and variance of each channel over space; nothing is learned.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import InstanceNorm
+
+        v = InstanceNorm()(5 + jax.random.normal(jax.random.key(0), (2, 8, 8)))
+        assert jnp.allclose(v.mean(axis=(1, 2)), 0, atol=1e-6) and jnp.allclose(v.var(axis=(1, 2)), 1, atol=1e-3)
+        ```
+    """
 
     def __call__(self, u: Inexact[Array, "channels *space"], p: Params | None = None) -> Inexact[Array, "channels *space"]:
         return standardize(u, tuple(range(1, u.ndim)))
@@ -46,6 +57,16 @@ class GroupNorm(eqx.Module):
       channels make an instance norm that learns a scale and a shift.
 
     **Raises:** `ConfigError` if the channels cannot be divided into such groups.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import GroupNorm, InstanceNorm
+
+        u = jax.random.normal(jax.random.key(0), (4, 8, 8))
+        assert jnp.allclose(GroupNorm(4, groups=4)(u), InstanceNorm()(u), atol=1e-6)  # until it is trained
+        ```
     """
 
     scale: Float[Array, " channels"]
@@ -77,6 +98,17 @@ class BatchNorm(eqx.Module):
     anything whatever by them is the mean and the unbiased variance of the batch.
 
     **Source:** Ioffe & Szegedy 2015, arXiv:1502.03167. Differs: the population is measured, not followed by a running mean.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import BatchNorm
+
+        norm, u = BatchNorm(2), 3 * jax.random.normal(jax.random.key(0), (2, 8, 16))  # eight samples behind the channels
+        assert jnp.allclose(norm(u), u, rtol=1e-4)  # until it is calibrated
+        assert jnp.allclose(norm(u, training=True).var(axis=(1, 2)), 1, atol=1e-4)
+        ```
     """
 
     scale: Float[Array, " channels"]
@@ -146,6 +178,17 @@ class AdaptiveNorm(eqx.Module):
     $s, b = \text{MLP}(p)$ with 512 hidden units, $v_c = s_c\,\text{InstanceNorm}(u)_c + b_c$.
 
     **Source:** Huang & Belongie 2017, arXiv:1703.06868, with the network of neuraloperator's `AdaIN`.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import AdaptiveNorm
+
+        norm, p = AdaptiveNorm(2, 3, key=jax.random.key(0)), jnp.ones(3)
+        u = jax.random.normal(jax.random.key(1), (2, 8, 8))
+        assert jnp.allclose(norm(u, p), norm(7 * u + 1, p), atol=1e-3)
+        ```
     """
 
     first: eqx.nn.Linear

@@ -35,6 +35,17 @@ def pad_domain(u: Inexact[Array, "channels *batch_space"], widths: Widths) -> In
     Where devices share the domain, the padded one is divided evenly again.
 
     **Raises:** `ModelInputError` if that is impossible.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import crop_domain, pad_domain
+
+        u = jnp.ones((1, 2, 3))
+        assert pad_domain(u, (1, 2)).shape == (1, 4, 7)
+        assert (crop_domain(pad_domain(u, (1, 2)), (1, 2)) == u).all()
+        ```
     """
     pairs, axis = _pairs(widths), u.ndim - len(widths)
     if is_divided():

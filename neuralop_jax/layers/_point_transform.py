@@ -28,6 +28,19 @@ class PointsToGrid(eqx.Module):
     - `in_channels`, `out_channels`: sizes.
     - `n_modes`: wavenumbers kept per axis, as in `SpectralConv`; the grid has at least as many points.
     - `key`: draws $R$ as complex normal with variance $2/(c_\text{in} + c_\text{out})$, half in each part.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax, jax.numpy as jnp
+        from neuralop_jax.layers import GridToPoints, PointsToGrid, grid_points
+
+        keys = jax.random.split(jax.random.key(0))
+        onto, back = (kind(1, 1, (4, 4), key=key) for kind, key in zip((PointsToGrid, GridToPoints), keys))
+        u, x = jnp.ones((1, 50)), jax.random.uniform(jax.random.key(1), (2, 50))
+        field = eqx.filter_jit(onto)(u, x, (8, 8))
+        assert field.shape == (1, 8, 8) and eqx.filter_jit(back)(field, x).shape == (1, 50)
+        ```
     """
 
     weight: Pair

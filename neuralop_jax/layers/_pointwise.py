@@ -41,7 +41,17 @@ class Pointwise(eqx.Module):
 
 
 class SoftGate(eqx.Module):
-    r"""$v_c(x) = s_c\, u_c(x)$: one real scale per channel, 1 at the start."""
+    r"""$v_c(x) = s_c\, u_c(x)$: one real scale per channel, 1 at the start.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.layers import SoftGate
+
+        assert (SoftGate(2)(jnp.ones((2, 4))) == 1).all()
+        ```
+    """
 
     scale: Float[Array, " channels"]
 

@@ -52,6 +52,17 @@ class SpectralConv(eqx.Module):
     rank or implementation that cannot be.
 
     **Source:** Li et al. 2021, arXiv:2010.08895, eq. 4-5; wavenumber rule and initialization of neuraloperator 2.0.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import SpectralConv
+
+        conv = SpectralConv(1, 2, (6,), key=jax.random.key(0))
+        wave = lambda points: jnp.sin(4 * jnp.pi * jnp.arange(points) / points)[None]
+        assert jnp.allclose(conv(wave(48))[:, ::3], conv(wave(16)), atol=1e-6)  # the same function on either grid
+        ```
     """
 
     weight: tuple[Float[Array, "..."], Float[Array, "..."]] | AbstractSpectralWeight | None
@@ -127,6 +138,8 @@ class SpectralConv(eqx.Module):
 
         Several samples at once stand between channels and space: `(channels, batch, *space)`. `weight` takes the place of the
         layer's own; with a `key` there is tensor dropout of the own weight.
+
+        **Raises:** `ModelInputError` without any weight, or for points that devices cannot share evenly.
         """
         real, dims = not self.complex_data, len(self.n_modes)
         points = whole_shape(u.shape[u.ndim - dims :])

@@ -132,6 +132,20 @@ class TuckerWeight(AbstractSpectralWeight):
 
     **Arguments:** as `CPWeight`, and `fixed_rank_modes`: modes that keep their full size as rank. No rank may exceed the size of
     its mode: a factor of more columns than rows goes into the core, which then holds no more than before.
+
+    **Raises:** `ConfigError` for ranks or `fixed_rank_modes` that do not fit.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.layers import CPWeight, TTWeight, TuckerWeight
+
+        shape = (4, 4, 6)  # channels read, channels written, modes
+        for kind, rank in ((TuckerWeight, (2, 2, 3)), (CPWeight, 5), (TTWeight, (1, 3, 3, 1))):
+            real, imaginary = kind(shape, rank, deviation=1.0, key=jax.random.key(0)).to_dense()
+            assert real.shape == imaginary.shape == (6, 4, 4)  # as a dense weight: modes first
+        ```
     """
 
     core: Pair
@@ -195,6 +209,8 @@ class TTWeight(AbstractSpectralWeight):
     r"""$W_{i_1 \dots i_N} = G_1(i_1) \cdots G_N(i_N)$: `factors` $G_k$ `(rank before, size, rank after)`, 1 at both ends.
 
     **Arguments:** as `CPWeight`; ranks given one by one are the $N + 1$ of the train, 1 at both ends.
+
+    **Raises:** `ConfigError` for ranks that do not fit.
     """
 
     factors: tuple[Pair, ...]

@@ -10,6 +10,20 @@ class Untrained(eqx.Module):
 
     Derive from it and name the arrays as fields: modes of the training outputs, running statistics, tables.
     `jax.lax.stop_gradient` would not be enough: weight decay moves what has no gradient.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import Untrained
+        from neuralop_jax.models import trainable
+
+        class Mean(Untrained):
+            value: jax.Array
+
+        assert trainable({"mean": Mean(jnp.ones(3)), "weight": jnp.ones(3)})["weight"]
+        assert not any(jax.tree.leaves(trainable(Mean(jnp.ones(3)))))
+        ```
     """
 
 

@@ -25,6 +25,17 @@ class Forcing(eqx.Module):
     - `parameters`: constants of the sample, `(parameters,)`.
     - `control`: a function of time with values `(controls,)`, such as `evaluate` of a `Control`, or a module. What a solve
       finds of its path must cover the times.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.layers import Forcing, VectorField
+
+        field = VectorField(features=2, width=4, num_parameters=1, key=jax.random.key(0))
+        rate = field(0.0, jnp.ones(2), Forcing(parameters=jnp.ones(1)))
+        assert jnp.allclose(rate, field(0.0, jnp.ones(2), jnp.ones(1)))
+        ```
     """
 
     parameters: Float[Array, " parameters"] | None = None
@@ -189,6 +200,8 @@ def augmented(z: Float[Array, "features *points"], dimensions: int) -> Float[Arr
     r"""$(z, 0)$: the state with `dimensions` zeros behind it, so that trajectories need not cross.
 
     The flow of a vector field deforms space without tearing it: without room it cannot even map $x$ to $-x$ on a line.
+
+    **Raises:** `ConfigError` for a negative number.
 
     **Source:** Dupont, Doucet, Teh 2019, arXiv:1904.01681.
 

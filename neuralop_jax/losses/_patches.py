@@ -27,6 +27,8 @@ def per_patch(compare: Callable[..., Float[Array, ""]], levels: int) -> Callable
     **Returns:** a loss of the same kind, `loss(prediction, target, grid=None)`, which raises `ValueError` for fields that cannot
     be cut. Where devices share the domain, each compares the patches of its block.
 
+    **Raises:** the loss, `ConfigError` where devices share the domain.
+
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120; `stitching=False` of `MultigridPatching2D` of neuraloperator. Differs: the
     mean over the patches, where that code adds them up or not as the loss says; the spacing of a patch is that of the field.
 

@@ -18,6 +18,16 @@ def trajectory_loss(predictions: Trajectory, targets: Trajectory) -> Float[Array
     `relative_l2(predictions, targets)`.
 
     **Source:** Li et al. 2021, arXiv:2010.08895, section 5.3.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.losses import trajectory_loss
+
+        targets = jnp.ones((3, 1, 8))
+        assert jnp.allclose(trajectory_loss(1.1 * targets, targets), 3 * 0.1)
+        ```
     """
     return jnp.sum(jax.vmap(relative_l2)(predictions, targets))
 

@@ -50,6 +50,19 @@ def difference_h1(prediction: Field, target: Field, grid: Grid | None = None) ->
     r"""`relative_h1` with central differences on periodic axes, too: the training loss of the tensorized FNO.
 
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120. On periodic axes this is the `H1Loss` of neuraloperator.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.losses import difference_h1, relative_h1
+
+        grid = Grid((16,), boundary=("periodic",))
+        target = jnp.ones((1, 16))
+        short = target + 0.1 * jnp.cos(2 * jnp.pi * 7 * jnp.arange(16) / 16)
+        assert difference_h1(short, target, grid) < 0.2 * relative_h1(short, target, grid)  # differences hardly see it
+        ```
     """
     return metrics.relative_h1(prediction, target, grid, joint=True, spectral=False)[0]
 
@@ -62,7 +75,17 @@ def truncated_h1(prediction: Field, target: Field, grid: Grid | None = None, *, 
 
 
 def mse(prediction: Field, target: Field, grid: Grid | None = None) -> Float[Array, ""]:
-    r"""The mean of $\lvert e\rvert^2$ over channels and points, in the square of the target's unit; `grid` does not matter."""
+    r"""The mean of $\lvert e\rvert^2$ over channels and points, in the square of the target's unit; `grid` does not matter.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.losses import mse
+
+        assert mse(jnp.full((2, 4), 3.0), jnp.ones((2, 4))) == 4
+        ```
+    """
     return metrics.mse(prediction, target, grid, joint=True)[0]
 
 

@@ -69,6 +69,19 @@ def relative_h1(
 
     **Source:** Kossaifi et al. 2023, arXiv:2310.00120, with `spectral=False`; the `H1Loss` of neuraloperator has the same numbers
     on periodic axes, and differences of third order at open ends.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.metrics import relative_h1
+
+        grid = Grid((32,), boundary=("periodic",))
+        wave = lambda k: jnp.sin(2 * jnp.pi * k * jnp.arange(32) / 32)[None]
+        error = relative_h1(wave(1) + 0.1 * wave(4), wave(1), grid)
+        assert jnp.allclose(error, 0.4, rtol=0.02)  # 0.1 in the fourth wave weighs about four times as much
+        ```
     """
     grid = grid or Grid(whole_shape(prediction.shape[1:]), endpoint=(False,) * (prediction.ndim - 1))
     parts = lambda u: jnp.stack([u] + [slope(u, axis, grid, spectral=spectral) for axis in range(grid.num_dims)], axis=1)
@@ -83,19 +96,51 @@ def normalized_rmse(
     To predict the mean of each channel gives 1. Arguments and result are those of `relative_l2`; The Well calls it VRMSE.
 
     **Source:** Ohana et al. 2024, arXiv:2412.00568.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.metrics import normalized_rmse
+
+        target = jnp.asarray([[1.0, 3.0]])
+        assert normalized_rmse(jnp.asarray([[2.0, 2.0]]), target) == 1
+        ```
     """
     centered = target - space_mean(target, _space(target), keepdims=True)
     return relative(lambda u: u, prediction - target, centered, joint)
 
 
 def max_error(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
-    r"""$\max_x \lvert e(x)\rvert$ over the points, in the unit of the field; arguments as in `relative_l2`."""
+    r"""$\max_x \lvert e(x)\rvert$ over the points, in the unit of the field; arguments as in `relative_l2`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.metrics import max_error
+
+        prediction, target = jnp.asarray([[1.0, -3.0], [0.5, 0.0]]), jnp.zeros((2, 2))
+        assert max_error(prediction, target).tolist() == [3, 0.5]
+        assert max_error(prediction, target, joint=True) == 3
+        ```
+    """
     largest = space_max(jnp.max(jnp.abs(prediction - target), axis=_space(target)))
     return jnp.max(largest, keepdims=True) if joint else largest
 
 
 def mse(prediction: Field, target: Field, grid: Grid | None = None, *, joint: bool = False) -> Float[Array, " values"]:
-    r"""The mean of $\lvert e\rvert^2$ over the points, in the square of the field's unit; arguments as in `relative_l2`."""
+    r"""The mean of $\lvert e\rvert^2$ over the points, in the square of the field's unit; arguments as in `relative_l2`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.metrics import mse
+
+        assert mse(jnp.asarray([[1.0, 3.0]]), jnp.zeros((1, 2))) == 5
+        ```
+    """
     error = prediction - target
     mean = space_mean(_square(error), _space(error))
     return jnp.mean(mean, keepdims=True) if joint else mean

@@ -78,6 +78,19 @@ def band_error(
     **Returns:** `(channels, len(edges) + 1)`, or `(1, len(edges) + 1)` if `joint`; infinite where the target vanishes.
 
     **Source:** Takamoto et al. 2022, arXiv:2210.07182, whose fRMSE is not divided by the target.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.metrics import band_error
+
+        grid = Grid((64,), boundary=("periodic",))
+        wave = lambda k: jnp.sin(2 * jnp.pi * k * jnp.arange(64) / 64)[None]
+        bands = band_error(wave(1) + 0.1 * wave(8), wave(1), grid)
+        assert jnp.allclose(bands, jnp.asarray([0.0, 0.1, 0.0]), atol=1e-5)
+        ```
     """
     error, whole = energy_spectrum(prediction - target, grid), jnp.sum(energy_spectrum(target, grid), axis=-1, keepdims=True)
     if joint:

@@ -126,6 +126,19 @@ def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: 
     """Raises `ConfigError` if the grid `shape` has fewer points than the model keeps modes: some would never be trained.
 
     At evaluation a coarser grid is fine: the modes are clipped to those that it can represent.
+
+    !!! example
+
+        ```python
+        import jax, pytest
+        from neuralop_jax.errors import ConfigError
+        from neuralop_jax.models import FNO, check_training_grid
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(8, 8), width=4, depth=1, key=jax.random.key(0))
+        check_training_grid(model, (16, 16))
+        with pytest.raises(ConfigError, match="modes"):
+            check_training_grid(model, (6, 16))
+        ```
     """
     kept = clipped_modes(model, shape)
     if kept is None:
@@ -139,7 +152,19 @@ def check_training_grid(model: AbstractOperator, shape: Sequence[int], *, name: 
 
 
 def clipped_modes(model: AbstractOperator, shape: Sequence[int]) -> tuple[int, ...] | None:
-    """The modes per axis that a grid of `shape` leaves of the model's `n_modes`, or `None` if it holds all, or there are none."""
+    """The modes per axis that a grid of `shape` leaves of the model's `n_modes`, or `None` if it holds all, or there are none.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO, clipped_modes, modes_and_grid, refused_grid
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(8, 8), width=4, depth=1, key=jax.random.key(0))
+        assert clipped_modes(model, (6, 16)) == (6, 8) and clipped_modes(model, (16, 16)) is None
+        assert modes_and_grid(model, (16, 16)) == ((8, 8), (16, 16)) and refused_grid(model, (6, 16)) is None
+        ```
+    """
     n_modes, seen = modes_and_grid(model, shape)
     if not n_modes or all(m <= n for m, n in zip(n_modes, seen, strict=True)):
         return None
@@ -162,7 +187,19 @@ def _resolving(model: Any, shape: Sequence[int]) -> tuple[Any, Sequence[int], st
 
 
 def sensors_of(model: AbstractOperator) -> tuple[int, ...] | None:
-    """The shape of the only grid on which an operator reads its input, `None` if it reads any."""
+    """The shape of the only grid on which an operator reads its input, `None` if it reads any.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO, DeepONet, sensors_of
+
+        sizes = {"in_channels": 1, "out_channels": 1, "width": 4, "key": jax.random.key(0)}
+        assert sensors_of(DeepONet(sensors=(8, 8), **sizes)) == (8, 8)
+        assert sensors_of(FNO(n_modes=(4, 4), depth=1, **sizes)) is None
+        ```
+    """
     return getattr(_bare(model), "sensors", None)
 
 

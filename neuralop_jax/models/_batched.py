@@ -16,6 +16,16 @@ def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch
     The largest divisor of `batch_size` for which `width * points` numbers per sample come to at most 1 MiB, or two samples: for
     a single one XLA chooses layouts with which the gradient of attention takes twice as long. An operator with
     fixed sensors has no hidden field, and evaluates its basis functions once for all samples: it takes the whole batch.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO, automatic_micro_batch
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=32, depth=1, key=jax.random.key(0))
+        assert automatic_micro_batch(model, (64, 64), 20) in (2, 20)  # 512 KiB a sample on CPU; elsewhere all
+        ```
     """
     if jax.default_backend() != "cpu" or sensors_of(model) is not None:
         return batch_size
@@ -31,6 +41,17 @@ def apply_batched(model: AbstractOperator, u: Fields, *, micro_batch: int = 0) -
     """`model.batched(u)`, computed in portions of `micro_batch` samples (0 chooses; see `automatic_micro_batch`).
 
     Jit the call. On CPU, portions whose arrays stay in cache are faster than one large batch.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.models import FNO, apply_batched
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        u = jax.random.normal(jax.random.key(1), (6, 1, 16))
+        assert jnp.allclose(jax.jit(apply_batched)(model, u), model.batched(u), atol=1e-6)
+        ```
     """
     model.check(u, None, None, None, batched=True)
     portion = largest_divisor(len(u), micro_batch) if micro_batch else automatic_micro_batch(model, u.shape[2:], len(u))

@@ -17,7 +17,17 @@ Operator = TypeVar("Operator", bound=AbstractOperator)
 
 
 def has_batch_norm(model: Any) -> bool:
-    """Whether a batch norm is anywhere in a model: it must then be calibrated, and its batches not be divided."""
+    """Whether a batch norm is anywhere in a model: it must then be calibrated, and its batches not be divided.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.layers import BatchNorm, InstanceNorm
+        from neuralop_jax.models import has_batch_norm
+
+        assert has_batch_norm(BatchNorm(2)) and not has_batch_norm(InstanceNorm())
+        ```
+    """
     return any(isinstance(layer, BatchNorm) for layer in jax.tree.leaves(model, is_leaf=lambda m: isinstance(m, BatchNorm)))
 
 

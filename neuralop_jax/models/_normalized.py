@@ -19,6 +19,19 @@ class Normalized(AbstractOperator):
 
     - `model`: an operator on normalized fields.
     - `input`, `output`: normalizers fitted on the training split; `models.trainable` leaves them out of training.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.models import FNO, Normalized
+        from neuralop_jax.normalizers import GaussianNormalizer, IdentityNormalizer
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        kelvin = GaussianNormalizer(mean=jnp.array([293.0]), std=jnp.array([5.0]))
+        u = jnp.ones((1, 16))
+        assert jnp.allclose(Normalized(model, IdentityNormalizer(), kelvin)(u), 293 + 5 * model(u))
+        ```
     """
 
     model: AbstractOperator

@@ -86,7 +86,18 @@ def at_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOper
 
 
 def on_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOperator:
-    """An operator that is compared with frames at `times`: a trajectory operator takes them, another one stays as it is."""
+    """An operator that is compared with frames at `times`: a trajectory operator takes them, another one stays as it is.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO, on_times
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        assert on_times(model, (0.5, 1.0)) is model
+        ```
+    """
     model = operator.model if isinstance(operator, Normalized) else operator
     if not isinstance(model, AbstractTrajectoryOperator) or not times or same_times(model.times, times):
         return operator
@@ -94,7 +105,16 @@ def on_times(operator: AbstractOperator, times: Sequence[float]) -> AbstractOper
 
 
 def same_times(some: Sequence[float], others: Sequence[float]) -> bool:
-    """Whether the times agree to six digits."""
+    """Whether the times agree to six digits.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.models import same_times
+
+        assert same_times((0.1, 0.3), (0.1, 0.1 + 0.2)) and not same_times((0.1,), (0.1, 0.3))
+        ```
+    """
     return len(some) == len(others) and all(
         math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12) for a, b in zip(some, others, strict=True)
     )

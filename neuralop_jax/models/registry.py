@@ -95,6 +95,18 @@ def check_options(kind: str, options: Mapping[str, Any], *, section: str = "mode
     """Raises `ConfigError` unless `kind` is registered and every option is an argument of its constructor.
 
     `section` is where the options stand. An option that is an operator in its turn is checked as `section.option`.
+
+    !!! example
+
+        ```python
+        import pytest
+        from neuralop_jax.errors import ConfigError
+        from neuralop_jax.models import check_options
+
+        check_options("fno", {"n_modes": [8, 8], "width": 16})
+        with pytest.raises(ConfigError, match="width"):
+            check_options("fno", {"n_modes": [8, 8], "widht": 16})
+        ```
     """
     if kind not in REGISTRY:
         if "." in kind:

@@ -104,6 +104,17 @@ class ConjugateGradient(_AbstractConjugateGradient):
     **Arguments:** `rtol`, `atol`, `max_steps` as there.
 
     **Raises:** `ConfigError` if operator or preconditioner are not Lineax operators tagged `lineax.positive_semidefinite_tag`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        import lineax as lx
+        from neuralop_jax.solvers import ConjugateGradient
+
+        matrix = lx.MatrixLinearOperator(jnp.diag(jnp.asarray([1.0, 4.0])), lx.positive_semidefinite_tag)
+        assert jnp.allclose(lx.linear_solve(matrix, jnp.ones(2), ConjugateGradient(rtol=1e-6)).value, jnp.asarray([1, 0.25]))
+        ```
     """
 
     rtol: float = 1e-8

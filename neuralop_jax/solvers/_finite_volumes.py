@@ -20,6 +20,19 @@ def darcy_stencil(
 
     **Arguments:** as in `solve_darcy`, without channels. **Returns:** the stencil on the interior nodes of Dirichlet axes and all
     points of the others; one `AxisNodes` per axis.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.solvers import darcy_stencil, rediscretized
+
+        grid = Grid((17, 17), boundary=("dirichlet", "dirichlet"))
+        stencil, nodes = darcy_stencil(jnp.ones((17, 17)), grid)
+        assert len(nodes) == 2
+        assert len(rediscretized(jnp.ones((17, 17)), grid, coarsest=10)) == 2  # 7 x 7 and 3 x 3 unknowns
+        ```
     """
     inner = None if reaction is None else interior(reaction, grid)
     stencil = diffusion_stencil(

@@ -22,6 +22,16 @@ def phi_functions(z: Inexact[np.ndarray, "*shape"] | Inexact[Array, "*shape"], c
     **Returns:** a list of `count` arrays like `z`.
 
     **Source:** Hochbruck and Ostermann 2010, Acta Numerica 19, 209-286, equation (2.10).
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.solvers import phi_functions
+
+        exponential, first, second = phi_functions(np.asarray([1.0]), 3)
+        assert np.allclose(first, np.e - 1) and np.allclose(second, np.e - 2)
+        ```
     """
     xp = np if isinstance(z, np.ndarray) else jnp
     small = xp.abs(z) < 1

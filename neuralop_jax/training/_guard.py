@@ -46,6 +46,17 @@ class GuardRule:
 
     **Source:** our own, in the manner of the loss-spike rules of large language models (Chowdhery et al. 2022, arXiv:2204.02311,
     section 5.1, which skip the batches around a spike).
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.training import Guard, GuardRule
+
+        rule, guard = GuardRule(skips_nonfinite=True), Guard.create()
+        made, skipped, guard = rule.judge(guard, jnp.asarray(0), jnp.asarray(jnp.nan), jnp.asarray(1.0))
+        assert not made and skipped and guard.skipped == 1
+        ```
     """
 
     skips_nonfinite: bool = False

@@ -89,6 +89,23 @@ class StreamInterval:
 
     **Arguments:** as in `DeviceInterval`, with `batches` from `data.grain_batches` in place of the data and their key. Of a mesh
     that several processes share, each reads the samples of its own devices.
+
+    !!! example
+
+        ```python
+        import jax, optax
+        from neuralop_jax.data import HDF5Dataset, grain_batches
+        from neuralop_jax.losses import relative_l2
+        from neuralop_jax.models import FNO
+        from neuralop_jax.training import StreamInterval, TrainState, make_step, supervised
+
+        dataset = HDF5Dataset("datasets/darcy_small/darcy_small.h5", "train", "permeability", "pressure")
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
+        step = make_step(supervised(relative_l2), optax.sgd(1e-2))
+        interval = StreamInterval(step, grain_batches(dataset, 4, seed=0), noise_key=jax.random.key(1))
+        state, history = interval(TrainState.create(model, optax.sgd(1e-2)), 2)
+        assert state.step == 2 and history["loss"].shape == (2,)
+        ```
     """
 
     step: Step

@@ -55,6 +55,18 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
     - `steps`: the length of the training, which the schedules need.
 
     **Returns:** a transformation to pass to `make_step` and `TrainState.create`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.config import OptimizerConfig
+        from neuralop_jax.training import make_optimizer
+
+        optimizer = make_optimizer(OptimizerConfig(kind="sgd", learning_rate=0.5, weight_decay=0.0, schedule="constant"), 10)
+        updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), jnp.ones(2))
+        assert updates.tolist() == [-0.5, -0.5]
+        ```
     """
     schedule, decay = make_schedule(config, steps), config.weight_decay
     coupled = optax.add_decayed_weights(decay) if decay else optax.identity()

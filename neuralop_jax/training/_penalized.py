@@ -34,6 +34,22 @@ def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str,
 
     **Source:** Pal et al. 2021, arXiv:2105.03918; Pal, Edelman, Rackauckas 2023, arXiv:2303.02262; Bai, Koltun, Kolter 2021,
     arXiv:2106.14342.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.data import Sample
+        from neuralop_jax.losses import relative_l2
+        from neuralop_jax.models import ImplicitFNO
+        from neuralop_jax.training import penalized
+
+        model = ImplicitFNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, key=jax.random.key(0))
+        batch = Sample({"u": jnp.ones((2, 1, 8))}, jnp.ones((2, 1, 8)))
+        losses = [penalized(relative_l2, "jacobian", weight) for weight in (0.0, 0.1)]
+        plain, more = (jax.jit(loss)(model, batch, jax.random.key(1)) for loss in losses)
+        assert (more > plain).all()
+        ```
     """
     measured = _equilibrium if penalty == "jacobian" else functools.partial(_trajectory, penalty)
 

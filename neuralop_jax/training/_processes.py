@@ -90,6 +90,16 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
     - `stop`: a request here stops all.
 
     **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises.
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.training import fit, follow
+
+        def train(config, run_dir):  # in every process, after jax.distributed.initialize()
+            return fit(config, run_dir=run_dir) if jax.process_index() == 0 else follow(config)
+        ```
     """
     stop = stop or StopRequest()
     check_agreement(config)

@@ -33,6 +33,8 @@ class Network:
     - `node_size`: devices of a node. *Good values*: 8 in a DGX or HGX server; 72 in a GB200 NVL72.
     - `latency`: seconds until a message arrives, however short. *Good values*: $10^{-5}$.
 
+    **Raises:** `ConfigError` for numbers that are not finite and positive.
+
     **Source:** data sheets of NVIDIA's A100, H100, B200 and Quantum-2, which state both directions of NVLink together; the pages
     "TPU v5p" (1200 GB/s, both directions) and "TPU v5e" (1600 Gbit/s) of docs.cloud.google.com/tpu.
     """
@@ -109,6 +111,18 @@ def mesh_exchanges(
 
     **Source:** Li et al. 2020, arXiv:2006.15704, section 2 (data); Rajbhandari et al. 2020, arXiv:1910.02054, section 7 (sharded
     weights).
+
+    !!! example
+
+        ```python
+        import jax
+        from neuralop_jax.models import FNO
+        from neuralop_jax.training import mesh_exchanges
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(8, 8), width=4, depth=1, key=jax.random.key(0))
+        (gradients,) = mesh_exchanges(model, 4e6, batch=8, shape=(32, 32))["data"]
+        assert gradients.kind == "all_reduce" and gradients.message == 4e6
+        ```
     """
     found = {
         "data": (Collective("all_reduce", weight_bytes),),

@@ -60,6 +60,17 @@ def prepare(config: ExperimentConfig) -> Experiment:
 
     **Raises:** `ConfigError` or `DataError` for whatever would go wrong later: see `HDF5Dataset`, `models.build`, a split smaller
     than the batch, fewer grid points than modes, a split that is not there, held-out samples that are training samples.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.config import load_config
+        from neuralop_jax.training import prepare
+
+        small = ["--model.width=4", "--model.depth=1", "--model.n-modes=4,4"]
+        experiment = prepare(load_config("configs/darcy_small/fno.toml", small))
+        assert sorted(experiment.held_out) == ["test_16", "test_32"]
+        ```
     """
     train = open_split(config.data, config.data.train_split)
     data.check_batch_size(len(train), config.data.batch_size, train.split)

@@ -40,6 +40,17 @@ class EarlyStopping:
 
     - `split`: the held-out split that decides, by its relative L2 error, infinite if a sample diverged; empty never stops.
     - `patience`: evaluations without a smaller error after which to stop.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.training import EarlyStopping
+
+        early = EarlyStopping("test", patience=2)
+        for error in (0.3, 0.2, 0.25, 0.21):
+            early = early.after({"test": {"relative_l2": error}})
+        assert early.due and early.best == 0.2
+        ```
     """
 
     split: str

@@ -28,7 +28,22 @@ def read_npy(path: Path) -> dict[str, FileArray]:
 
 
 def read_npz(path: Path, *, kinds: str = "fiub") -> dict[str, FileArray]:
-    """The arrays of an `.npz` file by name; their types must be of `kinds`, the letters of NumPy's `dtype.kind`."""
+    """The arrays of an `.npz` file by name; their types must be of `kinds`, the letters of NumPy's `dtype.kind`.
+
+    **Raises:** `DataError` for an archive that is damaged, or holds arrays of other types or objects.
+
+    !!! example
+
+        ```python
+        from pathlib import Path
+
+        import numpy as np
+        from neuralop_jax.data.formats import read_npz
+
+        np.savez("fields.npz", u=np.ones((3, 4)))
+        assert read_npz(Path("fields.npz"))["u"][1:].shape == (2, 4)
+        ```
+    """
     found = {}
     with _unzip(path) as archive:
         for entry in archive.infolist():

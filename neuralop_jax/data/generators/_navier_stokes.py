@@ -27,6 +27,8 @@ class NavierStokes(AbstractGenerator):
     unit of time, solved on $256^2$ and stored on $64^2$. $w_0 \sim \mathcal N(0, \sigma^2(-\Delta + 49)^{-2.5})$; $\sigma^2$ is
     $7^{3/2}$ in the paper and $7^3$ in its code, which made the data: the standard deviation is 0.043 or 0.185.
 
+    **Raises:** `ConfigError` if `final_time` is not a multiple of `interval`.
+
     **Source:** Li et al. 2021, arXiv 2010.08895, section 5.3 and appendix A.3.3. Differs in the time steps: fourth order and long
     instead of first order and $10^{-4}$.
 
