@@ -98,7 +98,7 @@ def _command(words: list[str]) -> Callable[[], int | None]:
 
 
 def _experiment(name: str, words: list[str]) -> Callable[[], int | None]:
-    """`train`, `sweep` or `plan`: the options of the experiment go to the loader of its configuration, the others to the parser."""
+    """`train`, `sweep` or `plan`: options of the experiment go to the loader of its configuration, the others to the parser."""
     run, wanted, described = {
         "train": (train.train, train.Train, train.TrainHelp),
         "sweep": (sweep.sweep, sweep.Sweep, sweep.SweepHelp),

@@ -32,7 +32,7 @@ class Sweep:
     """Train every combination of some options for several seeds, and compare their errors on a held-out split.
 
     Each run has a directory of its own below OUT, as train makes it. Given again, the command keeps what is finished and resumes
-    what is not. Runs that differ in the seed, optimizer.learning_rate or optimizer.weight_decay alone are trained together, by one
+    what is not. Runs that differ in the seed, optimizer.learning_rate or optimizer.weight_decay alone are trained together by one
     program. Other options in the form --section.option VALUE are the same for all runs. OUT/sweep.json holds the table.
     """
 
@@ -76,7 +76,7 @@ class Member:
 
 
 def sweep(options: Sweep, overrides: Sequence[str]) -> int:
-    """Trains as `options` say and prints what came of it; the exit code is 1 if a run failed, 128 + the signal that stopped it."""
+    """Trains as `options` say and prints what came of it; the exit code is 1 if a run failed, 128 + a signal that stopped it."""
     members = _members(options, overrides)
 
     from neuralop_jax import models, training
@@ -167,7 +167,9 @@ def _compared_split(options: Sweep, members: Sequence[Member]) -> str:
     for data in dict.fromkeys(member.config.data for member in members):
         held_out = [name for name in read_info(data.path, (*data.input, *data.target)).splits if name != data.train_split]
         if not held_out:
-            raise ConfigError(f"{data.path} has no split but {data.train_split!r}: runs could not be compared. Add a held-out one.")
+            raise ConfigError(
+                f"{data.path} has no split but {data.train_split!r}: runs could not be compared. Add a held-out one."
+            )
         chosen = chosen or held_out[0]
         if chosen not in held_out:
             raise ConfigError(

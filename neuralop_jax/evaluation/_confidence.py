@@ -45,7 +45,7 @@ def student_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[f
 def bootstrap_intervals(
     errors: Mapping[str, Float[np.ndarray, " samples"]], *, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
-    """The intervals of the means of errors over samples: percentiles of the means of 1000 samples as large, drawn with replacement.
+    """The intervals of the means of errors over samples: percentiles of the means of as many, drawn 1000 times with replacement.
 
     What varies is the choice of the samples, for one trained operator; other seeds vary more. The draws are the same in every
     call and for all errors.

@@ -267,8 +267,8 @@ def _circumstances(records: Sequence[Record]) -> str:
     """How to repeat the runs, and what they ran on."""
     once = lambda values: ", ".join(sorted(set(values)))
     return (
-        "Mean over the samples of each split, ± the standard deviation between seeds; in parentheses the 95 % confidence interval, "
-        "of several seeds over these by Student's t, of a single one over the samples by the bootstrap where its run has it. "
+        "Mean over the samples of each split, ± the standard deviation between seeds. In parentheses the 95 % confidence "
+        "interval: by Student's t over several seeds; of a single one over the samples, by the bootstrap, where its run has it. "
         "`python -m neuralop_jax train "
         f"CONFIGURATION --seed N`; neuralop_jax {once(r['versions']['neuralop_jax'] for r in records)}, jax "
         f"{once(r['versions']['jax'] for r in records)}, {once(_place(r) for r in records)}; commits "

@@ -30,8 +30,8 @@ from neuralop_jax.training._stopping import StopRequest
 class Loop:
     """A training between two interruptions. An interval is made, then settled: evaluated, logged and saved as is due.
 
-    Calling it gives a generator that asks for each interval, by itself and a number of steps. Whoever runs it advances `state` and
-    answers with the history and when the interval began (`made` does), so that several trainings can advance as one program.
+    Calling it gives a generator that asks for each interval with itself and a number of steps. Whoever runs it advances `state`
+    and answers with the history and when the interval began (`made` does): several trainings can so advance by one program.
 
     What is made but not settled when an exception comes is saved with the line that is still to be written, so that the resumed
     training settles it and logs the same as one that was not disturbed.

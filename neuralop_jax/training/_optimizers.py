@@ -6,9 +6,7 @@ from jaxtyping import Array, Float
 from neuralop_jax.config import OptimizerConfig
 
 
-def make_schedule(
-    config: OptimizerConfig, steps: int, *, learning_rate: Float[Array, ""] | None = None
-) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig, steps: int, *, learning_rate: Float[Array, ""] | None = None) -> optax.Schedule:
     r"""The learning rate as a function of the step, from 0 to `steps`; $\eta$ is `learning_rate`, $w$ is `warmup_steps`.
 
     - `"constant"`: $\eta$.
@@ -64,8 +62,8 @@ def make_optimizer(
 
     - `config`: the section `[optimizer]`; `accumulate` is not its part: the batches of a step are joined before.
     - `steps`: the length of the training, which the schedules need.
-    - `learning_rate`, `weight_decay`: in place of those of the configuration. They may be traced: with the same state, one program
-        then serves many.
+    - `learning_rate`, `weight_decay`: in place of those of the configuration. They may be traced, so that one program serves many
+        values; the state is the same.
 
     **Returns:** a transformation to pass to `make_step` and `TrainState.create`.
     """

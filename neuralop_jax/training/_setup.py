@@ -258,9 +258,7 @@ def _augmentation(config: ExperimentConfig) -> Callable[..., tuple[jax.Array, ja
     return functools.partial(data.augment, config.data.augment) if config.data.augment else None
 
 
-def choose_micro_batch(
-    config: ExperimentConfig, operator: Normalized, grid: Grid, batch_size: int, *, members: int = 1
-) -> int:
+def choose_micro_batch(config: ExperimentConfig, operator: Normalized, grid: Grid, batch_size: int, *, members: int = 1) -> int:
     """Samples computed at once: what the configuration says, else what fits the cache, but with batch norm always a batch.
 
     `members` operators that are computed together share the cache.
