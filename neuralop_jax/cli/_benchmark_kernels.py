@@ -1,7 +1,7 @@
 """The rows of `benchmark kernels`: what models are made of, over a few sizes, beside the other way to compute the same."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ def cases(repeats: int) -> dict[str, Callable[[], Iterable[dict[str, Any]]]]:
     return {
         "transform": lambda: (transform_row(points, 16, repeats) for points in (32, 64, 128, 256)),
         "convolution": lambda: (convolution_row(points, repeats) for points in (32, 64, 128)),
-        "cycle": lambda: cycle_rows(repeats),
+        "cycle": lambda: (cycle_row(cells, repeats) for cells in (64, 256, 512)),
         "low_rank": lambda: (low_rank_row(width, 16, repeats) for width in (32, 64)),
     }
 
@@ -69,14 +69,13 @@ def convolution_row(points: int, repeats: int) -> dict[str, Any]:
     return timed_row(case, "ms", 1e3 / _LOOP, time_in_turn(rivals, rounds=repeats))
 
 
-def cycle_rows(repeats: int) -> Iterator[dict[str, Any]]:
+def cycle_row(cells: int, repeats: int) -> dict[str, Any]:
     """One V-cycle for a two-phase Darcy problem, set up before: microseconds per unknown."""
-    for cells in (64, 256, 512):
-        grid = square_grid(cells + 1)
-        multigrid, f = Multigrid(*darcy_stencil(two_phase(grid)[0], grid)), _normal((cells - 1, cells - 1))
-        run, calls = jax.jit(lambda m, f: m(f)), max(1, 512 // cells) ** 2
-        taken = time_in_turn({"ours": lambda r=run, m=multigrid, f=f, n=calls: time_call(lambda: r(m, f), n)}, rounds=repeats)
-        yield timed_row(f"Multigrid cycle, {cells}x{cells} cells", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
+    grid, calls = square_grid(cells + 1), max(1, 512 // cells) ** 2
+    multigrid = jax.jit(lambda a: Multigrid(*darcy_stencil(a, grid)))(two_phase(grid)[0])
+    f, run = _normal((cells - 1, cells - 1)), jax.jit(lambda multigrid, f: multigrid(f))
+    taken = time_in_turn({"ours": lambda: time_call(lambda: run(multigrid, f), calls)}, rounds=repeats)
+    return timed_row(f"Multigrid cycle, {cells}x{cells} cells", "us per unknown", 1e6 / (cells - 1) ** 2, taken)
 
 
 def low_rank_row(width: int, modes: int, repeats: int) -> dict[str, Any]:

@@ -53,9 +53,8 @@ def training_row(peer: ModelPeer | None, *, error: float = 0.1, steps: int = 0) 
     **Raises:** `NeuralOpError` if it is not reached here, or both networks have not the same number of parameters.
     """
     config = load_config(_CONFIG, [f"--training.steps={steps}"] if steps else [])
-    plan = dataclasses.replace(
-        config.training, evaluate_every=config.training.log_every, save_every=config.training.log_every * 100
-    )
+    every = config.training.log_every
+    plan = dataclasses.replace(config.training, evaluate_every=every, save_every=100 * every)
     config = dataclasses.replace(config, training=plan)
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"

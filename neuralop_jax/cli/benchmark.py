@@ -16,6 +16,8 @@ from tyro.conf import Positional
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import ConfigError
 
+if TYPE_CHECKING:
+    from neuralop_jax.evaluation import PeerProcess
 
 _PARTS = ("kernels", "fno", "models", "data", "training")
 
@@ -37,9 +39,9 @@ def benchmark(
     kernels: transforms, convolutions, multigrid cycles and low-rank products, each beside the other way to compute it.
     fno, models (all others): inference and a training step, the same network with the same weights on the same data in float32 on
     both sides; an inference is the mean of eight in a row, a training step of four. data: elliptic solves beside SciPy and pyamg,
-    time steps beside exponax and the published loop, generation, streaming. training: seconds until an FNO has a relative L2 error
-    of 0.1 on test_16 of darcy_small, once, in a clone of the repository. all: one after the other; what the peer's Python lacks is
-    left out. Both sides use the same cores, in turn; results are compared first. Printed are medians, with the fastest and slowest.
+    time steps beside exponax and the published loop, generation, streaming. training: seconds until an FNO has a relative L2
+    error of 0.1 on test_16 of darcy_small, once, in a clone of the repository. all: one after the other; peers that are not there
+    are left out. Both sides use the same cores, in turn; results are compared first. Printed are medians, with their spread.
 
     Args:
         what: What to time.

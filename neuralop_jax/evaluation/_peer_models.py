@@ -5,8 +5,8 @@ It reads one JSON object per line from standard input and answers each with one 
 - `{"do": "start", "threads": n, "device": "cpu", "compile": false, "originals": folder}` → versions;
 - `{"do": "build", "family": name, "config": {...}, "inputs": {name: shape}, "file": path}` → parameter count, or what is missing;
   weights, inputs and their output are written to `file` (npz);
-- `{"do": "train", "file": path, "config": {...}, ...}` with the other arguments of `Peer.train` → parameters, and seconds and steps
-  until the error is reached, or what is missing;
+- `{"do": "train", "file": path, "config": {...}, ...}` as for `Peer.train` → parameters, and seconds and steps until the
+  error is reached, or what is missing;
 - `{"do": "forward", "count": n}` and `{"do": "step", "count": n}` → mean seconds of n calls, after one untimed call.
 
 It imports nothing of neuralop_jax, whose dependencies that interpreter need not have. neuraloperator and DeepXDE are installed

@@ -105,7 +105,7 @@ def fit_together(
             for run, answer in answers.items():
                 advance(run, functools.partial(go_on, trainings[run], functools.partial(_given, answer)))
             console.print(_progress(list(members.values())))
-    return outcomes
+    return {run: outcomes[run] for run in runs if run in outcomes}
 
 
 def alike(config: ExperimentConfig) -> str:

@@ -17,7 +17,7 @@ def test_quantiles_of_student_in_closed_form(level):
 
 def test_intervals_over_seeds_contain_the_mean_as_often_as_they_promise():
     draws = np.random.default_rng(0).normal(3.0, 2.0, (2000, 4))
-    inside = np.mean([low < 3.0 < high for low, high in map(student_interval, draws)])
+    inside = np.mean([low < 3.0 < high for low, high in map(student_interval, draws.tolist())])
     assert abs(inside - 0.95) < 3 * math.sqrt(0.95 * 0.05 / 2000)
     with pytest.raises(ValueError, match="at least two values, got 1"):
         student_interval([1.0])

@@ -51,18 +51,16 @@ def test_each_member_is_the_run_that_it_would_be_alone(configure, tmp_path, quie
 
 
 def test_members_that_were_stopped_go_on_to_the_bit(configure, tmp_path, quiet):
-    """Also if one has lost its last checkpoint, so that they stand at different steps."""
+    """The request comes when one has made six steps and the others are already at the next ones, where they stop."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     fit_together(members(configure, whole), console=quiet)
     stopped = fit_together(members(configure, parts), console=quiet, stop=StopAt(parts / "2", 6))
     assert [result.status for result in stopped.values()] == ["stopped"] * 3
-    newest = parts / "1/checkpoints"
-    assert sorted(step.name for step in newest.iterdir()) == ["4", "6"]
-    (newest / "6").rename(tmp_path / "lost")
+    assert [lines_of(run)[-1]["step"] for run in stopped] == [8, 8, 6]
     outcomes = fit_together(members(configure, parts), console=quiet)
     for run, result in outcomes.items():
         assert result.status == "finished"
-        assert logged(run)[:3] == logged(whole / run.name)[:3]
+        assert logged(run)[:5] == logged(whole / run.name)[:5]  # as long as all three are trained
         np.testing.assert_allclose(
             [line["loss"] for line in lines_of(run)], [line["loss"] for line in lines_of(whole / run.name)], rtol=1e-12
         )
