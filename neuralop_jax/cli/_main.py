@@ -13,7 +13,7 @@ import tyro
 
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
-from neuralop_jax.cli import generate, plan, train
+from neuralop_jax.cli import generate, plan, sweep, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
@@ -22,6 +22,7 @@ from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, So
 PROG = "neuralop-jax"
 VERBS = (
     "train",
+    "sweep",
     "plan",
     "evaluate",
     "predict",
@@ -113,7 +114,7 @@ def _command(words: list[str]) -> Callable[[], int | None]:
         return functools.partial(_show_overview, f"{words[0]} ")
     if name not in VERBS:
         raise ConfigError(suggest_verb(name, VERBS, PROG))
-    if name in ("train", "plan"):
+    if name in ("train", "sweep", "plan"):
         return _experiment(name, rest)
     if name == "generate":
         return generate.command(rest, f"{PROG} generate")
@@ -121,9 +122,10 @@ def _command(words: list[str]) -> Callable[[], int | None]:
 
 
 def _experiment(name: str, words: list[str]) -> Callable[[], int | None]:
-    """`train` or `plan`: the options of the experiment go to the loader of its configuration, the others to the parser."""
+    """`train`, `sweep` or `plan`: options of the experiment go to the loader of its configuration, the others to the parser."""
     run, wanted, described = {
         "train": (train.train, train.Train, train.TrainHelp),
+        "sweep": (sweep.sweep, sweep.Sweep, sweep.SweepHelp),
         "plan": (plan.plan, plan.PlanOptions, plan.PlanHelp),
     }[name]
     if "--help" in words or "-h" in words:
@@ -141,7 +143,7 @@ def _verb(name: str) -> Callable[..., Any]:
 
 def _show_overview(start: str) -> None:
     """The help that lists the verbs whose names begin with `start`, without it."""
-    own = {"train": train.Train, "plan": plan.PlanOptions, "generate": generate.Generate}
+    own = {"train": train.Train, "sweep": sweep.Sweep, "plan": plan.PlanOptions, "generate": generate.Generate}
     verbs = {name.removeprefix(start): own.get(name) or _verb(name) for name in VERBS if name.startswith(start)}
     description = "" if start else _DESCRIPTION
     tyro.extras.subcommand_cli_from_dict(verbs, args=["--help"], prog=f"{PROG} {start}".strip(), description=description)

@@ -1,4 +1,4 @@
-"""`benchmark WHAT`: speed on this machine, of a model or of the solvers, beside the originals where they are installed."""
+"""`benchmark WHAT`: speed on this machine, from kernels to whole trainings, beside the originals where they are installed."""
 
 import contextlib
 import datetime
@@ -7,18 +7,23 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import ConfigError
 
+if TYPE_CHECKING:
+    from neuralop_jax.evaluation import PeerProcess
+
+_PARTS = ("kernels", "fno", "models", "data", "training")
+
 
 def benchmark(
-    what: Positional[Literal["fno", "models", "data"]],
+    what: Positional[Literal["all", "kernels", "fno", "models", "data", "training"]],
     *,
     peer_python: str = "",
     json: Path | None = None,
@@ -29,17 +34,19 @@ def benchmark(
     case: str = "",
     gigabytes: float = 0.0,
 ) -> None:
-    """Time models, or the solvers and generators of data, side by side with the original implementations.
+    """Time kernels, models, the solvers and generators of data, and a training, side by side with the original implementations.
 
+    kernels: transforms, convolutions, multigrid cycles and low-rank products, each beside the other way to compute it.
     fno, models (all others): inference and a training step, the same network with the same weights on the same data in float32 on
     both sides; an inference is the mean of eight in a row, a training step of four. data: elliptic solves beside SciPy and pyamg,
-    time steps beside exponax and the published loop, generation, streaming. Both sides use the same cores, in turn; results are
-    compared first. Printed are medians, with the fastest and the slowest.
+    time steps beside exponax and the published loop, generation, streaming. training: seconds until an FNO has a relative L2
+    error of 0.1 on test_16 of darcy_small, once, in a clone of the repository. all: one after the other; peers that are not there
+    are left out. Both sides use the same cores, in turn; results are compared first. Printed are medians, with their spread.
 
     Args:
         what: What to time.
-        peer_python: The Python of an environment with torch and neuraloperator (fno), also deepxde and einops (models), or with
-            pyamg and exponax (data).
+        peer_python: The Python of an environment with torch and neuraloperator (fno, training), also deepxde and einops (models),
+            or with pyamg and exponax (data).
         json: File to write the results to.
         repeats: Timed calls, of which the median counts.
         cores: CPU cores to use on both sides; all that are available if 0.
@@ -47,7 +54,7 @@ def benchmark(
         originals: A folder with clones of xlliu2017/MgNO, thuml/Latent-Spectral-Models, BaratiLab/FactFormer and yaohua32/DGenNO,
             for those models that are in no package index.
         case: Time only what has this in its name: of models such as lsm or 64x64; of data darcy, scaling, gradient, steps,
-            trajectory, burgers, streaming or large_file.
+            trajectory, burgers, streaming or large_file; of kernels transform, convolution, cycle or low_rank.
         gigabytes: Size of the file of the case large_file, which is left out if 0. It is made in the folder for temporary files
             (TMPDIR) and deleted afterwards; the system forgets it before each measurement, so that the disk is read.
     """
@@ -72,12 +79,25 @@ def benchmark(
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "neuralop_jax", *sys.argv[1:]]),
     }
-    if what == "data":
-        rows = _solvers(peer_python, repeats, case, gigabytes, said)
-    else:
-        rows = _models(what, peer_python, repeats, {"compile": peer_compile, "originals": originals}, on_gpu, case, said)
-    here = rows[0]["machine"]
-    versions = here["versions"] | {f"peer {name}": version for name, version in rows[0].get("peer_versions", {}).items()}
+    options = {"compile": peer_compile, "originals": originals}
+    rows: list[dict[str, Any]] = []
+    for part in _PARTS if what == "all" else (what,):
+        with contextlib.ExitStack() as stack:
+            peer = _peer(stack, part, peer_python, "cuda" if on_gpu else "cpu", options, needed=what != "all")
+            more = {**said, "part": part, **({} if peer is None else {"peer_versions": peer.versions})}
+            try:
+                if part in ("fno", "models"):
+                    rows += _models(part, peer, repeats, on_gpu, case, more)
+                else:
+                    rows += _timed(part, peer, repeats, case, gigabytes, more)
+            except ConfigError as error:
+                if what != "all":
+                    raise
+                say(f"{part} is left out: {error}")
+    if not rows:
+        raise ConfigError(f"benchmark all measured nothing for --case {case!r}. Give another one, or leave it out.")
+    here, peers = rows[0]["machine"], [row.get("peer_versions", {}) for row in rows]
+    versions = here["versions"] | {f"peer {name}": version for found in peers for name, version in found.items()}
     say(f"{here['processor']}, {here['cores']} cores, {here['device']}, {here['system']}; {rows[0]['date']}")
     say(", ".join(f"{name} {version}" for name, version in versions.items()))
     say(f"median of {repeats} calls (fastest - slowest)")
@@ -98,28 +118,42 @@ def _restrict(cores: int) -> None:
     os.sched_setaffinity(0, available[:cores])
 
 
+def _peer(
+    stack: contextlib.ExitStack, part: str, python: str, device: str, options: dict[str, Any], *, needed: bool
+) -> "PeerProcess | None":
+    """The process beside which a part is timed, until the end of the stack; none if it is not asked for, or not to be had."""
+    from neuralop_jax.evaluation import ModelPeer, SolverPeer, usable_cores
+
+    if not python or part == "kernels":
+        return None
+    try:
+        if part == "data":
+            return stack.enter_context(SolverPeer(python))
+        return stack.enter_context(ModelPeer(python, threads=usable_cores(), device=device, **options))
+    except ConfigError as error:
+        if needed:
+            raise
+        say(f"{part} alone: {error}")
+        return None
+
+
 def _models(
-    what: str, peer_python: str, repeats: int, options: dict[str, Any], on_gpu: bool, wanted: str, said: dict[str, Any]
+    what: str, peer: "PeerProcess | None", repeats: int, on_gpu: bool, wanted: str, said: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Times every case of the FNO, or of the other models, and prints the table."""
     from neuralop_jax.cli import _benchmark_cases, _benchmark_models
-    from neuralop_jax.evaluation import ModelPeer, usable_cores
+    from neuralop_jax.evaluation import ModelPeer
 
-    device = "cuda" if on_gpu else "cpu"
+    assert peer is None or isinstance(peer, ModelPeer)
     cases = _benchmark_cases.FNO_CASES if what == "fno" else _benchmark_cases.MODEL_CASES
     cases = (*cases, *((_benchmark_cases.GPU_CASE,) if on_gpu and what == "fno" else ()))
     chosen = _chosen([case.name for case in cases], wanted)
-    with contextlib.ExitStack() as stack:
-        peer = None
-        if peer_python:
-            peer = stack.enter_context(ModelPeer(peer_python, threads=usable_cores(), device=device, **options))
-            said = said | {"peer_versions": peer.versions}
-        rows = []
-        for case in (case for case in cases if case.name in chosen):
-            rows.append(_benchmark_models.measure(case, repeats=repeats, peer=peer) | said)
-            say(f"measured {case.name}")
-            if rows[-1]["missing"]:
-                say(f"Not beside the original: {rows[-1]['missing']}.")
+    rows = []
+    for case in (case for case in cases if case.name in chosen):
+        rows.append(_benchmark_models.measure(case, repeats=repeats, peer=peer) | said)
+        say(f"measured {case.name}")
+        if rows[-1]["missing"]:
+            say(f"Not beside the original: {rows[-1]['missing']}.")
     _show_models(rows)
     return rows
 
@@ -132,24 +166,21 @@ def _chosen(names: Iterable[str], wanted: str) -> list[str]:
     return found
 
 
-def _solvers(peer_python: str, repeats: int, wanted: str, gigabytes: float, said: dict[str, Any]) -> list[dict[str, Any]]:
-    """Times solvers and generators, in double precision where the case says nothing else, and prints the table."""
+def _timed(
+    part: str, peer: "PeerProcess | None", repeats: int, wanted: str, gigabytes: float, said: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Times kernels, a training, or solvers and generators (in double precision where the case says nothing else): a table."""
     import jax
 
-    from neuralop_jax.cli import _benchmark_solvers
-    from neuralop_jax.evaluation import SolverPeer
-
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(jax.enable_x64(True))
-        peer = None
-        if peer_python:
-            peer = stack.enter_context(SolverPeer(peer_python))
-            said = said | {"peer_versions": peer.versions}
-        cases, rows = _benchmark_solvers.cases(peer, repeats, gigabytes), []
+    rows = []
+    with jax.enable_x64(True) if part == "data" else contextlib.nullcontext():
+        cases = _cases(part, peer, repeats, gigabytes)
         for name in _chosen(cases, wanted):
             for row in cases[name]():
                 rows.append(row | said)
                 say(f"measured {row['case']}")
+                if row.get("missing"):
+                    say(f"Not beside the original: {row['missing']}.")
                 if "memory_mb" in row:
                     say(f"{100 / row['ratio']['h5py']:.0f} % of the rate of h5py")
                     say(f"memory of this process {row['memory_mb']:.0f} MB, grown by {row['memory_growth_mb']:.0f} MB")
@@ -160,6 +191,22 @@ def _solvers(peer_python: str, repeats: int, wanted: str, gigabytes: float, said
     ]
     show_table(("case", "side", ">taken", ">side : ours"), lines)
     return rows
+
+
+def _cases(
+    part: str, peer: "PeerProcess | None", repeats: int, gigabytes: float
+) -> dict[str, Callable[[], Iterable[dict[str, Any]]]]:
+    """What there is to time of a part, by name."""
+    from neuralop_jax.cli import _benchmark_kernels, _benchmark_solvers, _benchmark_training
+    from neuralop_jax.evaluation import ModelPeer, SolverPeer
+
+    if part == "kernels":
+        return _benchmark_kernels.cases(repeats)
+    if part == "data":
+        assert peer is None or isinstance(peer, SolverPeer)
+        return _benchmark_solvers.cases(peer, repeats, gigabytes)
+    assert peer is None or isinstance(peer, ModelPeer)
+    return {"darcy_small": lambda: [_benchmark_training.training_row(peer)]}
 
 
 def _ratio(row: dict[str, Any], side: str) -> str:

@@ -89,11 +89,11 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     join(options.coordinator, options.processes, options.process)
     stop = training.StopRequest()
     if jax.process_index() > 0:
-        with _stopping(stop) as received:
+        with stopping(stop) as received:
             followed = training.follow(config, stop=stop)
         return 128 + received[0] if received else 0 if followed else 1
     run = options.out or _new_run(config)
-    with _stopping(stop) as received:
+    with stopping(stop) as received:
         result = training.fit(
             config, run_dir=run, resume=options.resume, overwrite=options.overwrite, force=options.force, stop=stop
         )
@@ -110,7 +110,7 @@ def _new_run(config: ExperimentConfig) -> Path:
 
 
 @contextlib.contextmanager
-def _stopping(stop: "StopRequest") -> Iterator[list[int]]:
+def stopping(stop: "StopRequest") -> Iterator[list[int]]:
     """Within the block the first SIGINT or SIGTERM asks the training to save and stop, the second ends the program at once.
 
     Gives the list of signals received.
@@ -140,11 +140,16 @@ def _summary(run: Path, results: Mapping[str, Any]) -> int:
         say("The file has no split but the one trained on: no error on held-out data is known.")
     say(f"{results['parameters']:,} parameters, {results['steps']:,} steps in {results['train_seconds']:.1f} s.")
     say(f"Run: {run}")
+    return 0 if write_page(run) else 1
+
+
+def write_page(run: Path) -> bool:
+    """Writes the report of a finished run and says where it is; whether that went well."""
     try:
         from neuralop_jax.cli._report import write_report
 
         say(f"Report: {write_report(run)}")
     except Exception as error:  # the trained run is whole, whatever becomes of its pictures
         say(f"The report failed ({type(error).__name__}: {error}); the run is whole. Try: neuralop-jax report {run}")
-        return 1
-    return 0
+        return False
+    return True

@@ -1,6 +1,7 @@
 """Evaluation of trained operators: errors on held-out data, and speed."""
 
 from neuralop_jax.evaluation._analysis import analyze as analyze
+from neuralop_jax.evaluation._confidence import bootstrap_intervals as bootstrap_intervals, student_interval as student_interval
 from neuralop_jax.evaluation._evaluate import evaluate as evaluate, sample_errors as sample_errors
 from neuralop_jax.evaluation._leaderboard import (
     merge as merge,

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuralop_jax import metrics
 from neuralop_jax.data import Sample
+from neuralop_jax.evaluation._confidence import bootstrap_intervals
 from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, apply_counted
 
@@ -65,7 +66,8 @@ def evaluate(
     - `batch_size`: samples that are computed at once.
 
     **Returns:** JSON types: the mean of `relative_l2`, `relative_h1`, `normalized_rmse` and `max_error`; `spread`, the standard
-    deviation of each over the samples; `channels`, the mean of each for every channel alone, where there are several;
+    deviation of each over the samples; `interval`, the 95 % confidence interval of each mean (`bootstrap_intervals`), where there
+    are two samples; `channels`, the mean of each for every channel alone, where there are several;
     `accuracy`, where the targets are classes (`metrics.accuracy`); `num_evaluations`, a mean too, where the operator solves a
     differential equation, in the same solves (`models.apply_counted`); `count`, the number of samples; `grid`, the points per
     axis. Samples with an error that is not finite are in no mean: their number is `diverged`, which is there only if it is not
@@ -94,10 +96,13 @@ def evaluate(
     if lost == len(good):
         good, measured = ~good, {name: (np.full_like(a, np.inf), np.full_like(b, np.inf)) for name, (a, b) in measured.items()}
     measured = {name: (joint[good], each[good]) for name, (joint, each) in measured.items()}
+    errors = {name: joint for name, (joint, _) in measured.items()}
+    interval = bootstrap_intervals(errors) if lost < len(good) - 1 else {}
     channels = {name: each.mean(axis=0).tolist() for name, (_, each) in measured.items() if each.shape[1] > 1}
     return {
-        **{name: float(np.mean(joint)) for name, (joint, _) in measured.items()},
-        "spread": {name: 0.0 if lost == len(good) else float(np.std(joint)) for name, (joint, _) in measured.items()},
+        **{name: float(np.mean(joint)) for name, joint in errors.items()},
+        "spread": {name: 0.0 if lost == len(good) else float(np.std(joint)) for name, joint in errors.items()},
+        **({"interval": {name: list(ends) for name, ends in interval.items()}} if interval else {}),
         **({"channels": channels} if channels else {}),
         **({} if np.isnan(accuracy) else {"accuracy": accuracy}),
         **({} if cost is None else {"num_evaluations": float(np.mean(cost[0]))}),

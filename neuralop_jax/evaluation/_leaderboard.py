@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralop_jax.errors import DataError, RunDirError
+from neuralop_jax.evaluation._confidence import student_interval
 
 Record = dict[str, Any]
 """One finished run: what was trained, how, where, and the mean errors of every held-out split. JSON types."""
@@ -55,6 +56,7 @@ def record(run: str | Path) -> Record:
                     "grid": split["grid"],
                     "count": split["count"],
                     **{key: _honest(split, key) for key in _MEASURED if key in split or key in _ALWAYS},
+                    **_interval_of(split),
                 }
                 for name, split in results["splits"].items()
             },
@@ -89,6 +91,8 @@ def read_records(path: str | Path) -> list[Record]:
                 raise TypeError(f"entry {number} has a split without errors")
             if not all(isinstance(each, float) for key in _MEASURED for each in _values([entry], key, *entry["splits"])):
                 raise TypeError(f"entry {number} has errors that are no numbers")
+            if not all(map(_is_interval, _intervals([entry], *entry["splits"]))):
+                raise TypeError(f"entry {number} has an interval that is no pair of numbers")
         return sorted(records, key=_identity)
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is no file of results: {error}. Restore it from version control.") from error
@@ -102,7 +106,9 @@ def merge(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
 def table(records: Sequence[Record]) -> str:
     r"""The records as a table in Markdown: a line for each configuration, its runs with other seeds together, best first.
 
-    Errors are means over the samples of a split; with several seeds their mean $\pm$ their standard deviation (with $n - 1$).
+    Errors are means over the samples of a split; with several seeds their mean $\pm$ their standard deviation (with $n - 1$). In
+    parentheses stands the 95 % confidence interval: with several seeds `student_interval` over them, otherwise that of
+    `bootstrap_intervals` over the samples, if the run has it.
     Where all runs predict classes, accuracies take their place; evaluations of a right-hand side are shown where there are some.
     """
     if not records:
@@ -133,7 +139,7 @@ def table(records: Sequence[Record]) -> str:
                 first["model"],
                 " ".join([f"`{first['configuration']}`", *([f"`{first['options']}`"] if first["options"] else [])]),
                 f"{first['parameters']:,}",
-                *(_mean(_values(runs, key, name), _SHOWN[key][1]) for key, name in columns),
+                *(_mean(_values(runs, key, name), _intervals(runs, name, key=key), _SHOWN[key][1]) for key, name in columns),
                 ", ".join(str(entry["seed"]) for entry in runs),
                 f"{first['steps']:,}",
                 f"{statistics.fmean(entry['seconds'] for entry in runs):.0f}",
@@ -225,8 +231,26 @@ def _rank(values: Sequence[float], classes: bool) -> float:
     return math.inf if math.isnan(mean) else -mean if classes else mean
 
 
-def _mean(values: Sequence[float], places: int) -> str:
-    """Mean and deviation with so many decimal places, or more where the mean has not three digits yet."""
+def _interval_of(split: Mapping[str, Any]) -> dict[str, Any]:
+    """The intervals over samples of the errors that a record keeps; empty where there are none, or samples diverged."""
+    found = {} if "diverged" in split else {key: split["interval"][key] for key in _ALWAYS if key in split.get("interval", {})}
+    return {"interval": found} if found else {}
+
+
+def _intervals(runs: Iterable[Record], *splits: str, key: str = "") -> list[Any]:
+    """The intervals over samples that runs have for some splits: of one error, or of all."""
+    known = [entry["splits"].get(split, {}).get("interval", {}) for entry in runs for split in splits]
+    if not all(isinstance(each, dict) for each in known):
+        return [None]
+    return [ends for each in known for name, ends in each.items() if key in ("", name)]
+
+
+def _is_interval(ends: Any) -> bool:
+    return isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, float) for end in ends)
+
+
+def _mean(values: Sequence[float], over_samples: Sequence[Sequence[float]], places: int) -> str:
+    """Mean, deviation and interval with so many decimal places, or more where the mean has not three digits yet."""
     if not values:
         return "–"
     mean = statistics.fmean(values)
@@ -234,14 +258,18 @@ def _mean(values: Sequence[float], places: int) -> str:
         return str(mean)
     if mean:
         places = max(places, 2 - math.floor(math.log10(abs(mean))))
-    return f"{mean:.{places}f}" if len(values) == 1 else f"{mean:.{places}f} ± {statistics.stdev(values):.{places}f}"
+    said = f"{mean:.{places}f}" if len(values) == 1 else f"{mean:.{places}f} ± {statistics.stdev(values):.{places}f}"
+    ends = student_interval(values) if len(values) > 1 else next(iter(over_samples), ())
+    return f"{said} ({' to '.join(f'{end:.{places}f}' for end in ends)})" if ends else said
 
 
 def _circumstances(records: Sequence[Record]) -> str:
     """How to repeat the runs, and what they ran on."""
     once = lambda values: ", ".join(sorted(set(values)))
     return (
-        "Mean over the samples of each split, ± the standard deviation between seeds. `python -m neuralop_jax train "
+        "Mean over the samples of each split, ± the standard deviation between seeds. In parentheses the 95 % confidence "
+        "interval: by Student's t over several seeds; of a single one over the samples, by the bootstrap, where its run has it. "
+        "`python -m neuralop_jax train "
         f"CONFIGURATION --seed N`; neuralop_jax {once(r['versions']['neuralop_jax'] for r in records)}, jax "
         f"{once(r['versions']['jax'] for r in records)}, {once(_place(r) for r in records)}; commits "
         f"{once(r['commit'] for r in records)}; {once(r['date'] for r in records)}."

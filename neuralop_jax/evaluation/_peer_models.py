@@ -5,6 +5,8 @@ It reads one JSON object per line from standard input and answers each with one 
 - `{"do": "start", "threads": n, "device": "cpu", "compile": false, "originals": folder}` → versions;
 - `{"do": "build", "family": name, "config": {...}, "inputs": {name: shape}, "file": path}` → parameter count, or what is missing;
   weights, inputs and their output are written to `file` (npz);
+- `{"do": "train", "file": path, "config": {...}, ...}` as for `Peer.train` → parameters, and seconds and steps until the
+  error is reached, or what is missing;
 - `{"do": "forward", "count": n}` and `{"do": "step", "count": n}` → mean seconds of n calls, after one untimed call.
 
 It imports nothing of neuralop_jax, whose dependencies that interpreter need not have. neuraloperator and DeepXDE are installed
@@ -14,6 +16,7 @@ packages; the code of the other papers is in no package index, and is taken from
 import contextlib
 import importlib
 import json
+import math
 import os
 import pathlib
 import platform
@@ -163,6 +166,51 @@ class Peer:
         trained = [p for p in network.parameters() if p.requires_grad]
         return {"parameters": sum(p.numel() * (2 if p.is_complex() else 1) for p in trained)}
 
+    def train(
+        self,
+        file: str,
+        config: dict[str, Any],
+        learning_rate: float,
+        weight_decay: float,
+        warmup_steps: int,
+        batch_size: int,
+        epochs: int,
+        error: float,
+    ) -> dict[str, Any]:
+        """Trains an FNO on the fields of a file by AdamW, a cosine and transposed samples, until an error on the test fields."""
+        torch = self.torch
+        torch.manual_seed(0)
+        try:
+            network, _ = neuraloperator_fno(config, self.originals)
+        except ImportError as problem:
+            return {"missing": str(problem)}
+        network = network.to(self.device)
+        with np.load(file, allow_pickle=False) as data:
+            u, v, test_u, test_v = (torch.from_numpy(data[n]).float().to(self.device) for n in ("u", "v", "test_u", "test_v"))
+        answer = {"parameters": sum(p.numel() * (2 if p.is_complex() else 1) for p in network.parameters())}
+        predict = lambda a: network((a - u.mean()) / u.std()) * v.std() + v.mean()
+        relative = lambda a, b: ((a - b).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1)).mean()
+        whole = epochs * (len(u) // batch_size)
+        optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+        cosine = lambda step: 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / (whole - warmup_steps)))
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: s / warmup_steps if s < warmup_steps else cosine(s))
+        start = time.perf_counter()
+        for epoch in range(epochs):
+            network.train()
+            for rows in torch.randperm(len(u), device=self.device)[: whole // epochs * batch_size].split(batch_size):
+                turned = torch.rand(batch_size, 1, 1, 1, device=self.device) < 0.5
+                a, b = (torch.where(turned, x[rows].transpose(-1, -2), x[rows]) for x in (u, v))
+                optimizer.zero_grad()
+                relative(predict(a), b).backward()
+                optimizer.step()
+                rate.step()
+            network.train(False)
+            with torch.inference_mode():
+                found = float(relative(predict(test_u), test_v))
+            if found <= error:
+                return {**answer, "seconds": time.perf_counter() - start, "steps": (epoch + 1) * whole // epochs}
+        return {**answer, "missing": f"after {epochs} epochs it has an error of {found:.4f}"}
+
     def forward(self) -> None:
         self.network.train(False)
         with self.torch.inference_mode():
@@ -206,6 +254,8 @@ def serve() -> None:
             raise SystemExit("the first request must be 'start'")
         elif request["do"] == "build":
             answer = peer.build(request["family"], request["config"], request["inputs"], request["file"])
+        elif request["do"] == "train":
+            answer = peer.train(**{name: value for name, value in request.items() if name != "do"})
         else:
             answer = {"seconds": peer.seconds(getattr(peer, request["do"]), request["count"])}
         answers.write(json.dumps(answer) + "\n")

@@ -10,12 +10,13 @@ from neuralop_jax.models._base import AbstractOperator, sensors_of
 _CACHE_BYTES = 2**20  # the second-level cache of one core; within a factor of two the choice hardly matters
 
 
-def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch_size: int) -> int:
+def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch_size: int, *, members: int = 1) -> int:
     """How many samples to compute at once: on CPU so many that one hidden field of all stays in cache, elsewhere all.
 
     The largest divisor of `batch_size` for which `width * points` numbers per sample come to at most 1 MiB, or two samples: for
     a single one XLA chooses layouts with which the gradient of attention takes twice as long. An operator with
-    fixed sensors has no hidden field, and evaluates its basis functions once for all samples: it takes the whole batch.
+    fixed sensors has no hidden field, and evaluates its basis functions once for all samples: it takes the whole batch. Where
+    several operators of this kind are computed together, the fields of all `members` count.
 
     !!! example
 
@@ -29,7 +30,7 @@ def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch
     """
     if jax.default_backend() != "cpu" or sensors_of(model) is not None:
         return batch_size
-    return largest_divisor(batch_size, max(2, _CACHE_BYTES // (4 * model.width * int(np.prod(shape)))))
+    return largest_divisor(batch_size, max(2, _CACHE_BYTES // (4 * members * model.width * int(np.prod(shape)))))
 
 
 def largest_divisor(batch_size: int, at_most: int) -> int:

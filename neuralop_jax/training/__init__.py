@@ -18,3 +18,4 @@ from ._setup import Experiment as Experiment, prepare as prepare, stream as stre
 from ._state import TrainState as TrainState
 from ._step import each_sample as each_sample, make_step as make_step, supervised as supervised
 from ._stopping import EarlyStopping as EarlyStopping, StopRequest as StopRequest
+from ._together import alike as alike, fit_together as fit_together

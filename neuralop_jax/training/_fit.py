@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from neuralop_jax.training._display import ProgressDisplay, plain_console
 from neuralop_jax.training._divergence import MOST_ROLLBACKS, retried
 from neuralop_jax.training._environment import environment
 from neuralop_jax.training._loggers import Logger, Loggers, logger_makers
-from neuralop_jax.training._loop import Loop
+from neuralop_jax.training._loop import Answer, Asked, Loop, made
 from neuralop_jax.training._memory import memory_errors
 from neuralop_jax.training._optimizers import make_schedule
 from neuralop_jax.training._processes import leading
@@ -42,6 +43,10 @@ class FitResult:
     results: dict[str, Any] | None
 
 
+Training = Generator[Asked, Answer, FitResult]
+"""A training that asks for its intervals, see `Loop`."""
+
+
 def fit(
     config: ExperimentConfig,
     *,
@@ -52,6 +57,7 @@ def fit(
     stop: StopRequest | None = None,
     console: Console | None = None,
     loggers: Mapping[str, Logger] | None = None,
+    command: str = "",
 ) -> FitResult:
     """Trains as a configuration says and leaves everything in a run directory.
 
@@ -71,6 +77,7 @@ def fit(
     - `stop`: a request made on it ends the training after the interval that runs, with a checkpoint.
     - `console`: where progress is shown; standard output by default, `rich.console.Console(quiet=True)` for nowhere.
     - `loggers`: by name, further places for the lines of `metrics.jsonl`. One that raises is left out, with a warning.
+    - `command`: what repeats this run on a command line, for its records; that of the process by default.
 
     **Returns:** a `FitResult`.
 
@@ -78,7 +85,48 @@ def fit(
     gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `OutOfMemoryError`,
     likewise; `CheckpointError` if one cannot be written or read.
     """
-    stop, console = stop or StopRequest(), console or plain_console()
+    run = training_of(
+        config,
+        run_dir=run_dir,
+        resume=resume,
+        overwrite=overwrite,
+        force=force,
+        stop=stop or StopRequest(),
+        console=console or plain_console(),
+        loggers=loggers or {},
+        command=command,
+    )
+    with contextlib.closing(run):
+        try:
+            asked = next(run)
+            while True:
+                asked = go_on(run, functools.partial(made, *asked))
+        except StopIteration as end:
+            return end.value
+
+
+def go_on(training: Training, make: Callable[[], Answer]) -> Asked:
+    """Gives a training what it asked for, or the error that came instead; what it asks for next."""
+    try:
+        answer = make()
+    except BaseException as error:
+        return training.throw(error)
+    return training.send(answer)
+
+
+def training_of(
+    config: ExperimentConfig,
+    *,
+    run_dir: str | Path,
+    resume: bool,
+    stop: StopRequest,
+    console: Console,
+    overwrite: bool = False,
+    force: bool = False,
+    loggers: Mapping[str, Logger] | None = None,
+    command: str = "",
+) -> Training:
+    """What `fit` runs, with the same arguments."""
     with contextlib.ExitStack() as stack:
         shared = stack.enter_context(leading(config, stop))
         run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
@@ -95,6 +143,7 @@ def fit(
         for line in (*(f"resumed with {change}" for change in changes), *experiment.left_out):
             report(line)
         surroundings = {**environment(), "data": experiment.train.fingerprint}
+        surroundings["command"] = command or surroundings["command"]
         more = stack.enter_context(Loggers(makers, report))
 
         snapshot, goodput = read_snapshot(store, warn=report), None
@@ -122,7 +171,7 @@ def fit(
             loop = Loop(config, experiment, run, store, state, progress, stop, display, more, report, schedule)
             del state, snapshot  # on a mesh these would be a second, undivided copy
             try:
-                loop()
+                yield from loop()
                 return _concluded(loop, surroundings)
             except TrainingDiverged as error:
                 run.log(str(error))
@@ -133,7 +182,8 @@ def fit(
                 where = f"step {snapshot.step}" if snapshot else "the start"
                 report(f"rollback {rollbacks} of {MOST_ROLLBACKS} to {where}: other batches, half the learning rate")
             experiment = None
-            del loop  # the data of two experiments may not fit on the device
+            vars(loop).clear()  # whoever runs this still has it, and the data of two experiments may not fit on the device
+            del loop
 
 
 def _concluded(loop: Loop, surroundings: dict[str, Any]) -> FitResult:

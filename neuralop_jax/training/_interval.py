@@ -55,16 +55,20 @@ class DeviceInterval:
         """The state after `num_steps` more steps (the given one is used up) and the metrics of each, `(num_steps,)`."""
         arrays, static = eqx.partition(state if self.mesh is None else self.mesh.place_state(state), eqx.is_array)
         if num_steps not in self._programs:
-            one = on_arrays(self.step, static, self.noise_key)
-
-            def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, Any]:
-                body = lambda arrays, _: one(arrays, Drawn(data, self._indices(arrays.step)))
-                return jax.lax.scan(body, arrays, length=num_steps)
-
-            self._programs[num_steps], seconds = _compile(advance, arrays, self.data)
+            self._programs[num_steps], seconds = compiled(self.function(static, num_steps), arrays, self.data)
             self.compile_seconds += seconds
         arrays, metrics = self._programs[num_steps](arrays, self.data)
         return eqx.combine(arrays, static), metrics
+
+    def function(self, static: TrainState, num_steps: int) -> Callable[[TrainState, DeviceData], tuple[TrainState, History]]:
+        """What a call computes, as a pure function of the arrays of a state, whose other leaves are `static`, and of the data."""
+        one = on_arrays(self.step, static, self.noise_key)
+
+        def advance(arrays: TrainState, data: DeviceData) -> tuple[TrainState, History]:
+            body = lambda arrays, _: one(arrays, Drawn(data, self._indices(arrays.step)))
+            return jax.lax.scan(body, arrays, length=num_steps)
+
+        return advance
 
     def position(self) -> None:
         """Nothing: the batches follow from the step."""
@@ -125,7 +129,7 @@ class StreamInterval:
         for _ in range(num_steps):
             batch = self._next()
             if self._program is None:
-                self._program, self.compile_seconds = _compile(on_arrays(self.step, static, self.noise_key), arrays, batch)
+                self._program, self.compile_seconds = compiled(on_arrays(self.step, static, self.noise_key), arrays, batch)
             arrays, metrics = self._program(arrays, batch)
             history.append(metrics)
         history = jax.tree.map(lambda *values: np.stack([np.asarray(value) for value in values]), *history)
@@ -168,8 +172,8 @@ def on_arrays(
     return one
 
 
-def _compile(function: Callable[..., Any], arrays: TrainState, data: Any) -> tuple[Callable[..., Any], float]:
-    """The program of `function(arrays, data)`, which uses `arrays` up, and the seconds that compiling took."""
+def compiled(function: Callable[..., Any], arrays: Any, *others: Any) -> tuple[Callable[..., Any], float]:
+    """The program of `function(arrays, *others)`, which uses `arrays` up, and the seconds that compiling took."""
     start = time.perf_counter()
-    program = jax.jit(function, donate_argnums=0).lower(arrays, data).compile()
+    program = jax.jit(function, donate_argnums=0).lower(arrays, *others).compile()
     return program, time.perf_counter() - start

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -29,6 +29,9 @@ from neuralop_jax.training._stopping import StopRequest
 @dataclasses.dataclass
 class Loop:
     """A training between two interruptions. An interval is made, then settled: evaluated, logged and saved as is due.
+
+    Calling it gives a generator that asks for each interval with itself and a number of steps. Whoever runs it advances `state`
+    and answers with the history and when the interval began (`made` does): several trainings can so advance by one program.
 
     What is made but not settled when an exception comes is saved with the line that is still to be written, so that the resumed
     training settles it and logs the same as one that was not disturbed.
@@ -56,7 +59,7 @@ class Loop:
     report: Callable[[str], None]
     schedule: optax.Schedule
 
-    def __call__(self) -> None:
+    def __call__(self) -> "Generator[Asked, Answer, None]":
         """Trains until the last step, the early stop or the request, and saves.
 
         **Raises:** `TrainingDiverged` at a step that is neither made nor skipped; `CheckpointError` if the disk refuses one.
@@ -65,7 +68,7 @@ class Loop:
             if self.progress.line is not None:
                 self._settle(self.progress.line)
             while self.progress.step < self.config.training.steps and not self.progress.early.due and not self.stop.requested:
-                self._settle(self._interval())
+                self._settle((yield from self._interval()))
             if self.progress.saved < self.progress.step:
                 self._save()
         except (TrainingDiverged, CheckpointError):
@@ -79,13 +82,13 @@ class Loop:
         with self.progress.goodput.measure("evaluate"):
             return _evaluate(self.state.operator(), self.experiment, self.config)
 
-    def _interval(self) -> dict[str, Any]:
-        """Makes the steps up to the next log line, and gives that line."""
+    def _interval(self) -> "Generator[Asked, Answer, dict[str, Any]]":
+        """Has the steps up to the next log line made, and gives that line."""
         plan, progress, goodput = self.config.training, self.progress, self.progress.goodput
-        start, compiled = time.perf_counter(), self.experiment.interval.compile_seconds
+        compiled = self.experiment.interval.compile_seconds
         length = min(plan.log_every - progress.step % plan.log_every, plan.steps - progress.step)
         skipped_before = int(self.state.guard.skipped)
-        self.state, history = self.experiment.interval(self.state, length)
+        history, start = yield self, length
         interrupt = None
         try:
             history = _fetched(history)
@@ -168,6 +171,19 @@ class Loop:
             told = [f"{first + step} (loss {loss[step]:.4g}, gradient norm {norm[step]:.3g})" for step in steps[:5]]
             more = f" and {len(steps) - 5} more" if len(steps) > 5 else ""
             self.report(f"skipped step {', '.join(told)}{more}")
+
+
+Asked = tuple[Loop, int]
+"""The loop of a training, and the steps that it wants."""
+Answer = tuple[History, float]
+"""What became of them, and when they began, by `time.perf_counter`."""
+
+
+def made(loop: Loop, num_steps: int) -> Answer:
+    """Makes the steps that a training asks for, by its own program."""
+    start = time.perf_counter()
+    loop.state, history = loop.experiment.interval(loop.state, num_steps)
+    return history, start
 
 
 def _fetched(history: History) -> dict[str, np.ndarray]:

@@ -1,11 +1,12 @@
 """Optax chains and learning rates from the configuration."""
 
 import optax
+from jaxtyping import Array, Float
 
 from neuralop_jax.config import OptimizerConfig
 
 
-def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig, steps: int, *, learning_rate: Float[Array, ""] | None = None) -> optax.Schedule:
     r"""The learning rate as a function of the step, from 0 to `steps`; $\eta$ is `learning_rate`, $w$ is `warmup_steps`.
 
     - `"constant"`: $\eta$.
@@ -13,7 +14,8 @@ def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     - `"step"`: $\eta r^{\lfloor (s - w)/D \rfloor}$ with $r$ = `decay_rate`, $D$ = `decay_steps`.
     - `"one_cycle"`: from $\eta/25$ up to $\eta$ in the first 30 % of the steps and down to $\eta/250000$, along half cosines.
 
-    All but the last start with $\eta s / w$ while $s < w$.
+    All but the last start with $\eta s / w$ while $s < w$. A `learning_rate` takes the place of the configuration's, and may be
+    traced.
 
     **Source:** Loshchilov, Hutter 2017, arXiv:1608.03983 (cosine, without restarts); Smith, Topin 2018, arXiv:1708.07120
     (one cycle, with the numbers of PyTorch's `OneCycleLR`).
@@ -28,7 +30,8 @@ def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
         assert abs(schedule(50) - 5e-4) < 1e-9
         ```
     """
-    rate, left = config.learning_rate, steps - config.warmup_steps
+    rate = config.learning_rate if learning_rate is None else learning_rate
+    left = steps - config.warmup_steps
     match config.schedule:
         case "one_cycle":
             return optax.cosine_onecycle_schedule(steps, rate, pct_start=0.3, div_factor=25.0, final_div_factor=1e4)
@@ -43,7 +46,13 @@ def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, rate, config.warmup_steps), schedule], [config.warmup_steps])
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig,
+    steps: int,
+    *,
+    learning_rate: Float[Array, ""] | None = None,
+    weight_decay: Float[Array, ""] | None = None,
+) -> optax.GradientTransformation:
     """The Optax chain of a configuration: clipping by the global norm, weight decay, the rule, the learning rate.
 
     Weight decay is decoupled for `"adamw"` and `"lion"`; for `"adam"` and `"sgd"` it is added to the gradient before the rule, as
@@ -53,6 +62,8 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
 
     - `config`: the section `[optimizer]`; `accumulate` is not its part: the batches of a step are joined before.
     - `steps`: the length of the training, which the schedules need.
+    - `learning_rate`, `weight_decay`: in place of those of the configuration. They may be traced, so that one program serves many
+        values; the state is the same.
 
     **Returns:** a transformation to pass to `make_step` and `TrainState.create`.
 
@@ -68,15 +79,15 @@ def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransfo
         assert updates.tolist() == [-0.5, -0.5]
         ```
     """
-    schedule, decay = make_schedule(config, steps), config.weight_decay
-    coupled = optax.add_decayed_weights(decay) if decay else optax.identity()
+    schedule = make_schedule(config, steps, learning_rate=learning_rate)
+    decay = config.weight_decay if weight_decay is None else weight_decay
     match config.kind:
         case "adamw":
             rule = optax.adamw(schedule, weight_decay=decay)
         case "lion":
             rule = optax.lion(schedule, weight_decay=decay)
         case "adam":
-            rule = optax.chain(coupled, optax.adam(schedule))
+            rule = optax.chain(optax.add_decayed_weights(decay), optax.adam(schedule))
         case "sgd":
-            rule = optax.chain(coupled, optax.sgd(schedule))
+            rule = optax.chain(optax.add_decayed_weights(decay), optax.sgd(schedule))
     return optax.chain(optax.clip_by_global_norm(config.clip), rule) if config.clip else rule

@@ -217,9 +217,9 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
             "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and the "
             "patches of multigrid_patches take parts of domains."
         )
-    if solving := [kind for kind in _SOLVING if _has(operator, kind)]:
+    if solving := solves_equations(operator):
         raise ConfigError(
-            f"model.kind {config.model.kind!r} solves equations in loops ({solving[0].__name__}), which devices cannot share. "
+            f"model.kind {config.model.kind!r} solves equations in loops ({solving}), which devices cannot share. "
             "Leave [mesh] out."
         )
     if mesh.space > 1:
@@ -234,10 +234,11 @@ def _check_division(mesh: DeviceMesh, operator: Normalized, u: np.ndarray) -> No
     jax.eval_shape(divided, jax.ShapeDtypeStruct((mesh.data, *u.shape), u.dtype))
 
 
-def _has(model: Any, kind: type) -> bool:
-    """Whether a module of this kind is anywhere in a model."""
-    is_kind = lambda node: isinstance(node, kind)
-    return any(map(is_kind, jax.tree.leaves(model, is_leaf=is_kind)))
+def solves_equations(operator: AbstractOperator) -> str:
+    """The class of a module anywhere in an operator that solves equations in loops of unknown length; empty without any."""
+    is_solver = lambda node: isinstance(node, _SOLVING)
+    found = filter(is_solver, jax.tree.leaves(operator, is_leaf=is_solver))
+    return next((type(node).__name__ for node in found), "")
 
 
 def _interval(
@@ -300,14 +301,16 @@ def _augmentation(config: ExperimentConfig) -> Callable[..., tuple[jax.Array, ja
     return functools.partial(data.augment, config.data.augment) if config.data.augment else None
 
 
-def choose_micro_batch(config: ExperimentConfig, operator: Normalized, grid: Grid, batch_size: int) -> int:
+def choose_micro_batch(config: ExperimentConfig, operator: Normalized, grid: Grid, batch_size: int, *, members: int = 1) -> int:
     """Samples computed at once: what the configuration says, else what fits the cache, but with batch norm always a batch.
+
+    `members` operators that are computed together share the cache.
 
     **Raises:** `ConfigError` if batch norm would see less than a batch.
     """
     chosen = config.training.micro_batch
     if not models.has_batch_norm(operator):
-        return chosen or models.automatic_micro_batch(operator, grid.shape, batch_size)
+        return chosen or models.automatic_micro_batch(operator, grid.shape, batch_size, members=members)
     if chosen not in (0, batch_size):
         raise ConfigError(
             f"training.micro_batch {chosen} would change the statistics of batch norm, which are those of {batch_size} samples. "

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuralop_jax.cli import _benchmark_cases, main
+from neuralop_jax.cli import _benchmark_cases, _benchmark_kernels, _benchmark_solvers, _benchmark_training, main
 from neuralop_jax.cli._benchmark_cases import fno_case
 from neuralop_jax.cli._benchmark_models import measure
+from neuralop_jax.cli._benchmark_rows import timed_row
 from neuralop_jax.errors import NeuralOpError
-from neuralop_jax.evaluation import ModelPeer
+from neuralop_jax.evaluation import ModelPeer, Timing
 from neuralop_jax.interop import from_torch
 from neuralop_jax.models import count_parameters
 
@@ -86,6 +87,79 @@ def test_command_prints_the_table_and_writes_the_rows(tmp_path, monkeypatch, cap
     assert {"case", "device", "machine", "date", "command"} <= set(row)
     assert row["peer"] is row["ratio"] is row["output_difference"] is None
     assert row["ours"]["forward_s"] > 0 and row["ours"]["compile_s"] > 0
+
+
+def test_kernels_beside_the_other_way_to_compute_the_same(monkeypatch):
+    monkeypatch.setattr(_benchmark_kernels, "_POINTS", 1024)
+    monkeypatch.setattr(_benchmark_kernels, "_CHANNELS", 2)
+    rows = [
+        _benchmark_kernels.transform_row(16, 4, 1),
+        _benchmark_kernels.convolution_row(16, 1),
+        _benchmark_kernels.low_rank_row(8, 4, 1),
+        _benchmark_kernels.cycle_row(16, 1),
+    ]
+    sides = [["by FFT", "by matrix products", "SciPy, all modes"], ["XLA's convolution"], ["dense weight"], []]
+    assert [list(row["ratio"]) for row in rows] == sides
+    for row in rows:
+        for side, ratio in row["ratio"].items():
+            assert ratio == row["sides"][side]["median"] / row["sides"]["ours"]["median"]
+
+
+class Told:
+    """Stands for the peer of a training."""
+
+    def __init__(self, **answer):
+        self.answer = answer
+
+    def ask(self, **request):
+        with np.load(request["file"]) as data:
+            shapes = {name: data[name].shape for name in data.files}
+        assert shapes == {"u": (12, 1, 8, 8), "v": (12, 1, 8, 8), "test_u": (5, 1, 8, 8), "test_v": (5, 1, 8, 8)}
+        assert request["config"] == {**dict.fromkeys(("in_channels", "out_channels"), 1), **NETWORK}
+        return self.answer
+
+
+NETWORK = {"n_modes": [4, 4], "hidden_channels": 4, "n_layers": 1}
+
+
+def test_time_until_a_training_has_an_error(trained, monkeypatch):
+    """The errors of the run that is there are those of the training that is timed: three intervals of two steps."""
+    monkeypatch.setattr(_benchmark_training, "_CONFIG", "run.toml")
+    monkeypatch.setattr(_benchmark_training, "_SPLIT", "test_8")
+    results = json.loads((trained / "runs/a/results.json").read_text())
+    last = results["splits"]["test_8"]["relative_l2"]
+    row = _benchmark_training.training_row(Told(parameters=results["parameters"], seconds=1e9, steps=50), error=last * (1 + 1e-6))
+    assert (
+        row["steps"] == 6 and row["peer_steps"] == 50 and row["ratio"] == {"neuraloperator": 1e9 / row["sides"]["ours"]["median"]}
+    )
+    row = _benchmark_training.training_row(Told(missing="no torch"), error=10.0)
+    assert row["steps"] == 2 and row["missing"] == "no torch" and row["ratio"] == {}
+    with pytest.raises(NeuralOpError, match="does not reach a relative L2 error of 0 on test_8"):
+        _benchmark_training.training_row(None, error=0.0)
+    with pytest.raises(NeuralOpError, match="parameters here but 7 in the peer"):
+        _benchmark_training.training_row(Told(parameters=7), error=10.0)
+
+
+def test_all_parts_are_one_list_and_peers_that_are_not_there_are_left_out(tmp_path, monkeypatch, capsys):
+    row = lambda case: timed_row(case, "s", 1.0, {"ours": Timing((1.0,))})
+    monkeypatch.setattr(_benchmark_cases, "FNO_CASES", (CASE,))
+    monkeypatch.setattr(_benchmark_cases, "MODEL_CASES", ())
+    monkeypatch.setattr(_benchmark_kernels, "cases", lambda repeats: {"one": lambda: [row("a kernel")]})
+    monkeypatch.setattr(_benchmark_solvers, "cases", lambda *_: {"two": lambda: [row("a solver")]})
+    monkeypatch.setattr(_benchmark_training, "training_row", lambda peer: row("a training"))
+    words = ["benchmark", "all", "--repeats", "1", "--json", str(tmp_path / "rows.json"), "--peer-python", sys.executable]
+    assert main(words) == 0
+    printed, rows = capsys.readouterr().out, json.loads((tmp_path / "rows.json").read_text())
+    assert [(each["part"], each["case"]) for each in rows] == [
+        ("kernels", "a kernel"),
+        ("fno", CASE.name),
+        ("data", "a solver"),
+        ("training", "a training"),
+    ]
+    assert "fno alone: --peer-python" in printed and "models is left out: --case" in printed
+    assert "peer_versions" in rows[2] and "peer_versions" not in rows[1]
+    assert main(["benchmark", "all", "--case", "nothing"]) == 2
+    assert "measured nothing for --case 'nothing'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from neuralop_jax.__main__ import main
 from neuralop_jax.errors import DataError, RunDirError
-from neuralop_jax.evaluation import merge, read_records, record, rewrite, table
+from neuralop_jax.evaluation import merge, read_records, record, rewrite, student_interval, table
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -46,9 +46,26 @@ def test_seeds_are_one_line_and_the_best_comes_first(tmp_path):
     lines = table(merge([], runs)).splitlines()
     assert lines[0].startswith("| model | configuration | parameters | relative L2, test |")
     assert lines[2] == "| tfno | `c/tfno.toml` `--model.rank 0.1` | 1,234 | 0.00512 | 0 | 20 | 3 |"
-    wanted = f"{statistics.fmean(errors):.4f} ± {statistics.stdev(errors):.4f}"
+    low, high = student_interval(errors)
+    wanted = f"{statistics.fmean(errors):.4f} ± {statistics.stdev(errors):.4f} ({low:.4f} to {high:.4f})"
     assert lines[3] == f"| fno | `c/fno.toml` | 1,234 | {wanted} | 0, 1, 2 | 20 | 3 |"
     assert "2 cores of Abacus; commits aaaaaaaaaa; 2026-11-21." in lines[5]
+
+
+def test_a_single_seed_has_the_interval_over_its_samples(tmp_path):
+    ends = {"relative_l2": [0.0912, 0.11], "relative_h1": [0.1, 0.3], "max_error": [0.0, 9.0]}
+    entry = record(finished(tmp_path / "a", "c/fno.toml", 0, 0.1, interval=ends))
+    assert entry["splits"]["test"]["interval"] == {name: ends[name] for name in ("relative_l2", "relative_h1")}
+    assert "| 0.1000 (0.0912 to 0.1100) | 0 |" in table([entry])
+    assert "by the bootstrap" in table([entry])
+    lost = record(finished(tmp_path / "b", "c/fno.toml", 1, 0.1, interval=ends, diverged=1))
+    assert "interval" not in lost["splits"]["test"] and "| inf | 1 |" in table([lost])
+    file = tmp_path / "results.json"
+    for bad in ([0.1], ["a", 0.2], 0.1):
+        entry["splits"]["test"]["interval"] = {"relative_l2": bad}
+        file.write_text(json.dumps([entry]))
+        with pytest.raises(DataError, match="an interval that is no pair of numbers"):
+            read_records(file)
 
 
 def test_a_run_that_diverged_comes_last_and_spoils_no_table(tmp_path):
@@ -91,7 +108,7 @@ def test_pages_are_rewritten_between_the_marks(tmp_path, monkeypatch, capsys):
     )
     assert "README.md has new tables" in capsys.readouterr().out
     made = table(read_records("datasets/set/results.json"))
-    assert "0.2500 ± 0.0000 | 0, 1" in made
+    assert "0.2500 ± 0.0000 (0.2500 to 0.2500) | 0, 1" in made
     assert card.read_text() == f"# Set\n<!-- results of results.json -->\n{made}<!-- end of results -->\nend\n"
     assert made in readme.read_text() and readme.read_text().startswith("before\n")
     assert not rewrite(card)
