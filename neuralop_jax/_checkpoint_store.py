@@ -108,7 +108,7 @@ class CheckpointStore:
         """
         arrays = {name: arrays_of(tree) for name, tree in trees.items()}
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
-        meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "record": dict(record), "leaves": table}
+        meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "step": step, "record": dict(record), "leaves": table}
         whole, partial = self._path(step), self.directory / f"{step}.partial"
         if whole.exists():
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
@@ -140,12 +140,19 @@ class CheckpointStore:
 
         What an older format wrote comes as if this version had written it.
 
-        **Raises:** `CheckpointError` if a newer format wrote the step, `DamagedCheckpoint` if any byte of it has changed.
+        **Raises:** `CheckpointError` if a newer format wrote the step or the system refuses to read it, `DamagedCheckpoint` if a
+        byte of it has changed.
         """
         try:
             return self._read(step, names)
         except CheckpointError:
             raise
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise DamagedCheckpoint(f"{self._path(step)} is damaged ({_first_line(error)})") from error
+        except (OSError, MemoryError, ImportError) as error:  # of this the bytes are not to blame
+            raise CheckpointError(
+                f"{self._path(step)} cannot be read ({_first_line(error)}). It may be whole: mend the cause and try again."
+            ) from error
         except Exception as error:  # whatever the readers of four file formats make of damaged bytes
             raise DamagedCheckpoint(f"{self._path(step)} is damaged ({_first_line(error)})") from error
 
@@ -187,12 +194,14 @@ class CheckpointStore:
                 f"{where} has format {meta['format']}, written by neuralop_jax {meta['version']}; this is {__version__}, which "
                 f"reads up to format {FORMAT}. Install the newer version."
             )
+        if (stored := meta.get("step", step)) != step:  # versions before 0.1.0 did not say it
+            raise DamagedCheckpoint(f"{where} is damaged (it is a copy of step {stored})")
         tables = {name: table for name, table in meta["leaves"].items() if names is None or name in names}
         arrays: dict[str, Arrays] = {}
         for name, table in tables.items():
             if not re.fullmatch(r"\w+", name):
                 raise DamagedCheckpoint(f"{where} is damaged ({name!r} is no name of a tree)")
-            if "files" in meta:
+            if meta["format"] > 1:
                 _check_files(where, name, meta["files"][name])
             leaves = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
             as_numpy = self._ocp.RestoreArgs(restore_type=np.ndarray)  # whatever devices they were saved from
@@ -208,11 +217,19 @@ class CheckpointStore:
 
     def _remove(self, steps: list[int]) -> None:
         """Steps leave the list by one rename each, before anything of them is deleted."""
-        if steps:
-            (self.directory / _TRASH).mkdir(exist_ok=True)
+        if not steps:
+            return
+        trash = self.directory / _TRASH
+        try:
+            trash.mkdir(exist_ok=True)
             for step in steps:
-                os.rename(self._path(step), self.directory / _TRASH / str(step))
-            self._clean()
+                os.rename(self._path(step), trash / str(step))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.directory}: old steps cannot be removed ({_first_line(error)}); all that are listed are whole. Move "
+                f"{trash} away and resume."
+            ) from error
+        self._clean()
 
     def _clean(self) -> tuple[str, ...]:
         """Removes what is no step, and gives the names of it."""

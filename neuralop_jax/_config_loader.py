@@ -139,13 +139,13 @@ def _unknown(cls: type, key: str, prefix: str, where: str) -> ConfigError:
 
 
 def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
-    if not path.exists():
-        raise ConfigError(f"no such configuration: {path} (looked in {Path.cwd()}). Give the path of a TOML file.")
     try:
+        if not path.exists():
+            raise ConfigError(f"no such configuration: {path} (looked in {Path.cwd()}). Give the path of a TOML file.")
         text = path.read_bytes().decode("utf-8")
         return text, tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. Give the path of a TOML file.") from error
+        raise ConfigError(f"{str(path)[:200]} cannot be read: {error.strerror}. Give the path of a TOML file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not a TOML file: byte {error.start} is not UTF-8 text.") from error
     except RecursionError as error:
@@ -158,9 +158,9 @@ def _line_of(text: str, name: str) -> int:
     """The line that sets the option called `name` or opens the section of that name; 0 if none is recognized."""
     table = ""
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\s*([\w.\"' -]+?)\s*\]", line)
+        header = re.match(r"\s*\[([\w.\"' -]+)\]", line)
         if header:
-            table = header.group(1)
+            table = header.group(1).strip()
             if table == name:
                 return number
             continue

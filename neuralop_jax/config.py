@@ -133,9 +133,9 @@ class TrainingConfig:
     """At a loss or gradient that is not finite: stop, skip the step, or go on from the newest checkpoint with other batches."""
     spike_factor: Annotated[float, _NOT_NEGATIVE] = 0.0
     """Skip steps whose gradient norm is more than this times its running mean; 0 skips none."""
-    max_skips: Annotated[int, _NOT_NEGATIVE] = 100
+    max_skips: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 100
     """Steps that may be skipped in all; one more counts as diverged."""
-    max_skips_in_a_row: Annotated[int, _NOT_NEGATIVE] = 10
+    max_skips_in_a_row: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 10
     """Steps that may be skipped in succession, likewise."""
     on_save_error: Literal["stop", "warn"] = "stop"
     """When a checkpoint cannot be written: stop, or go on and try again at the next one (the last one always stops)."""

@@ -70,7 +70,7 @@ def download(url: str, path: str | Path, *, sha256: str, limit: int = LIMIT, ove
         if found != sha256:
             raise DataError(f"{url} is not what was meant: sha256 {found[:12]}…, wanted {sha256[:12]}…. Nothing was kept.")
         os.replace(partial, path)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
         raise DataError(
             f"{url} cannot be downloaded ({' '.join(str(error).split())[:200] or type(error).__name__}). "
             f"Download it elsewhere, put it at {path.absolute()}, and call this again to check it."
@@ -82,7 +82,10 @@ def download(url: str, path: str | Path, *, sha256: str, limit: int = LIMIT, ove
 
 def _check_address(url: str) -> None:
     """Raises `DataError` for addresses that could be read or changed on their way, and schemes that are not known here."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise DataError(f"{url[:200]} is no address ({error}). Give one that begins with https://.") from error
     if not (parts.scheme in ("https", "file") or (parts.scheme == "http" and parts.hostname in _LOCAL)):
         raise DataError(f"{url} is refused: wanted https://, file://, or http:// of this machine.")
 
@@ -110,7 +113,7 @@ def _fetch(url: str, target: Path, limit: int) -> str:
         opener.add_handler(handler)
     with opener.open(url, timeout=SECONDS) as source, open(target, "wb") as file:
         stated = source.headers.get("Content-Length", "")
-        wanted = int(stated) if stated.isascii() and stated.isdigit() else None
+        wanted = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None
         while block := source.read(_BLOCK):
             size += len(block)
             if size > limit:

@@ -46,6 +46,12 @@ class Persistent:
     identifier: object
 
 
+def check_size(size: int, where: str) -> None:
+    """Raises `DataError` for a pickle of more than `MAX_BYTES`, before its bytes are touched: a sparse file need not have them."""
+    if size > MAX_BYTES:
+        raise DataError(f"{where} has {size:,} bytes, more than {MAX_BYTES:,}; refused. {_REMEDY}")
+
+
 def read_pickle(data: bytes, allowed: Collection[str], where: str) -> object:
     """The value that a pickle describes: `None`, booleans, numbers, texts, tuples, lists, dictionaries and the three above.
 
@@ -60,8 +66,7 @@ def read_pickle(data: bytes, allowed: Collection[str], where: str) -> object:
 
     **Raises:** `DataError` with the byte at which stands a name that is not allowed, another instruction, or damage.
     """
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{where} has {len(data):,} bytes, more than {MAX_BYTES:,}; refused. {_REMEDY}")
+    check_size(len(data), where)
     machine = _Machine(data, allowed, where)
     try:
         return machine.run()

@@ -9,7 +9,7 @@ import numpy as np
 
 from neuralop_jax.data._array_file import ArrayFile, LazyArray
 from neuralop_jax.data._open import SIZE_LIMIT, _bytes, read_start, refuse_start
-from neuralop_jax.data._pickle_opcodes import Call, Global, Persistent, read_pickle
+from neuralop_jax.data._pickle_opcodes import Call, Global, Persistent, check_size, read_pickle
 from neuralop_jax.data._stored_zip import stored_members
 from neuralop_jax.errors import DataError
 
@@ -86,6 +86,7 @@ def read_torch(path: str | Path) -> ArrayFile:
     if order != b"little":
         raise DataError(f"{path} has the byte order {order!r}, wanted b'little'. Save it again on an ordinary machine.")
     content, crc = members[pickles[0]]
+    check_size(len(content), where)
     if crc and zlib.crc32(content) != crc:  # zero: torch.serialization.set_crc32_options(False)
         raise DataError(f"{where} is damaged: its CRC-32 differs. Download or generate it again.")
     storages = {name.removeprefix(folder): view for name, (view, _) in members.items() if name.startswith(folder)}

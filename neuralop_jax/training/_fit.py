@@ -158,6 +158,8 @@ def training_of(
             experiment = experiment or prepare(attempt)
             experiment.interval = shared(experiment.interval)
             state, progress = restore_snapshot(snapshot, config, experiment, rollbacks, force=force)
+            if snapshot is not None:
+                store.discard_after(snapshot.step)
             undone = run.begin(config, surroundings, progress.step, logged=progress.line is None)
             if goodput is None:
                 goodput = progress.goodput

@@ -5,24 +5,30 @@ import io
 import json
 import os
 import platform
+import re
 import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import filelock
 import numpy as np
 from jaxtyping import Array
 
 from neuralop_jax._checkpoint_store import force_to_disk
-from neuralop_jax.config import ExperimentConfig, from_json, to_json
+from neuralop_jax._run_files import read_config
+from neuralop_jax.config import ExperimentConfig, to_json
 from neuralop_jax.errors import RunDirError
 from neuralop_jax.training._changes import check_changes
 
 _LONGEST = 3800
 """Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more."""
+
+
+_OWN = re.compile(r"run\.lock|\.config\.json\.[0-9a-f]+\.partial")
+"""What a process that was killed before it had written its configuration leaves."""
 
 
 class RunDirectory:
@@ -98,8 +104,7 @@ class RunDirectory:
         """
         if not self.resume:
             return []
-        stored = from_json(json.loads((self.path / "config.json").read_text(encoding="utf-8")), f"{self.path}/config.json")
-        return check_changes(stored, config, str(self.path), force=force)
+        return check_changes(read_config(self.path), config, str(self.path), force=force)
 
     def open(self, config: ExperimentConfig) -> Path | None:
         """Makes a new directory, locks it and writes the configuration; one that is to be resumed is open already.
@@ -122,7 +127,8 @@ class RunDirectory:
 
         **Returns:** the lines taken back.
         """
-        (self.path / "DONE").unlink(missing_ok=True)
+        for left in ("DONE", *(path.name for path in self.path.glob(".*.partial"))):
+            (self.path / left).unlink(missing_ok=True)
         last, lines = step if logged else step - 1, self.metrics()
         kept = [line for line in lines if line["step"] <= last]
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
@@ -138,24 +144,43 @@ class RunDirectory:
 
     def log(self, line: str) -> None:
         """Adds a line to `run.log`, with the time. It is no result: a disk that refuses it does not end a training."""
-        with contextlib.suppress(OSError), open(self.path / "run.log", "a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), _to_append(self.path / "run.log") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics.jsonl` that are whole."""
+        """The lines of `metrics.jsonl` but the last if a kill has cut it off.
+
+        **Raises:** `RunDirError` if another one is damaged.
+        """
         path, lines = self.path / "metrics.jsonl", []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        if not path.exists():
+            return lines
+        try:
+            if not path.is_file():
+                raise RunDirError(f"{path} is no file. Move it away, and the run goes on without what was logged before.")
+            texts = path.read_bytes().splitlines()
+        except OSError as error:
+            raise RunDirError(f"{path} cannot be read: {error.strerror}. Check rights.") from error
+        for number, text in enumerate(texts, start=1):
             try:
-                lines.append(json.loads(line))
-            except ValueError:
-                break  # the process was killed while it wrote this line
+                line = json.loads(text)
+                whole = isinstance(line, dict) and isinstance(line.get("step"), int)
+            except (ValueError, RecursionError):
+                whole = False
+            if whole:
+                lines.append(line)
+            elif number < len(texts):
+                raise RunDirError(
+                    f"{path} is damaged in line {number} of {len(texts)}. Restore it, or move it away, and the run goes on "
+                    "without what was logged before."
+                )
         return lines
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds a line to `metrics.jsonl`; floats are written so that reading gives the same bits."""
         path = self.path / "metrics.jsonl"
         try:
-            with open(path, "a", encoding="utf-8") as file:
+            with _to_append(path) as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
@@ -171,9 +196,9 @@ class RunDirectory:
         self._write(name, held.getvalue())
 
     def _write(self, name: str, content: str | bytes) -> None:
-        partial = self.path / f".{name}.partial"
+        partial = self.path / f".{name}.{secrets.token_hex(8)}.partial"
         try:
-            with open(partial, "wb") as file:
+            with open(partial, "xb") as file:  # never what is there already, which may lead elsewhere
                 file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -191,7 +216,7 @@ class RunDirectory:
         path = self.path
         if not path.is_dir():
             raise RunDirError(f"{path} is a file, not a run directory. Choose another --out.")
-        if not self._holds_run() and any(file.name != "run.lock" for file in path.iterdir()):
+        if not self._holds_run() and not all(_OWN.fullmatch(file.name) for file in path.iterdir()):
             raise RunDirError(f"{path} holds files but no run. Choose another --out, or empty it.")
         try:
             self._lock.acquire(timeout=0)
@@ -231,3 +256,10 @@ class RunDirectory:
             )
         if self.resume and not self._holds_run():
             raise RunDirError(f"no run to resume in {self.path}: it has no config.json. Name a run, or leave --resume out.")
+
+
+def _to_append(path: Path) -> TextIO:
+    """A file to add lines to, made if it is not there; a link or a pipe in its place is refused by an `OSError`."""
+    kept_out = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | kept_out, 0o666)
+    return os.fdopen(number, "a", encoding="utf-8")

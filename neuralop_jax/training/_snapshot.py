@@ -79,14 +79,13 @@ def save_snapshot(
 
 
 def read_snapshot(store: CheckpointStore, warn: Callable[[str], None]) -> Snapshot | None:
-    """The newest whole checkpoint, and no newer one left; `None` if there is none at all.
+    """The newest whole checkpoint, `None` if there is none at all.
 
-    **Raises:** `CheckpointError` if there are checkpoints but none is whole.
+    **Raises:** `CheckpointError` if there are checkpoints but none is whole, or one cannot be read.
     """
     if not store.steps():
         return None
     step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn)
-    store.discard_after(step)
     return Snapshot(str(store.directory / str(step)), step, record, arrays)
 
 

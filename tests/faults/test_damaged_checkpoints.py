@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neuralop_jax import _checkpoint_store
 from neuralop_jax.checkpoint import CheckpointStore, DamagedCheckpoint
 from neuralop_jax.errors import CheckpointError
 
@@ -115,3 +116,38 @@ def test_f08_a_checkpoint_reaches_no_file_outside_it(store):
     path.with_name("meta.json.sha256").write_text(hashlib.sha256(content).hexdigest())
     with pytest.raises(DamagedCheckpoint, match=r"'../1/model' is no name of a tree"):
         store.read(2)
+
+
+def test_f08_a_step_under_another_number_is_not_taken_for_it(store):
+    (store.directory / "2").rename(store.directory / "999")
+    with pytest.raises(DamagedCheckpoint, match=r"999 is damaged \(it is a copy of step 2\)"):
+        store.read(999)
+
+
+def test_f08_digests_of_files_cannot_be_left_out(store):
+    meta = json.loads((store.directory / "2/meta.json").read_bytes())
+    del meta["files"]
+    content = json.dumps(meta).encode()
+    (store.directory / "2/meta.json").write_bytes(content)
+    (store.directory / "2/meta.json.sha256").write_text(hashlib.sha256(content).hexdigest())
+    falls_back(store)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error"), MemoryError()])
+def test_f08_what_the_system_refuses_to_read_is_not_called_damaged(store, monkeypatch, error):
+    def refuse(directory):
+        raise error
+
+    monkeypatch.setattr(_checkpoint_store, "_sha256_of_files", refuse)
+    with pytest.raises(CheckpointError, match=r"2 cannot be read \(.*It may be whole: mend the cause") as caught:
+        store.newest(store.read)
+    assert not isinstance(caught.value, DamagedCheckpoint) and store.steps() == [1, 2]
+
+
+def test_f04_steps_that_cannot_be_removed_are_one_line_and_the_new_one_is_whole(tmp_path):
+    with CheckpointStore(tmp_path / "store", keep=1) as store:
+        store.save(1, of_step(1), {"step": 1})
+        (store.directory / "trash").write_text("mine")
+        with pytest.raises(CheckpointError, match="old steps cannot be removed .* Move .*trash away and resume"):
+            store.save(2, of_step(2), {"step": 2})
+        assert store.steps() == [1, 2] and store.read(2)[0] == {"step": 2}

@@ -120,3 +120,9 @@ def test_f27_other_refusals(tmp_path):
     with pytest.raises(DataError, match="exists with sha256 .* wanted .*overwrite=True"):
         download(there.as_uri(), tmp_path / "x.h5", sha256=KNOWN)
     assert download(there.as_uri(), tmp_path / "x.h5", sha256=KNOWN, overwrite=True).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("address", ["https://[bad", "http://localhost:1/ü"])
+def test_f27_what_is_no_address_is_one_line(tmp_path, address):
+    with pytest.raises(DataError, match="is no address|cannot be downloaded"):
+        download(address, tmp_path / "x.h5", sha256=KNOWN)

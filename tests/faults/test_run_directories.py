@@ -195,3 +195,54 @@ def test_f32_the_results_outlive_a_report_that_fails(toml, capsys, monkeypatch):
     assert not (run / "report.html").exists()
     assert main(["report", "runs/a"]) == 0
     assert "Norm of the gradient, the mean over each interval." in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("line", ["{", "{}", "5", '{"step": "5"}', "\udcff", "[" * 100_000])
+def test_f19_a_damaged_line_is_named_and_no_later_one_is_lost(configure, run, line):
+    with RunDirectory(run) as directory:
+        directory.open(configure())
+        for step in (1, 2):
+            directory.append_metrics({"step": step})
+    lines = (run / "metrics.jsonl").read_bytes().splitlines()
+    found = b"\n".join([lines[0], line.encode(errors="surrogateescape"), lines[1], b'{"ste'])
+    (run / "metrics.jsonl").write_bytes(found)
+    with pytest.raises(RunDirError, match=r"metrics\.jsonl is damaged in line 2 of 4\. Restore it, or move it away"):
+        fit(configure(), run_dir=run, resume=True)
+    assert (run / "metrics.jsonl").read_bytes() == found
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\udcff", "[" * 100_000])
+def test_f19_a_damaged_configuration_is_one_line(configure, run, content):
+    with RunDirectory(run) as directory:
+        directory.open(configure())
+    (run / "config.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(RunDirError, match=r"config\.json (cannot be read|is damaged): .*train the run again"):
+        fit(configure(), run_dir=run, resume=True)
+
+
+def test_f23_links_and_pipes_in_a_run_directory_lead_nowhere(configure, run, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    with RunDirectory(run) as directory:
+        directory.open(configure())
+        for name in (".metrics.jsonl.partial", "metrics.jsonl", "run.log"):
+            (run / name).symlink_to(victim)
+        directory.log("a line")
+        with pytest.raises(RunDirError, match=r"metrics\.jsonl cannot be written"):
+            directory.append_metrics({"step": 1})
+        directory.write_json("metrics.jsonl", {})
+        (run / "metrics.jsonl").unlink()
+        os.mkfifo(run / "metrics.jsonl")
+        with pytest.raises(RunDirError, match=r"metrics\.jsonl is no file"):
+            directory.metrics()
+    assert victim.read_text() == "mine"
+
+
+def test_f01_a_run_that_was_killed_in_its_first_write_can_be_started_again(configure, run):
+    run.mkdir()
+    (run / "run.lock").write_text("")
+    (run / f".config.json.{'0f' * 8}.partial").write_text("{")
+    with RunDirectory(run) as directory:
+        directory.open(configure())
+        directory.begin(configure(), {}, 0)
+    assert not list(run.glob(".*.partial"))
