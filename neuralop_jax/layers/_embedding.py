@@ -26,8 +26,8 @@ def append_coordinates(
         ```
     """
     shape = whole_shape(u.shape[-num_dims:])
+    first, *others = ((np if is_known(n) else jnp).linspace(0, 1, n, endpoint=endpoint) for n in shape)
     numbers = np if is_known(*shape) and not is_divided() else jnp  # as constants where they can be
-    first, *others = (numbers.linspace(0, 1, n, endpoint=endpoint) for n in shape)
     coordinates = numbers.stack(numbers.meshgrid(own_part(first, 0), *others, indexing="ij"))
     samples = numbers.expand_dims(coordinates, tuple(range(1, u.ndim - num_dims)))
     return jnp.concatenate([u, jnp.broadcast_to(jnp.asarray(samples, u.dtype), (num_dims, *u.shape[1:]))])

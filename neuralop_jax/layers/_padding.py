@@ -17,8 +17,8 @@ def padding_widths(fractions: Sequence[float], shape: Sequence[int]) -> tuple[in
 
 def _rounded(fraction: float, points: int) -> int:
     """`round(fraction * points)`, also for a number of points that is a symbol, by what these can: whole numbers."""
-    if is_known(points) or not fraction:
-        return round(fraction * points) if fraction else 0
+    if is_known(points):
+        return round(fraction * points)
     up, down = Fraction(fraction).limit_denominator(10_000).as_integer_ratio()
     nearest = (2 * up * points + down - 1) // (2 * down)  # the smaller one in the middle between two
     in_the_middle = (2 * down - 1 - (2 * up * points + down) % (2 * down)) // (2 * down - 1)  # 1 there, else 0
