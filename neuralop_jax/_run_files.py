@@ -26,9 +26,9 @@ def read_results(run: Path) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The table in a JSON file of a run; `RunDirError` if it is damaged."""
+    if path.exists() and not path.is_file():
+        raise RunDirError(f"{path} is no file. Restore it, or train the run again.")
     try:
-        if path.exists() and not path.is_file():
-            raise RunDirError(f"{path} is no file. Restore it, or train the run again.")
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunDirError(f"{path} cannot be read: {error}. Restore it, or train the run again.") from error

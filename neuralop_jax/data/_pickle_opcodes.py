@@ -47,7 +47,7 @@ class Persistent:
 
 
 def check_size(size: int, where: str) -> None:
-    """Raises `DataError` for a pickle of more than `MAX_BYTES`, before its bytes are touched: a sparse file need not have them."""
+    """Raises `DataError` for a pickle of more than `MAX_BYTES`, before its bytes are touched, which a sparse file lacks."""
     if size > MAX_BYTES:
         raise DataError(f"{where} has {size:,} bytes, more than {MAX_BYTES:,}; refused. {_REMEDY}")
 

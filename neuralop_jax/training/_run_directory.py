@@ -155,9 +155,9 @@ class RunDirectory:
         path, lines = self.path / "metrics.jsonl", []
         if not path.exists():
             return lines
+        if not path.is_file():
+            raise RunDirError(f"{path} is no file. Move it away, and the run goes on without what was logged before.")
         try:
-            if not path.is_file():
-                raise RunDirError(f"{path} is no file. Move it away, and the run goes on without what was logged before.")
             texts = path.read_bytes().splitlines()
         except OSError as error:
             raise RunDirError(f"{path} cannot be read: {error.strerror}. Check rights.") from error

@@ -239,7 +239,7 @@ def test_f23_links_and_pipes_in_a_run_directory_lead_nowhere(configure, run, tmp
 
 
 def test_f01_a_run_that_was_killed_in_its_first_write_can_be_started_again(configure, run):
-    run.mkdir()
+    run.mkdir(parents=True)
     (run / "run.lock").write_text("")
     (run / f".config.json.{'0f' * 8}.partial").write_text("{")
     with RunDirectory(run) as directory:
