@@ -82,7 +82,7 @@ def load_info(path: str | Path) -> DatasetInfo | None:
         from neuralop_jax.models import FNO
 
         info = read_info("datasets/darcy_small/darcy_small.h5")
-        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
         save_model("model", model, info)
         assert load_info("model") == info and operator_record(model, info)
         ```

@@ -67,7 +67,7 @@ experiment = ExperimentConfig(
 )
 run = Path(tempfile.mkdtemp()) / "run"
 result = fit(experiment, run_dir=run, console=Console(quiet=True))
-for split, errors in result.results["metrics"].items():
+for split, errors in result.results["splits"].items():
     print(f"{split}: relative L2 {errors['relative_l2']:.3f}")
 
 # %% [markdown]
