@@ -36,15 +36,15 @@ def contract_cp(
     !!! example
 
         ```python
-        import jax
+        import jax, jax.numpy as jnp
         import numpy as np
         from neuralop_jax.kernels import contract_cp, contract_dense, dense_cp
 
         rng = np.random.default_rng(0)
-        draw = lambda *shape: tuple(rng.normal(size=(2, *shape)))  # real and imaginary part
+        draw = lambda *shape: tuple(map(jnp.asarray, rng.normal(size=(2, *shape))))  # real and imaginary part
         scales, factors = draw(2), [draw(3, 2), draw(4, 2), draw(5, 2)]
         error = lambda c: contract_cp(c, scales, factors) - contract_dense(c, dense_cp(scales, factors))
-        assert abs(jax.jit(error)(np.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
+        assert np.abs(jax.jit(error)(jnp.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
         ```
     """
     read, write, *modal = factors
@@ -61,15 +61,15 @@ def contract_tucker(
     !!! example
 
         ```python
-        import jax
+        import jax, jax.numpy as jnp
         import numpy as np
         from neuralop_jax.kernels import contract_dense, contract_tucker, dense_tucker
 
         rng = np.random.default_rng(0)
-        draw = lambda *shape: tuple(rng.normal(size=(2, *shape)))  # real and imaginary part
+        draw = lambda *shape: tuple(map(jnp.asarray, rng.normal(size=(2, *shape))))  # real and imaginary part
         core, factors = draw(2, 2, 3), [draw(3, 2), draw(4, 2), draw(5, 3)]
         error = lambda c: contract_tucker(c, core, factors) - contract_dense(c, dense_tucker(core, factors))
-        assert abs(jax.jit(error)(np.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
+        assert np.abs(jax.jit(error)(jnp.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
         ```
     """
     read, write, *modal = factors
@@ -84,15 +84,15 @@ def contract_tt(c: Float[Array, "2 *modes_batch in"], cores: Sequence[Pair]) -> 
     !!! example
 
         ```python
-        import jax
+        import jax, jax.numpy as jnp
         import numpy as np
         from neuralop_jax.kernels import contract_dense, contract_tt, dense_tt
 
         rng = np.random.default_rng(0)
-        draw = lambda *shape: tuple(rng.normal(size=(2, *shape)))  # real and imaginary part
+        draw = lambda *shape: tuple(map(jnp.asarray, rng.normal(size=(2, *shape))))  # real and imaginary part
         cores = [draw(1, 3, 2), draw(2, 4, 2), draw(2, 5, 1)]
         error = lambda c: contract_tt(c, cores) - contract_dense(c, dense_tt(cores))
-        assert abs(jax.jit(error)(np.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
+        assert np.abs(jax.jit(error)(jnp.ones((2, 5, 3)))).max() < 1e-4  # five modes, three channels to four
         ```
     """
     read, write, *modal = cores
