@@ -56,7 +56,8 @@ from neuralop_jax.data import HDF5Dataset
 from neuralop_jax.training import fit
 from neuralop_jax.viz import plot_sample
 
-epochs = 1 if os.environ.get("NEURALOP_JAX_QUICK") else 4
+# %matplotlib inline
+epochs = 1 if os.environ.get("NEURALOP_JAX_QUICK") == "1" else 4
 file = Path("../datasets/darcy_small/darcy_small.h5")
 experiment = ExperimentConfig(
     data=DataConfig(path=str(file), input=("permeability",), target=("pressure",), batch_size=20),
