@@ -6,15 +6,18 @@ The source folder is the repository, so that links between its files lead where 
 
 import ast
 import copy
+import html
 import re
 import sys
 from pathlib import Path
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -46,6 +49,7 @@ nb_ipywidgets_js = {}
 
 html_theme = "furo"
 html_title = f"neuralop_jax {release}"
+html_theme_options = {"light_css_variables": {"admonition-font-size": "1rem", "admonition-title-font-size": "1rem"}}
 html_copy_source = False
 html_show_sourcelink = False
 html_math_renderer = "mathml"
@@ -73,7 +77,7 @@ def described(name: PublicName) -> str:
         return directive("data", name.name, markdown(name.text))
     if isinstance(name.node, ast.FunctionDef):
         return directive("function", name.name + signature(name.node), markdown(name.text))
-    bases = [ast.unparse(base).removeprefix("eqx.") for base in name.node.bases]
+    bases = [ast.unparse(base) for base in name.node.bases if ast.unparse(base) in HOMES]
     methods = [method(node) for node in name.public_methods.values()]
     kind = "exception" if name.module.endswith(".errors") else "class"
     based = f"Bases: {', '.join(f'`{base}`' for base in bases)}\n\n" if bases else ""
@@ -144,7 +148,7 @@ def read(app: Sphinx, docname: str, content: list[str]) -> None:
     if docname in PAGES:
         content[0] = page(PAGES[docname])
     elif docname == root_doc:
-        content[0] += contents()
+        content[0] = content[0].replace("](datasets/)", f"]({CARDS[0]})") + contents()  # a folder has no page
 
 
 class Linked(SphinxTransform):
@@ -172,22 +176,30 @@ class Linked(SphinxTransform):
         return f"{own if own in homes else homes[0]}.{name}" if own in homes or len(homes) == 1 else None
 
 
-def folder(app: Sphinx, env, node: addnodes.pending_xref, content: nodes.Element) -> nodes.reference | None:
-    """A link to a folder leads to the first page in it."""
-    inside = sorted(docname for docname in env.found_docs if docname.startswith(node["reftarget"]))
-    if node["reftarget"].endswith("/") and inside:
-        return nodes.reference("", "", content, refuri=app.builder.get_relative_uri(node["refdoc"], inside[0]), internal=True)
-    return None
+def mathml(node: nodes.math | nodes.math_block) -> str:
+    """A formula as MathML, which browsers show without a script; docutils does not know all of LaTeX's short forms."""
+    text = re.sub(r"(\\[td]?frac)(\w)(\w)", r"\1{\2}{\3}", node.astext().replace(r"\dots", r"\ldots"))
+    text = re.sub(r"\\([bB]ig)([)\]])", r"\\\1r\2", re.sub(r"\\([bB]ig)([(\[|])", r"\\\1l\2", text))
+    try:
+        return tex2mathml(text, as_block=isinstance(node, nodes.math_block))
+    except MathError as error:
+        logging.getLogger(__name__).warning("%s in %s", error, text, location=node)
+        return f"<code>{html.escape(text)}</code>"
 
 
 def inline_formula(writer, node: nodes.math) -> None:
-    writer.body.append(tex2mathml(node.astext()))
+    writer.body.append(mathml(node))
     raise nodes.SkipNode
 
 
 def formula(writer, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    writer.body.append(f'<div class="math">{mathml(node)}</div>')
     raise nodes.SkipNode
+
+
+def widen(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
+    """Lines of code have up to 130 characters: more than the column of the theme holds."""
+    context["metatags"] = context.get("metatags", "") + "<style>@media (min-width: 95em) { div.content { width: 62em } }</style>"
 
 
 def landing(app: Sphinx, failure: Exception | None) -> None:
@@ -198,7 +210,7 @@ def landing(app: Sphinx, failure: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", read)
-    app.connect("missing-reference", folder)
+    app.connect("html-page-context", widen)
     app.connect("build-finished", landing)
     app.add_transform(Linked)
     app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))

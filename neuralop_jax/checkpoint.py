@@ -76,15 +76,11 @@ def load_info(path: str | Path) -> DatasetInfo | None:
     !!! example
 
         ```python
-        import jax
-        from neuralop_jax.checkpoint import load_info, operator_record, save_model
-        from neuralop_jax.data import read_info
-        from neuralop_jax.models import FNO
+        from neuralop_jax.checkpoint import load_info
 
-        info = read_info("datasets/darcy_small/darcy_small.h5")
-        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
-        save_model("model", model, info)
-        assert load_info("model") == info and operator_record(model, info)
+        def citation(run):
+            info = load_info(run)
+            return info.citation if info else ""
         ```
     """
     with _open(path) as store:
@@ -112,7 +108,21 @@ def save_model(path: str | Path, model: AbstractOperator, info: DatasetInfo | No
 
 
 def operator_record(model: AbstractOperator, info: DatasetInfo | None = None) -> dict[str, Any]:
-    """What has to stand beside the arrays of an operator to build it again: JSON types only."""
+    """What has to stand beside the arrays of an operator to build it again: JSON types only.
+
+    !!! example
+
+        ```python
+        import json
+
+        import jax
+        from neuralop_jax.checkpoint import operator_record
+        from neuralop_jax.models import FNO
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        assert json.loads(json.dumps(operator_record(model)))
+        ```
+    """
     normalizers = {"input": model.input.to_json(), "output": model.output.to_json()} if isinstance(model, Normalized) else None
     return {"spec": models.spec_of(model), "normalizers": normalizers, "info": None if info is None else info.to_json()}
 

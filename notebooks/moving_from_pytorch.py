@@ -56,7 +56,8 @@ from neuralop_jax.data import HDF5Dataset
 from neuralop_jax.training import fit
 from neuralop_jax.viz import plot_sample
 
-epochs = 1 if os.environ.get("NEURALOP_JAX_QUICK") else 4
+# %matplotlib inline
+epochs = 1 if os.environ.get("NEURALOP_JAX_QUICK") == "1" else 4
 file = Path("../datasets/darcy_small/darcy_small.h5")
 experiment = ExperimentConfig(
     data=DataConfig(path=str(file), input=("permeability",), target=("pressure",), batch_size=20),
@@ -67,7 +68,7 @@ experiment = ExperimentConfig(
 )
 run = Path(tempfile.mkdtemp()) / "run"
 result = fit(experiment, run_dir=run, console=Console(quiet=True))
-for split, errors in result.results["metrics"].items():
+for split, errors in result.results["splits"].items():
     print(f"{split}: relative L2 {errors['relative_l2']:.3f}")
 
 # %% [markdown]

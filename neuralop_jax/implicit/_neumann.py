@@ -18,7 +18,9 @@ Options = dict[str, Any]
 class Neumann(lx.AbstractLinearSolver[lx.AbstractLinearOperator]):
     r"""The truncated Neumann series of $Ax = b$,
 
-    $$x = \alpha\sum_{j=0}^{K}(I - \alpha A)^j\,b,\qquad K + 1 = \texttt{num\_terms}.$$
+    $$x = \alpha\sum_{j=0}^{K}(I - \alpha A)^j\,b,$$
+
+    with $K + 1$ = `num_terms`.
 
     It is not exact by design and claims success, unless its last term is larger than its first, or than both before it: then the
     series diverges, and the result is `breakdown`.

@@ -102,10 +102,11 @@ class StackedMLP(eqx.Module):
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
+        import equinox as eqx, jax, jax.numpy as jnp
         from neuralop_jax.layers import StackedMLP
 
-        assert StackedMLP((2, 8, 5), key=jax.random.key(0))(jnp.ones((2, 7))).shape == (5, 7)
+        networks = eqx.filter_jit(StackedMLP)((2, 8, 5), key=jax.random.key(0))
+        assert networks(jnp.ones((2, 7))).shape == (5, 7)
         ```
     """
 

@@ -67,8 +67,8 @@ def trigonometric_step(
 
     - `t`: tokens, channels last.
     - `sines`, `cosines`: $w^s$ and $w^c$, one row per frequency.
-    - `frequencies`: `"released"` has $\omega_k = \pi k/N$ with $k = 0 \dots N-1$ for both; `"integer"` has $k = 1 \dots N$ for
-      the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
+    - `frequencies`: `"released"` has $\omega_k = \pi k/N$ with $k = 0 \dots N-1$ for both; `"integer"` has $\omega_k = k$ with
+      $k = 1 \dots N$ for the sines and $k = 0 \dots N$ for the cosines, where $k = 0$ is the constant.
 
     !!! example
 
@@ -77,7 +77,7 @@ def trigonometric_step(
         from neuralop_jax.layers import trigonometric_step
 
         t, none = jnp.asarray([[0.5]]), jnp.zeros((2, 1))
-        assert jnp.allclose(trigonometric_step(t, jnp.ones((1, 1)), none, "integer"), 0.5 + 1)  # sin(pi / 2)
+        assert jnp.allclose(trigonometric_step(t, jnp.ones((1, 1)), none, "integer"), 0.5 + jnp.sin(0.5))
         ```
     """
     slowest = np.pi / len(sines) if frequencies == "released" else 1.0

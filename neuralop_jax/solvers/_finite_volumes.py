@@ -26,12 +26,11 @@ def darcy_stencil(
         ```python
         import jax.numpy as jnp
         from neuralop_jax.grids import Grid
-        from neuralop_jax.solvers import darcy_stencil, rediscretized
+        from neuralop_jax.solvers import darcy_stencil
 
-        grid = Grid((17, 17), boundary=("dirichlet", "dirichlet"))
-        stencil, nodes = darcy_stencil(jnp.ones((17, 17)), grid)
-        assert len(nodes) == 2
-        assert len(rediscretized(jnp.ones((17, 17)), grid, coarsest=10)) == 2  # 7 x 7 and 3 x 3 unknowns
+        stencil, nodes = darcy_stencil(jnp.ones(9), Grid((9,), boundary=("dirichlet",)))
+        slopes = stencil(jnp.ones(7))  # a field that falls to zero at both ends
+        assert slopes.tolist() == [64, 0, 0, 0, 0, 0, 64] and len(nodes) == 1
         ```
     """
     inner = None if reaction is None else interior(reaction, grid)
@@ -61,6 +60,18 @@ def rediscretized(
     **Raises:** `ConfigError` if an axis cannot be halved evenly or is not Dirichlet.
 
     **Source:** Alcouffe, Brandt, Dendy, Painter, SIAM J. Sci. Stat. Comput. 2 (1981), on jumping coefficients.
+
+    !!! example
+
+        ```python
+        import equinox as eqx, jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.solvers import rediscretized
+
+        grid = Grid((17, 17), boundary=("dirichlet", "dirichlet"))
+        coarser = eqx.filter_eval_shape(rediscretized, jnp.ones((17, 17)), grid, coarsest=10)
+        assert len(coarser) == 2  # of 7 x 7 and 3 x 3 unknowns
+        ```
     """
     one_of("weighting", weighting, ("full", "injected"), ConfigError)
     if set(grid.boundary) != {"dirichlet"}:

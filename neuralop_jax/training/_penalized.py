@@ -38,17 +38,11 @@ def penalized(compare: Callable[[Array, Array], Float[Array, ""]], penalty: str,
     !!! example
 
         ```python
-        import jax, jax.numpy as jnp
-        from neuralop_jax.data import Sample
+        import optax
         from neuralop_jax.losses import relative_l2
-        from neuralop_jax.models import ImplicitFNO
-        from neuralop_jax.training import penalized
+        from neuralop_jax.training import make_step, penalized
 
-        model = ImplicitFNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, key=jax.random.key(0))
-        batch = Sample({"u": jnp.ones((2, 1, 8))}, jnp.ones((2, 1, 8)))
-        losses = [penalized(relative_l2, "jacobian", weight) for weight in (0.0, 0.1)]
-        plain, more = (jax.jit(loss)(model, batch, jax.random.key(1)) for loss in losses)
-        assert (more > plain).all()
+        step = make_step(penalized(relative_l2, "local_error", 0.01), optax.adam(1e-3))  # of a ContinuousTime operator
         ```
     """
     measured = _equilibrium if penalty == "jacobian" else functools.partial(_trajectory, penalty)

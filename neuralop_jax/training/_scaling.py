@@ -119,7 +119,7 @@ def mesh_exchanges(
         from neuralop_jax.models import FNO
         from neuralop_jax.training import mesh_exchanges
 
-        model = FNO(in_channels=1, out_channels=1, n_modes=(8, 8), width=4, depth=1, key=jax.random.key(0))
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=jax.random.key(0))
         (gradients,) = mesh_exchanges(model, 4e6, batch=8, shape=(32, 32))["data"]
         assert gradients.kind == "all_reduce" and gradients.message == 4e6
         ```
