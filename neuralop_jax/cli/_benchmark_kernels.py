@@ -53,12 +53,12 @@ def convolution_row(points: int, repeats: int) -> dict[str, Any]:
     u = _normal((_CHANNELS, _POINTS // 4 // points**2, points, points))
     weight = _normal((_CHANNELS, _CHANNELS, 3, 3)) / 17
     dims = ("CNHW", "OIHW", "CNHW")
-    ways = {
+    ways: dict[str, Callable[[Array, Array], Array]] = {
         "ours": lambda u, w: convolve(u, w, padding=1),
         "XLA's convolution": lambda u, w: jax.lax.conv_general_dilated(u, w, (1, 1), "SAME", dimension_numbers=dims),
     }
-    ours, others = (np.asarray(way(u, weight)) for way in ways.values())
-    same_fields(ours, others, "convolutions")
+    found, wanted = (np.asarray(way(u, weight)) for way in ways.values())
+    same_fields(found, wanted, "convolutions")
 
     def loop(way: Callable[[Array, Array], Array]) -> Callable[[], Array]:
         slope = jax.grad(lambda w, u: jnp.sum(way(u, w) ** 2))
@@ -89,8 +89,8 @@ def low_rank_row(width: int, modes: int, repeats: int) -> dict[str, Any]:
         "dense weight": lambda w, c: contract_dense(c, w),
     }
     weights = {"ours": weight, "dense weight": weight.to_dense()}
-    ours, others = (np.asarray(way(weights[side], c)) for side, way in ways.items())
-    same_fields(ours, others, "contractions")
+    found, wanted = (np.asarray(way(weights[side], c)) for side, way in ways.items())
+    same_fields(found, wanted, "contractions")
     slopes = {
         side: jax.jit(jax.grad(lambda w, c, way=way: jnp.sum(way(w, c) ** 2), argnums=(0, 1))) for side, way in ways.items()
     }

@@ -10,7 +10,6 @@ import re
 import shlex
 import statistics
 import sys
-import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,7 +134,7 @@ def _members(options: Sweep, overrides: Sequence[str]) -> list[Member]:
             config = load_config(options.config, words)
             setting = ",".join(f"{name}={_value(config, name)}" for name in varied)
             name = f"{setting},seed={config.seed}" if setting else f"seed={config.seed}"
-            run = options.out / urllib.parse.quote(name, safe="=,.+- []")
+            run = options.out / re.sub(r"[^\w=,.+-]", "_", name)  # a checkpoint below a name with brackets is not found again
             members.append(Member(run, config, setting, (str(options.config), *words, "--out", str(run))))
     (run, count), *_ = collections.Counter(member.run for member in members).most_common(1)
     if count > 1:

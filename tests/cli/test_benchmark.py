@@ -105,7 +105,7 @@ def test_kernels_beside_the_other_way_to_compute_the_same(monkeypatch):
             assert ratio == row["sides"][side]["median"] / row["sides"]["ours"]["median"]
 
 
-class Told:
+class Told(ModelPeer):
     """Stands for the peer of a training."""
 
     def __init__(self, **answer):
@@ -119,7 +119,7 @@ class Told:
         return self.answer
 
 
-NETWORK = {"n_modes": [4, 4], "hidden_channels": 4, "n_layers": 1}
+NETWORK = {"n_modes": (4, 4), "hidden_channels": 4, "n_layers": 1}
 
 
 def test_time_until_a_training_has_an_error(trained, monkeypatch):
