@@ -140,10 +140,10 @@ def _unknown(cls: type, key: str, prefix: str, where: str) -> ConfigError:
 
 def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        if not path.exists():
-            raise ConfigError(f"no such configuration: {path} (looked in {Path.cwd()}). Give the path of a TOML file.")
         text = path.read_bytes().decode("utf-8")
         return text, tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise ConfigError(f"no such configuration: {path} (looked in {Path.cwd()}). Give the path of a TOML file.") from error
     except OSError as error:
         raise ConfigError(f"{str(path)[:200]} cannot be read: {error.strerror}. Give the path of a TOML file.") from error
     except UnicodeDecodeError as error:
