@@ -82,4 +82,4 @@ def test_public_names_are_shown():
 
 def is_described_by_others(name) -> bool:
     """Bases and protocols: what derives from them or is passed for them is what is shown."""
-    return name.name.startswith("Abstract") or any(ast.unparse(base) == "Protocol" for base in name.node.bases)
+    return name.name.startswith("Abstract") or any(ast.unparse(base) == "Protocol" for base in getattr(name.node, "bases", ()))
