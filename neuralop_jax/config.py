@@ -300,12 +300,13 @@ def config_difference(old: ExperimentConfig, new: ExperimentConfig) -> list[str]
     !!! example
 
         ```python
-        from neuralop_jax.config import config_difference, config_sha256, from_json, load_config, to_json
+        from neuralop_jax.config import config_difference, config_sha256, from_json, load_config, options_of, to_json
 
         old = load_config("configs/darcy_small/fno.toml")
         new = load_config("configs/darcy_small/fno.toml", ["--training.steps", "20000"])
         assert config_difference(old, new) == ["training.steps 1500 -> 20000"]
         assert from_json(to_json(new)) == new and config_sha256(new) != config_sha256(old)
+        assert options_of(new)["training.steps"] == "20000"
         ```
     """
     before, after = options_of(old), options_of(new)

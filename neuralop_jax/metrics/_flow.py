@@ -48,6 +48,19 @@ def relative_divergence(velocity: RealField, grid: Grid) -> Float[Array, ""]:
     number of dimensions. A uniform flow has no slopes: there it is zero.
 
     **Arguments:** and what is raised as in `divergence`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.metrics import relative_divergence
+
+        grid, x = Grid((16, 16), boundary=("periodic", "periodic")), 2 * jnp.pi * jnp.arange(16) / 16
+        wave = jnp.broadcast_to(jnp.sin(x)[:, None], (16, 16))
+        assert abs(relative_divergence(jnp.stack([wave, 0 * wave]), grid) - 1) < 1e-5  # along its slope
+        assert relative_divergence(jnp.stack([0 * wave, wave]), grid) < 1e-5  # across it
+        ```
     """
     _check(velocity, grid, "relative_divergence")
     require_whole("a norm of the divergence")

@@ -57,7 +57,17 @@ def energy_spectrum(u: RealField, grid: Grid | None = None) -> Float[Array, "cha
 
 
 def nyquist(grid: Grid) -> float:
-    """The largest wavenumber that all axes of a grid resolve, in waves per longest side, as the bins of `energy_spectrum`."""
+    """The largest wavenumber that all axes of a grid resolve, in waves per longest side, as the bins of `energy_spectrum`.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.metrics import nyquist
+
+        assert nyquist(Grid((32, 16), boundary=("periodic", "periodic"))) == 8.0
+        ```
+    """
     return max(n * h for n, h in zip(grid.shape, grid.spacing, strict=True)) / (2 * max(grid.spacing))
 
 

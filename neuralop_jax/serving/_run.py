@@ -19,6 +19,16 @@ def load_run(run: str | Path) -> tuple["AbstractOperator", ModelCard]:
     """The operator of a run directory, and its card: what the configuration, the data and the results say.
 
     **Raises:** `RunDirError` or `CheckpointError` if they are damaged, or do not say what the run was trained on.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.serving import export_operator, load_run
+
+        def export(run, out):
+            operator, card = load_run(run)
+            return export_operator(out, operator, card)
+        ```
     """
     run = Path(run)
     config = read_config(run)

@@ -57,6 +57,21 @@ def fit_together(
     Seconds of training are the member's part of those that the program took.
 
     **Raises:** `ConfigError` for members that are not alike.
+
+    !!! example
+
+        ```python
+        from pathlib import Path
+
+        from neuralop_jax.config import load_config
+        from neuralop_jax.training import alike, fit_together
+
+        members = [load_config("configs/darcy_small/fno.toml", ["--seed", str(seed)]) for seed in (0, 1)]
+        assert alike(members[0]) == alike(members[1])
+
+        def train(folder: Path):
+            return fit_together({folder / f"seed_{config.seed}": config for config in members})
+        ```
     """
     stop, console, commands = stop or StopRequest(), console or plain_console(), commands or {}
     if len({alike(config) for config in runs.values()}) > 1:
