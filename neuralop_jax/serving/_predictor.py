@@ -83,7 +83,10 @@ class Predictor:
         return np.concatenate([self._portion(u[start : start + size], size) for start in range(0, len(u), size)])
 
     def check(self, u: Any, *, grid: Grid | None = None, units: Mapping[str, str] | None = None) -> Fields:
-        """`u` in the precision of the card; raises what a call would raise."""
+        """`u` in the precision of the card.
+
+        **Raises:** `ModelInputError`, as a call does.
+        """
         card = self.card
         check_field("Predictor", u, card.in_channels, card.grid.num_dims, batched=True)
         self._check_units(units or {})
