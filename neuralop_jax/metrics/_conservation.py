@@ -45,7 +45,7 @@ def integral(u: RealField, grid: Grid | None = None) -> Float[Array, " channels"
 
 
 def mass_error(prediction: RealField, target: RealField, grid: Grid | None = None) -> Float[Array, " channels"]:
-    r"""$\bigl|\int (\tilde u - u)\,dx\bigr| \big/ \int |u|\,dx$ of each channel: what was made or lost of mass or momentum.
+    r"""$\bigl|\int (\tilde u - u)\,dx\bigr| / \int |u|\,dx$ of each channel: what was made or lost of mass or momentum.
 
     Divided by the integral of the magnitude, it has a meaning also where the mass itself is zero. A channel that vanishes has no
     such scale: there it is the difference of the integrals.
@@ -57,7 +57,7 @@ def mass_error(prediction: RealField, target: RealField, grid: Grid | None = Non
 
 
 def energy_error(prediction: RealField, target: RealField, grid: Grid | None = None) -> Float[Array, " channels"]:
-    r"""$\bigl|\int (\tilde u^2 - u^2)\,dx\bigr| \big/ \int u^2\,dx$ of each channel: what was made or lost of its energy.
+    r"""$\bigl|\int (\tilde u^2 - u^2)\,dx\bigr| / \int u^2\,dx$ of each channel: what was made or lost of its energy.
 
     Small errors in space can leave it large, and large ones zero: a shifted field has the same energy. Of a channel that
     vanishes it is the difference of the integrals.

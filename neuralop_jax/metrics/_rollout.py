@@ -12,7 +12,7 @@ from neuralop_jax.metrics._spectrum import require_whole
 def correlation(
     prediction: RealField, target: RealField, grid: Grid | None = None, *, joint: bool = False
 ) -> Float[Array, " values"]:
-    r"""$\langle\tilde u', u'\rangle \big/ \lVert\tilde u'\rVert\,\lVert u'\rVert$ of fields without their means over the points.
+    r"""$\langle\tilde u', u'\rangle / \lVert\tilde u'\rVert\,\lVert u'\rVert$ of fields without their means over the points.
 
     It is 1 for the target up to a positive factor and a constant, 0 for a field that has nothing to do with it.
 
@@ -75,7 +75,7 @@ def correlation_time(
 def valid_prediction_time(
     prediction: Trajectory, target: Trajectory, times: Float[Array, " time"] | None = None, *, threshold: float = 0.4
 ) -> Float[Array, ""]:
-    r"""The last time up to which $\lVert\tilde u - u\rVert \big/ \langle\lVert u\rVert^2\rangle^{1/2}$ is at most a threshold.
+    r"""The last time up to which $\lVert\tilde u - u\rVert / \langle\lVert u\rVert^2\rangle^{1/2}$ is at most a threshold.
 
     The mean $\langle\cdot\rangle$ is over the times of the target, so that a moment at which it passes zero does not end it.
 
