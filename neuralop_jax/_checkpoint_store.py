@@ -1,12 +1,15 @@
 """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read."""
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
 import re
 import shutil
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -114,9 +117,10 @@ class CheckpointStore:
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
         try:
             partial.mkdir()
-            for name, leaves in arrays.items():
-                if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
-                    self._items.save((partial / name).absolute(), args=self._ocp.args.PyTreeSave(stored))
+            with _no_pattern(partial) as place:
+                for name, leaves in arrays.items():
+                    if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
+                        self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
             meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
             content = json.dumps(meta).encode()
             (partial / "meta.json").write_bytes(content)
@@ -295,6 +299,19 @@ def _read_meta(where: Path) -> dict[str, Any]:
     if hashlib.sha256(found).hexdigest() != wanted:
         raise DamagedCheckpoint(f"{where} is damaged (meta: sha256 mismatch)")
     return meta
+
+
+@contextlib.contextmanager
+def _no_pattern(directory: Path) -> Iterator[Path]:
+    """A path of the directory that is no pattern: Orbax looks for what it wrote by `glob`, and would find nothing, or more."""
+    path = directory.absolute()
+    if glob.escape(str(path)) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "directory"
+        link.symlink_to(path, target_is_directory=True)
+        yield link
 
 
 def _sha256_of_files(directory: Path) -> dict[str, str]:

@@ -151,3 +151,12 @@ def test_f04_steps_that_cannot_be_removed_are_one_line_and_the_new_one_is_whole(
         with pytest.raises(CheckpointError, match="old steps cannot be removed .* Move .*trash away and resume"):
             store.save(2, of_step(2), {"step": 2})
         assert store.steps() == [1, 2] and store.read(2)[0] == {"step": 2}
+
+
+@pytest.mark.parametrize("name", ["x[4,4]", "x[!a]*", "?"])
+def test_f28_names_that_are_patterns_hold_checkpoints_as_others_do(tmp_path, name):
+    with CheckpointStore(tmp_path / name / "store") as store:
+        store.save(1, of_step(1), {"step": 1})
+        record, arrays = store.read(1)
+    assert record == {"step": 1}
+    np.testing.assert_array_equal(arrays["model"]["['w']"], of_step(1)["model"]["w"])
