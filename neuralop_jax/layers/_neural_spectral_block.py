@@ -1,5 +1,6 @@
 """The neural spectral block: a field is projected to a few tokens per patch, solved there by a basis of sines, and read back."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -81,15 +82,42 @@ def trigonometric_step(
         ```
     """
     slowest = np.pi / len(sines) if frequencies == "released" else 1.0
+    if len(cosines) > len(sines):  # there is no sine of frequency zero among the integer ones
+        sines = jnp.concatenate([jnp.zeros_like(sines[:1]), sines])
+    rows = lambda w: jnp.expand_dims(w, tuple(range(1, t.ndim)))  # noqa: E731
+    return t + _series(slowest, t, rows(sines), rows(cosines))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _series(slowest: float, t: Array, sines: Array, cosines: Array) -> Array:
+    """$\\sum_k w^s_k \\sin(\\omega_k t) + w^c_k \\cos(\\omega_k t)$ with $\\omega_k = k\\omega_1$.
+
+    The derivative by `t` is a series again; derived step by step, it would be a chain through every intermediate of the sum.
+    """
     cosine, sine = jnp.cos(slowest * t), jnp.sin(slowest * t)
-    skipped = len(cosines) - len(sines)  # there is no sine of frequency zero among the integer ones
-    beside = lambda row: jnp.expand_dims(row, tuple(range(t.ndim - 1)))  # noqa: E731
-    real = imaginary = jnp.zeros_like(t)
-    # Horner's rule in $e^{i\omega_1 t}$: two transcendental functions of a token instead of two for every frequency
-    for k in reversed(range(1, len(cosines))):
-        real, imaginary = real + beside(cosines[k]), imaginary - beside(sines[k - skipped])
-        real, imaginary = real * cosine - imaginary * sine, real * sine + imaginary * cosine
-    return t + beside(cosines[0]) + real
+    pair = jnp.zeros_like(t), jnp.zeros_like(t)
+    for rows in zip(sines[:0:-1], cosines[:0:-1], strict=True):
+        pair = _horner(pair, rows, cosine, sine)
+    return cosines[0] + pair[0]
+
+
+@_series.defjvp
+def _(slowest, primals, tangents):
+    t, sines, cosines = primals
+    t_dot, sines_dot, cosines_dot = tangents
+    omega = (slowest * np.arange(len(cosines))).reshape(-1, *(1,) * t.ndim).astype(t.dtype)
+    slope = _series(slowest, t, -omega * cosines, omega * sines)
+    cosine, sine = jnp.cos(slowest * t), jnp.sin(slowest * t)
+    # a loop, because its transpose adds up the derivative of one row after the other, three times as fast as those of all at once
+    step = lambda pair, rows: (_horner(pair, rows, cosine, sine), None)  # noqa: E731
+    pair, _ = jax.lax.scan(step, (jnp.zeros_like(t), jnp.zeros_like(t)), (sines_dot[1:], cosines_dot[1:]), reverse=True)
+    return _series(slowest, t, sines, cosines), slope * t_dot + cosines_dot[0] + pair[0]
+
+
+def _horner(pair: tuple[Array, Array], rows: tuple[Array, Array], cosine: Array, sine: Array) -> tuple[Array, Array]:
+    """A step of Horner's rule in $e^{i\\omega_1 t}$: two transcendental functions of a token instead of two for every frequency."""
+    real, imaginary = pair[0] + rows[1], pair[1] - rows[0]
+    return real * cosine - imaginary * sine, real * sine + imaginary * cosine
 
 
 class NeuralSpectralBlock(eqx.Module):

@@ -96,6 +96,29 @@ def test_the_step_with_few_coefficients():
     np.testing.assert_allclose(step(t, constant, more, "integer"), t + constant[:1] * np.sin(t), atol=1e-14)
 
 
+@pytest.mark.parametrize("frequencies", ("released", "integer"))
+def test_derivatives_are_those_of_the_written_sum(frequencies):
+    """First and second ones, in both modes, by the tokens and by the weights."""
+    rng = np.random.default_rng(2)
+    t, sines, cosines = (jnp.asarray(rng.normal(size=(rows, 2))) for rows in (3, 4, 4 + (frequencies == "integer")))
+    omega = np.arange(4) * np.pi / 4 if frequencies == "released" else np.arange(1, 5)
+    waves = np.arange(len(cosines)) * omega[1] if frequencies == "released" else np.arange(5)
+
+    def written(t, sines, cosines):
+        phases = lambda rates: rates[:, None, None] * t[None]
+        return t + jnp.sum(sines[:, None] * jnp.sin(phases(omega)), 0) + jnp.sum(cosines[:, None] * jnp.cos(phases(waves)), 0)
+
+    def derivatives(f):
+        inputs, loss = (t, sines, cosines), lambda *inputs: jnp.sum(f(*inputs) ** 3)
+        first = jax.grad(loss, (0, 1, 2))
+        forward = jax.jvp(f, inputs, tuple(map(jnp.cos, inputs)))
+        return jax.jit(lambda: (first(*inputs), forward, jax.jvp(first, inputs, tuple(map(jnp.sin, inputs)))))()
+
+    found, wanted = derivatives(lambda *inputs: trigonometric_step(*inputs, frequencies)), derivatives(written)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
+
+
 def test_the_basis_fits_a_smooth_map(compiled):
     """Acceptance 7."""
     t = np.linspace(-2, 2, 201)[:, None]
