@@ -1,7 +1,7 @@
 """Many samples at once, in portions that fit the cache."""
 
 import functools
-import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,9 @@ def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch
 def _cache_bytes() -> int:
     """Within a factor of two the choice hardly matters, so no machine is believed further than that."""
     try:
-        found = os.sysconf("SC_LEVEL2_CACHE_SIZE")
-    except (AttributeError, ValueError, OSError):  # systems that have no such number, or no such function
+        size = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text()  # such as 2048K
+        found = 1024 * int(size.strip().removesuffix("K"))
+    except (OSError, ValueError):  # other systems than Linux, machines that do not tell
         found = 0
     return min(max(found, 2**20), 2**21)
 
