@@ -25,6 +25,7 @@ VERBS = (
     "sweep",
     "plan",
     "evaluate",
+    "uncertainty",
     "predict",
     "report",
     "export",

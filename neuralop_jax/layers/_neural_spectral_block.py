@@ -115,7 +115,7 @@ def _(slowest, primals, tangents):
 
 
 def _horner(pair: tuple[Array, Array], rows: tuple[Array, Array], cosine: Array, sine: Array) -> tuple[Array, Array]:
-    """A step of Horner's rule in $e^{i\\omega_1 t}$: two transcendental functions of a token instead of two for every frequency."""
+    """A step of Horner's rule in $e^{i\\omega_1 t}$, which takes two transcendental functions of a token, not two a frequency."""
     real, imaginary = pair[0] + rows[1], pair[1] - rows[0]
     return real * cosine - imaginary * sine, real * sine + imaginary * cosine
 

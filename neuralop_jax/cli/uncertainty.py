@@ -1,0 +1,106 @@
+"""`uncertainty RUN …`: bands around the predictions of one or several trained operators, and how often the truth is in them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from neuralop_jax._checks import did_you_mean
+from neuralop_jax._run_files import read_config
+from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._run import show_errors, write_json
+from neuralop_jax.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryOther:
+    """Every second sample of a dataset, from the one numbered `start`."""
+
+    dataset: Any
+    start: int
+
+    @property
+    def grid(self) -> Any:
+        return self.dataset.grid
+
+    def __len__(self) -> int:
+        return len(range(self.start, len(self.dataset), 2))
+
+    def __getitem__(self, index: int, /) -> Any:
+        return self.dataset[range(self.start, len(self.dataset), 2)[index]]
+
+
+def uncertainty(
+    runs: Positional[tuple[Path, ...]],
+    *,
+    split: str = "",
+    alpha: float = 0.1,
+    pointwise: bool = False,
+    scaled: bool = False,
+    json: Path | None = None,
+) -> None:
+    """Measure bands that contain the true function with a chosen probability, by split conformal prediction.
+
+    Runs of one configuration with several seeds, such as sweep makes, become an ensemble: its mean is the prediction. Every second
+    sample of a held-out split sets the width of the bands; the others tell how often the truth is inside.
+
+    Args:
+        runs: One run directory, or several that differ in the seed alone.
+        split: The held-out split; the first one if left out.
+        alpha: The chance to be outside, 0.1 for bands that hold with 90 %.
+        pointwise: Bands that hold at each point by itself, instead of for the whole function at once.
+        scaled: Bands that are wide where the members of an ensemble disagree; of fewer than five or so that is mostly chance.
+        json: File to write the figures to.
+    """
+    if scaled and len(runs) < 2:
+        raise ConfigError(
+            f"--scaled takes the disagreement of several runs, got {len(runs)}. Name more of them, or leave it out."
+        )
+    if not runs:
+        raise ConfigError("uncertainty needs at least one run directory, got none. Name runs of one configuration.")
+    configs = [read_config(run) for run in runs]
+
+    from neuralop_jax import checkpoint, evaluation, models
+    from neuralop_jax.data import read_info
+    from neuralop_jax.training._setup import open_split
+
+    data = configs[0].data
+    for run, config in zip(runs, configs, strict=True):
+        if (config.data.path, config.data.input, config.data.target) != (data.path, data.input, data.target):
+            raise ConfigError(f"{run} predicts other data than {runs[0]}. Name runs of one configuration.")
+    known = read_info(data.path, (*data.input, *data.target)).splits
+    held_out = [name for name in known if name != data.train_split]
+    name = split or next(iter(held_out), "")
+    if name not in held_out:
+        raise ConfigError(
+            f"--split {split!r}: the held-out splits of {data.path} are {', '.join(held_out) or 'none'}."
+            f"{did_you_mean(name, held_out) or ' Name one of them, never the one that was trained on.'}"
+        )
+    dataset = open_split(data, name)
+    members = [models.on_times(checkpoint.load(run), dataset.times) for run in runs]
+    operator = models.Ensemble.joined(members) if len(members) > 1 else members[0]
+    calibration, measured = EveryOther(dataset, 0), EveryOther(dataset, 1)
+    bands = evaluation.conformal_bands(
+        operator,
+        calibration,
+        alpha=alpha,
+        kind="pointwise" if pointwise else "function",
+        scaled=scaled,
+        batch_size=data.batch_size,
+    )
+    named = {run.name: member for run, member in zip(runs, members, strict=True)}
+    named |= {"ensemble": operator} if len(members) > 1 else {}
+    errors = {label: evaluation.evaluate(each, measured, batch_size=data.batch_size) for label, each in named.items()}
+    found = evaluation.coverage(bands, measured, batch_size=data.batch_size)
+    show_errors(errors, title=f"every second sample of {name}")
+    rows = [
+        (output, f"{functions:.3f}", f"{points:.3f}", f"{width:.4g}")
+        for output, functions, points, width in zip(data.target, found["functions"], found["points"], found["width"], strict=True)
+    ]
+    wanted = f"{1 - alpha:.3g} wanted of {'points' if pointwise else 'functions'}"
+    show_table(("output", ">functions inside", ">points inside", ">mean width"), rows, title=f"bands, {wanted}")
+    if json is not None:
+        coverage = {"alpha": alpha, "kind": "pointwise" if pointwise else "function", "calibration": len(calibration), **found}
+        write_json(json, {"split": name, "errors": errors, "coverage": coverage})
+        say(f"Written to {json}.")
