@@ -42,8 +42,8 @@ def uncertainty(
 ) -> None:
     """Measure bands that contain the true function with a chosen probability, by split conformal prediction.
 
-    Runs of one configuration with several seeds, such as sweep makes, become an ensemble: its mean is the prediction. Every second
-    sample of a held-out split sets the width of the bands; the others tell how often the truth is inside.
+    Runs of one configuration with several seeds, such as sweep makes, become an ensemble: its mean is the prediction. Half of a
+    held-out split, every second sample, sets the width of the bands; the others tell how often the truth is inside.
 
     Args:
         runs: One run directory, or several that differ in the seed alone.
