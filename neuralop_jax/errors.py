@@ -29,6 +29,10 @@ class RunDirError(NeuralOpError, OSError):
     """A run directory is in use, already holds a run, or cannot be written."""
 
 
+class ProcessError(NeuralOpError, RuntimeError):
+    """Another process of the run failed, so that this one cannot go on."""
+
+
 class TrainingDiverged(NeuralOpError, RuntimeError):
     """The loss or the gradient stopped being finite."""
 

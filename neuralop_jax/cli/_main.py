@@ -17,7 +17,7 @@ from neuralop_jax.cli import generate, plan, sweep, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, SolverError, TrainingDiverged
+from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, ProcessError, SolverError, TrainingDiverged
 
 PROG = "neuralop-jax"
 VERBS = (
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(printable(error), file=sys.stderr)
-        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError) else 2
+        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError | ProcessError) else 2
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -15,6 +15,7 @@ from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, TrainingDiverged
 from neuralop_jax.models import Normalized
+from neuralop_jax.training._agreement import prepared_by_all
 from neuralop_jax.training._display import ProgressDisplay, plain_console
 from neuralop_jax.training._divergence import MOST_ROLLBACKS, retried
 from neuralop_jax.training._environment import environment
@@ -128,12 +129,13 @@ def training_of(
 ) -> Training:
     """What `fit` runs, with the same arguments."""
     with contextlib.ExitStack() as stack:
-        shared = stack.enter_context(leading(config, stop))
-        run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
-        stack.enter_context(memory_errors(config, run.checkpoints))
-        changes = run.check_config(config, force=force)
-        makers = logger_makers(config.training.loggers, run.path, loggers or {})
-        experiment = prepare(config)
+        with prepared_by_all(config):
+            run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
+            stack.enter_context(memory_errors(config, run.checkpoints))
+            changes = run.check_config(config, force=force)
+            makers = logger_makers(config.training.loggers, run.path, loggers or {})
+            experiment = prepare(config)
+        shared = stack.enter_context(leading(stop))
         if (aside := run.open(config)) is not None:
             console.print(f"The run that was in {run.path} is now in {aside}.")
         report = lambda line: (run.log(line), console.print(line))[0]

@@ -10,9 +10,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.training._agreement import check_agreement
+from neuralop_jax.errors import ProcessError
+from neuralop_jax.training._agreement import prepared_by_all, told
 from neuralop_jax.training._interval import History, Interval
-from neuralop_jax.training._orders import Order, from_first, on_host, receive, send
+from neuralop_jax.training._orders import Order, from_first, on_host, receive, receive_text, send, send_text
 from neuralop_jax.training._setup import prepare
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import StopRequest
@@ -51,9 +52,7 @@ class LeadingInterval:
 
     def resume_at(self, position: Any) -> None:
         """Moves the streams of all processes."""
-        text = np.frombuffer(json.dumps(position).encode(), np.uint8)
-        send(Order.MOVE, len(text))
-        from_first(text)
+        send_text(Order.MOVE, json.dumps(position))
         self._interval.resume_at(position)
 
     def batch_of(self, step: int) -> tuple[dict[str, Any], None]:
@@ -62,34 +61,32 @@ class LeadingInterval:
 
 
 @contextlib.contextmanager
-def leading(config: ExperimentConfig, stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
+def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
     """Within the block the others follow this process, the first of several; at its end, however it ends, they end as well.
 
     Gives what makes an interval one that all processes take part in. With one process it changes nothing.
-
-    **Raises:** `ConfigError`, here as in `follow`, if the processes do not have the same configuration.
     """
     if jax.process_count() == 1:
         yield lambda interval: interval
         return
-    check_agreement(config)
-    code = 1
     try:
         yield lambda interval: LeadingInterval(interval, stop)  # pyright: ignore[reportReturnType]
-        code = 0
-    finally:
-        send(Order.END, code)
+    except BaseException as error:
+        send_text(Order.END, told(error))
+        raise
+    send_text(Order.END, "")
 
 
-def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool:
-    """Takes part in a training that the first process leads, and writes nothing; whether that ended without an error.
+def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> None:
+    """Takes part in a training that the first process leads, and writes nothing.
 
     **Arguments:**
 
     - `config`: the same as there.
     - `stop`: a request here stops all.
 
-    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises.
+    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises;
+    `ProcessError` if another process failed before the first step, or the first one ever, with what it said.
 
     !!! example
 
@@ -102,13 +99,9 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
         ```
     """
     stop = stop or StopRequest()
-    check_agreement(config)
-    try:
+    with prepared_by_all(config):
         experiment = prepare(config)
         state = experiment.initial()
-    except Exception:
-        receive()  # the first process fails in the same way, and says so
-        raise
     interval, mesh = experiment.interval, experiment.interval.mesh
     assert mesh is not None
     while True:
@@ -119,13 +112,15 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
             case Order.PLACE:
                 state = mesh.place_state(from_first(experiment.initial()))
             case Order.MOVE:
-                interval.resume_at(json.loads(from_first(np.zeros(number, np.uint8)).tobytes()))
+                interval.resume_at(json.loads(receive_text(number)))
             case Order.OPERATOR:
                 state.operator()
             case Order.STATE:
                 on_host(state, Order.STATE)
             case _:
-                return number == 0
+                if said := receive_text(number):
+                    raise ProcessError(f"process 0 of {jax.process_count()} failed: {said}")
+                return
 
 
 def _advance(interval: Interval, state: TrainState, num_steps: int, stop: StopRequest) -> tuple[TrainState, History]:
