@@ -160,8 +160,8 @@ def training_of(
             experiment = experiment or prepare(attempt)
             experiment.interval = shared(experiment.interval)
             state, progress = restore_snapshot(snapshot, config, experiment, rollbacks, force=force)
-            if snapshot is not None:
-                store.discard_after(snapshot.step)
+            begun = progress.saved
+            again = rollbacks > (snapshot.rollbacks if snapshot else 0)
             undone = run.begin(config, surroundings, progress.step, logged=progress.line is None)
             if goodput is None:
                 goodput = progress.goodput
@@ -182,7 +182,8 @@ def training_of(
                 if config.training.nonfinite != "rollback" or rollbacks == MOST_ROLLBACKS:
                     raise
                 console.print(str(error))
-                rollbacks, snapshot = rollbacks + 1, read_snapshot(store, warn=report)
+                fruitless = again and progress.saved == begun
+                rollbacks, snapshot = rollbacks + 1, read_snapshot(store, warn=report, before=begun if fruitless else None)
                 where = f"step {snapshot.step}" if snapshot else "the start"
                 report(f"rollback {rollbacks} of {MOST_ROLLBACKS} to {where}: other batches, half the learning rate")
             experiment = None
