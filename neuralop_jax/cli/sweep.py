@@ -18,9 +18,9 @@ import tyro
 
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._strict_json import strict
 from neuralop_jax.cli._console import printable, say, show_table
 from neuralop_jax.cli.train import stopping, write_page
-from neuralop_jax._strict_json import strict
 from neuralop_jax.config import ExperimentConfig, config_difference, load_config, to_json
 from neuralop_jax.errors import ConfigError, NeuralOpError, RunDirError
 

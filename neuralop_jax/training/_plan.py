@@ -39,6 +39,7 @@ from neuralop_jax.training._setup import (
     stream,
 )
 from neuralop_jax.training._setup_checks import (
+    check_batches,
     check_mesh,
     check_splits,
     check_states,
@@ -143,7 +144,7 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
             f"{config.data.path} has no split {split!r}. Found: {', '.join(info.splits)}.{did_you_mean(split, info.splits)}"
         )
     sample, grid, num_samples = sample_shapes(config.data, info, split), info.splits[split].grid, info.splits[split].num_samples
-    data.check_batch_size(num_samples, config.data.batch_size, split)
+    check_batches(config, num_samples)
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     whole = batch_size * accumulate
     optimizer = make_optimizer(config.optimizer, config.training.steps)

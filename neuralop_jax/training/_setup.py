@@ -25,7 +25,7 @@ from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInte
 from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
-from neuralop_jax.training._setup_checks import check_mesh, check_splits, check_states, check_step, sample_shapes
+from neuralop_jax.training._setup_checks import check_batches, check_mesh, check_splits, check_states, check_step, sample_shapes
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import Step, make_step, supervised
 
@@ -72,7 +72,7 @@ def prepare(config: ExperimentConfig) -> Experiment:
         ```
     """
     train = open_split(config.data, config.data.train_split)
-    data.check_batch_size(len(train), config.data.batch_size, train.split)
+    check_batches(config, len(train))
     held_out = {name: open_split(config.data, name) for name in train.info.splits if name != train.split}
     operator = _build(config, train)
     refused = check_splits(config, train.info, operator)

@@ -4,13 +4,13 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from neuralop_jax import models
+from neuralop_jax import data, models
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import Sample
 from neuralop_jax.data._pairing import Pairing
 from neuralop_jax.data._schema import field_shape
-from neuralop_jax.errors import ConfigError, ModelInputError
+from neuralop_jax.errors import ConfigError, DataError, ModelInputError
 from neuralop_jax.info import DatasetInfo
 from neuralop_jax.models import (
     AbstractOperator,
@@ -41,36 +41,49 @@ def sample_shapes(config: DataConfig, info: DatasetInfo, split: str) -> Sample:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
 
 
+def check_batches(config: ExperimentConfig, num_samples: int) -> None:
+    """Raises `DataError` unless the training split makes the batches of one step; whatever came up twice would add nothing."""
+    size, accumulate = config.data.batch_size, config.optimizer.accumulate
+    data.check_batch_size(num_samples, size, config.data.train_split)
+    if accumulate > num_samples // size:
+        raise DataError(
+            f"optimizer.accumulate {accumulate} takes more batches than the {num_samples // size} of an epoch: {num_samples} "
+            f"samples of split {config.data.train_split!r} in batches of {size}. Use --optimizer.accumulate "
+            f"{num_samples // size} at most."
+        )
+
+
 def check_splits(config: ExperimentConfig, info: DatasetInfo, operator: Normalized) -> dict[str, str]:
     """Raises `ConfigError` unless the operator, whose arrays may be shapes, can be trained on the one split and evaluated on the
     others. Gives the held-out splits that it cannot read, each with the reason."""
-    data, decides = config.data, config.training.early_stop_split
-    held_out = [name for name in info.splits if name != data.train_split]
+    described, decides = config.data, config.training.early_stop_split
+    held_out = [name for name in info.splits if name != described.train_split]
     if decides and decides not in held_out:
         raise ConfigError(
-            f"training.early_stop_split {decides!r} is no held-out split of {data.path}, which has "
+            f"training.early_stop_split {decides!r} is no held-out split of {described.path}, which has "
             f"{', '.join(held_out) or 'none'}.{did_you_mean(decides, held_out)}"
         )
     shapes = {name: split.grid.shape for name, split in info.splits.items()}
     refused = {name: reason for name in held_out if (reason := models.refused_grid(operator, shapes[name]))}
     if decides in refused:
         raise ConfigError(f"training.early_stop_split {decides!r} cannot be evaluated: {refused[decides]}. Name another split.")
-    models.check_training_grid(operator, shapes[data.train_split], name=data.path)
-    for name in (data.train_split, *held_out):
+    models.check_training_grid(operator, shapes[described.train_split], name=described.path)
+    for name in (described.train_split, *held_out):
         if name not in refused:
             _check_fit(config, info, operator, name)
-    _check_patches(config.loss.patch_levels, shapes[data.train_split])
+    _check_patches(config.loss.patch_levels, shapes[described.train_split])
     return refused
 
 
-def check_states(data: DataConfig, model: AbstractOperator, times: tuple[float, ...]) -> None:
+def check_states(config: DataConfig, model: AbstractOperator, times: tuple[float, ...]) -> None:
     """Raises `ConfigError` unless the targets of an operator of trajectories are later states of its input, at its times."""
     if not isinstance(model, AbstractTrajectoryOperator):
         return
-    if data.input != data.target or data.input_normalizer != data.target_normalizer:
+    if config.input != config.target or config.input_normalizer != config.target_normalizer:
         raise ConfigError(
-            f"a {type(model).__name__} returns states like its input, got data.input {list(data.input)} with the normalizer "
-            f"{data.input_normalizer!r} and data.target {list(data.target)} with {data.target_normalizer!r}. Make both the same."
+            f"a {type(model).__name__} returns states like its input, got data.input {list(config.input)} with the normalizer "
+            f"{config.input_normalizer!r} and data.target {list(config.target)} with {config.target_normalizer!r}. Make both the "
+            "same."
         )
     if times and not models.same_times(model.times, times):
         raise ConfigError(
@@ -114,13 +127,13 @@ def solves_equations(operator: AbstractOperator) -> str:
 
 def _check_fit(config: ExperimentConfig, info: DatasetInfo, operator: Normalized, split: str) -> None:
     """Raises `ConfigError` unless the operator takes the inputs of a split and returns fields like its targets."""
-    data, where = config.data, f"{config.data.path}:{split}"
-    found, wanted = info.splits[split].grid.num_dims, info.splits[data.train_split].grid.num_dims
+    where, train_split = f"{config.data.path}:{split}", config.data.train_split
+    found, wanted = info.splits[split].grid.num_dims, info.splits[train_split].grid.num_dims
     if found != wanted:
         raise ConfigError(f"{where} has {found} space axes, the training data {wanted}. Take it out of the file.")
-    sample = sample_shapes(data, info, split)
+    sample = sample_shapes(config.data, info, split)
     u, target = sample.inputs["u"], sample.target
-    operator = models.on_times(operator, pairing_of(data).target_times(info, split))
+    operator = models.on_times(operator, pairing_of(config.data).target_times(info, split))
     try:
         returned = eqx.filter_eval_shape(lambda operator, u: operator(u), operator, u).shape
     except ModelInputError as error:
