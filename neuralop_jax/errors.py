@@ -33,6 +33,10 @@ class ProcessError(NeuralOpError, RuntimeError):
     """Another process of the run failed, so that this one cannot go on."""
 
 
+class ProcessLost(ProcessError):
+    """The processes of the run no longer do the same, or one of them is gone: nothing more can be agreed on."""
+
+
 class TrainingDiverged(NeuralOpError, RuntimeError):
     """The loss or the gradient stopped being finite."""
 

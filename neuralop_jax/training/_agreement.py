@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig, options_of
-from neuralop_jax.errors import ConfigError, NeuralOpError, ProcessError
+from neuralop_jax.errors import ConfigError, NeuralOpError, ProcessError, ProcessLost
 from neuralop_jax.training._environment import versions
 
 _MOST_NAMED = 5
@@ -25,7 +25,7 @@ def prepared_by_all(config: ExperimentConfig) -> Iterator[None]:
     All enter it together, with one configuration, and at its end tell each other how it went.
 
     **Raises:** `ConfigError` if the configurations differ, see `check_agreement`; what is raised in the block; `ProcessError` in
-    the processes where nothing was, if something was in another.
+    the processes where nothing was, if something was in another; `ProcessLost` if one is gone.
     """
     check_agreement(config)
     try:
@@ -46,6 +46,15 @@ def told(error: BaseException) -> str:
     return text if len(text.encode()) <= _LONGEST else text.encode()[: _LONGEST - 3].decode(errors="ignore") + "..."
 
 
+def lost(error: BaseException) -> ProcessLost:
+    """What to raise in the place of an error in the middle of what all processes compute at once."""
+    what = "lost the others" if isinstance(error, jax.errors.JaxRuntimeError) else "failed in the middle of a step"
+    return ProcessLost(
+        f"process {jax.process_index()} of {jax.process_count()} {what}: {told(error)}. See what the others say; with --resume "
+        "the run goes on from its newest checkpoint."
+    )
+
+
 def check_agreement(config: ExperimentConfig) -> None:
     """Compares the configuration, the versions and the number types of all processes, which call this together; alone, nothing.
 
@@ -58,8 +67,7 @@ def check_agreement(config: ExperimentConfig) -> None:
     found = {name: json.dumps(version) for name, version in versions().items()}
     found |= {"jax_enable_x64": json.dumps(bool(jax.config.read("jax_enable_x64"))), **options_of(config)}
     text = json.dumps(found, sort_keys=True)
-    digests = multihost_utils.process_allgather(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8))
-    if (digests != digests[0]).any():
+    if len(set(_gathered(hashlib.sha256(text.encode()).hexdigest()))) > 1:
         raise ConfigError(disagreement([json.loads(each) for each in _gathered(text)]))
 
 
@@ -84,8 +92,11 @@ def _gathered(text: str) -> list[str]:
     if jax.process_count() == 1:
         return [text]
     own = np.frombuffer(text.encode(), np.uint8)
-    lengths = multihost_utils.process_allgather(np.asarray(len(own), np.int32))
-    padded = np.zeros(max(lengths), np.uint8)
-    padded[: len(own)] = own
-    texts = multihost_utils.process_allgather(padded) if len(padded) else [padded] * len(lengths)
+    try:
+        lengths = multihost_utils.process_allgather(np.asarray(len(own), np.int32))
+        padded = np.zeros(max(lengths), np.uint8)
+        padded[: len(own)] = own
+        texts = multihost_utils.process_allgather(padded) if len(padded) else [padded] * len(lengths)
+    except jax.errors.JaxRuntimeError as error:
+        raise lost(error) from error
     return [row[:length].tobytes().decode() for row, length in zip(texts, lengths, strict=True)]

@@ -84,7 +84,7 @@ def fit(
 
     **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
     gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `OutOfMemoryError`,
-    likewise; `CheckpointError` if one cannot be written or read.
+    likewise; `CheckpointError` if one cannot be written or read; `ProcessError` and `ProcessLost` as of `follow`.
     """
     run = training_of(
         config,
@@ -131,11 +131,12 @@ def training_of(
     with contextlib.ExitStack() as stack:
         with prepared_by_all(config):
             run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
-            stack.enter_context(memory_errors(config, run.checkpoints))
             changes = run.check_config(config, force=force)
             makers = logger_makers(config.training.loggers, run.path, loggers or {})
-            experiment = prepare(config)
+            with memory_errors(config, run.checkpoints):
+                experiment = prepare(config)
         shared = stack.enter_context(leading(stop))
+        stack.enter_context(memory_errors(config, run.checkpoints))
         if (aside := run.open(config)) is not None:
             console.print(f"The run that was in {run.path} is now in {aside}.")
         report = lambda line: (run.log(line), console.print(line))[0]
