@@ -72,8 +72,8 @@ def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
 
     Gives what makes an interval one that all processes take part in. With one process it changes nothing.
 
-    **Raises:** `ProcessLost` in the place of an error in the middle of what all compute: nobody can be told of it, but they notice
-    that this process is gone, if it ends.
+    **Raises:** `ProcessLost` in the place of an error in the middle of what all compute: nobody can be told of it, but they
+    notice when this process has ended.
     """
     if jax.process_count() == 1:
         yield lambda interval: interval
