@@ -151,8 +151,8 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
     state = _abstract_state(config, sample, grid, pairing.target_times(info, split), optimizer)
     operator, local = state.model, batch_size // devices
     check_splits(config, info, operator)
+    mesh = DeviceMesh.planned(devices, wanted.space, shard_above=wanted.shard_parameters_above)
     if devices * wanted.space > 1:
-        mesh = DeviceMesh.planned(devices, wanted.space, shard_above=wanted.shard_parameters_above)
         check_mesh(config, mesh, operator, grid.shape)
     shared = data.shared_samples(config.data.path, split, pairing.input)
     if config.data.shared_samples == "error":
