@@ -160,7 +160,14 @@ class CheckpointStore:
         except Exception as error:  # whatever the readers of four file formats make of damaged bytes
             raise DamagedCheckpoint(f"{self._path(step)} is damaged ({_first_line(error)})") from error
 
-    def newest(self, use: Callable[[int], T], *, strict: bool = False, warn: Callable[[str], None] = _warn) -> T:
+    def newest(
+        self,
+        use: Callable[[int], T],
+        *,
+        strict: bool = False,
+        warn: Callable[[str], None] = _warn,
+        before: int | None = None,
+    ) -> T:
         """What `use(step)` makes of the newest step that is not damaged.
 
         **Arguments:**
@@ -168,10 +175,11 @@ class CheckpointStore:
         - `use`: reads a step.
         - `strict`: raises at the first damaged step instead of going back to the one before.
         - `warn`: told about every damaged step, in one line.
+        - `before`: takes the steps below it alone.
 
         **Raises:** `CheckpointError` if there is no step left.
         """
-        steps = self.steps()[::-1]
+        steps = [step for step in self.steps()[::-1] if before is None or step < before]
         for step, before in zip(steps, [*steps[1:], None], strict=False):
             try:
                 return use(step)

@@ -12,6 +12,8 @@ from typing import Any
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax.errors import ConfigError
 
+_LARGEST = (2 - 2**-23) * 2.0**127
+"""The largest number of single precision."""
 _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", types.NoneType: "null"}
 
 
@@ -81,6 +83,8 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
         value = _as_float(value)
         if not math.isfinite(value):
             raise ConfigError(f"{name} must be {' and '.join(['finite', *limits])}, got {value}{at}.")
+        if abs(value) > _LARGEST:
+            raise ConfigError(f"{name} must be at most {_LARGEST:.3g} in size, as single precision holds, got {value}{at}.")
     for item in metadata:
         if isinstance(item, Bounds) and not item.hold(value):
             raise ConfigError(f"{name} must be {'finite and ' if kind is float else ''}{item}, got {value}{at}.")

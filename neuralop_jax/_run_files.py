@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from neuralop_jax._strict_json import numbers
 from neuralop_jax.config import ExperimentConfig, from_json
 from neuralop_jax.errors import RunDirError
 
@@ -21,7 +22,7 @@ def read_config(run: Path) -> ExperimentConfig:
 
 def read_results(run: Path) -> dict[str, Any]:
     """The figures in `results.json`; empty if there are none yet."""
-    return read_json(run / "results.json") if (run / "results.json").exists() else {}
+    return numbers(read_json(run / "results.json")) if (run / "results.json").exists() else {}
 
 
 def read_json(path: Path) -> dict[str, Any]:

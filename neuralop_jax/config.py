@@ -117,7 +117,7 @@ class TrainingConfig:
 
     steps: Annotated[int, _COUNT] = 1000
     """Optimizer steps in all."""
-    log_every: Annotated[int, _COUNT] = 50
+    log_every: Annotated[int, Bounds(at_least=1.0, below=1e7)] = 50
     """Steps per compiled interval: one log line each, and the unit of saving, evaluating and stopping."""
     evaluate_every: Annotated[int, _NOT_NEGATIVE] = 0
     """Steps between two evaluations of the held-out splits (a multiple of log_every); 0 evaluates at the end only."""
@@ -194,9 +194,13 @@ class ExperimentConfig:
                 "Give both, or none."
             )
         if training.steps * rate.accumulate > _MOST_BATCHES:
+            fitting = _MOST_BATCHES // rate.accumulate
+            remedy = (
+                f"--training.steps {fitting}" if fitting else f"--optimizer.accumulate {_MOST_BATCHES // training.steps or 1}"
+            )
             raise ConfigError(
                 f"training.steps {training.steps} of optimizer.accumulate {rate.accumulate} batches each are more batches than "
-                f"{_MOST_BATCHES}. Use --training.steps {max(1, _MOST_BATCHES // rate.accumulate)} at most."
+                f"{_MOST_BATCHES}. Use {remedy} at most."
             )
         for name in ("save_every", "evaluate_every"):
             steps = getattr(training, name)

@@ -29,6 +29,14 @@ class RunDirError(NeuralOpError, OSError):
     """A run directory is in use, already holds a run, or cannot be written."""
 
 
+class ProcessError(NeuralOpError, RuntimeError):
+    """Another process of the run failed, so that this one cannot go on."""
+
+
+class ProcessLost(ProcessError):
+    """The processes of the run no longer do the same, or one of them is gone: nothing more can be agreed on."""
+
+
 class TrainingDiverged(NeuralOpError, RuntimeError):
     """The loss or the gradient stopped being finite."""
 

@@ -55,6 +55,12 @@ def test_file_and_defaults(read):
     assert config.seed == 7
 
 
+@pytest.mark.parametrize("option", ["optimizer.learning_rate", "optimizer.clip", "training.spike_factor"])
+def test_numbers_beyond_single_precision(refused, option):
+    line = refused(DATA, f"--{option}", "1e39")
+    assert line == f"{option} must be at most 3.4e+38 in size, as single precision holds, got 1e+39 (command line)."
+
+
 def test_overrides_win_and_take_the_type_of_their_option(read):
     config = read(
         DATA + "[training]\nsteps = 10\n",
@@ -217,6 +223,8 @@ def test_a_section_below_an_option_is_refused(refused):
             ["--training.steps=1100000000", "--optimizer.accumulate=2"],
             "are more batches than 2147483647. Use --training.steps 1073741823 at most.",
         ),
+        (["--optimizer.accumulate=1000000000000"], "more batches than 2147483647. Use --optimizer.accumulate 2147483 at most."),
+        (["--training.log-every=1000000000"], "training.log_every must be >= 1 and < 1e+07, got 1000000000 (command line)."),
         (["--loss.patch-levels=1", "--mesh.space=4"], "makes 2 rows of patches, which mesh.space 4 devices cannot share evenly."),
         (["--training.log-every=30"], "training.save_every must be a multiple of training.log_every (30), got 500. Use 510."),
         (

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralop_jax._run_files import read_json
+from neuralop_jax._strict_json import numbers
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.cli._run import write_json
 
@@ -19,7 +20,7 @@ HEADS = ("grid", "modes", ">difference", ">error on the data", ">input beyond", 
 
 def read_certificate(run: Path) -> dict[str, Any]:
     """The certificate of a run; empty if it has none."""
-    return read_json(run / "certificate.json") if (run / "certificate.json").exists() else {}
+    return numbers(read_json(run / "certificate.json")) if (run / "certificate.json").exists() else {}
 
 
 def store_certificate(run: Path, split: str, certificate: Mapping[str, Any]) -> None:

@@ -16,8 +16,17 @@ from neuralop_jax._version import __version__
 from neuralop_jax.cli import generate, plan, sweep, train
 from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
+from neuralop_jax.cli._processes import leave
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, SolverError, TrainingDiverged
+from neuralop_jax.errors import (
+    ConfigError,
+    NeuralOpError,
+    OutOfMemoryError,
+    ProcessError,
+    ProcessLost,
+    SolverError,
+    TrainingDiverged,
+)
 
 PROG = "neuralop-jax"
 VERBS = (
@@ -68,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(printable(error), file=sys.stderr)
-        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError) else 2
+        if isinstance(error, ProcessLost):
+            leave(1)
+        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError | ProcessError) else 2
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise

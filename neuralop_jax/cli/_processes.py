@@ -1,7 +1,9 @@
 """How the processes of one training find each other: told on the command line, or by SLURM, MPI and TPUs."""
 
 import os
+import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 from neuralop_jax.errors import ConfigError
 
@@ -39,6 +41,13 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
         raise ConfigError(
             f"the processes of the run did not meet {where}: {reason}. Check the address, and that all run."
         ) from error
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process at once. At a usual end JAX waits for processes that are gone, and aborts after 100 seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def cluster(environment: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from neuralop_jax import checkpoint, evaluation, models, viz
 from neuralop_jax._frames import frames
 from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._strict_json import numbers
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.config import DataConfig, ExperimentConfig
@@ -189,7 +190,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of `metrics.jsonl` that are whole."""
     for line in _text(path).splitlines():
         try:
-            yield json.loads(line)
+            yield numbers(json.loads(line))
         except ValueError:
             return
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralop_jax._run_files import read_results
+from neuralop_jax._strict_json import strict
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import RunDirError
 
@@ -57,7 +58,7 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(partial, "w", encoding="utf-8") as file:
-            json.dump(tree, file, indent=2)
+            json.dump(strict(tree), file, indent=2)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from neuralop_jax._run_files import read_config
+from neuralop_jax._strict_json import strict
 from neuralop_jax.cli._console import say
 from neuralop_jax.errors import RunDirError
 
@@ -28,7 +29,7 @@ def leaderboard(runs: Positional[tuple[Path, ...]] = ()) -> None:
     for run, (file, entry) in found.items():
         if not file.parent.is_dir():
             raise RunDirError(f"{run}: the folder {file.parent} of its data is not here. Run this where the training ran.")
-        write_whole(file, json.dumps(merge(read_records(file), [entry]), indent=1) + "\n")
+        write_whole(file, json.dumps(strict(merge(read_records(file), [entry])), indent=1) + "\n")
         say(f"{run} is in {file}.")
     for page in pages:
         if rewrite(page):

@@ -72,7 +72,7 @@ def plan(options: PlanOptions, overrides: list[str]) -> None:
 
     network = training.Network(options.bandwidth * 1e9, options.node_bandwidth * 1e9, options.node_size, options.latency * 1e-6)
     models.check_options(config.model.kind, config.model.options)
-    found = training.plan(config, devices=options.devices or config.mesh.data, timed=options.time and not options.step_seconds)
+    found = training.plan(config, devices=options.devices, timed=options.time and not options.step_seconds)
     seconds = options.step_seconds or found.step_seconds
     assumed = seconds or found.flops / (options.teraflops * 1e12)
     scaling = {kind: training.predicted_efficiency(each, assumed, network) for kind, each in found.exchanges.items()}

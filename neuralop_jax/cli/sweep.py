@@ -18,6 +18,7 @@ import tyro
 
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._strict_json import strict
 from neuralop_jax.cli._console import printable, say, show_table
 from neuralop_jax.cli.train import stopping, write_page
 from neuralop_jax.config import ExperimentConfig, config_difference, load_config, to_json
@@ -256,6 +257,6 @@ def _write(path: Path, tree: Mapping[str, Any]) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(tree, indent=1) + "\n")
+        write_whole(path, json.dumps(strict(tree), indent=1) + "\n")
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error

@@ -90,8 +90,8 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     stop = training.StopRequest()
     if jax.process_index() > 0:
         with stopping(stop) as received:
-            followed = training.follow(config, stop=stop)
-        return 128 + received[0] if received else 0 if followed else 1
+            training.follow(config, stop=stop)
+        return 128 + received[0] if received else 0
     run = options.out or _new_run(config)
     with stopping(stop) as received:
         result = training.fit(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neuralop_jax._strict_json import numbers
 from neuralop_jax.errors import DataError, RunDirError
 from neuralop_jax.evaluation._confidence import student_interval
 
@@ -40,7 +41,9 @@ def record(run: str | Path) -> Record:
             f"{run} is no finished run of train: it has no file DONE. Let it finish with --resume, or train it again."
         )
     try:
-        results, known, config = (json.loads((run / f"{name}.json").read_text()) for name in ("results", "env", "config"))
+        results, known, config = (
+            numbers(json.loads((run / f"{name}.json").read_text())) for name in ("results", "env", "config")
+        )
         left_out = _SAID if config.get("training", {}).get("early_stop_split") else _SAID | _WATCHING
         configuration, options = _trained(results["command"], left_out)
         return {
@@ -81,7 +84,7 @@ def read_records(path: str | Path) -> list[Record]:
     if not path.exists():
         return []
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = numbers(json.loads(path.read_text(encoding="utf-8")))
         if not isinstance(records, list):
             raise TypeError(f"it holds a {type(records).__name__}, wanted a list")
         for number, entry in enumerate(records):

@@ -1,18 +1,58 @@
-"""What the processes of one training must have in common, compared before anything else is done."""
+"""What the processes of one training must have in common: the configuration, and that nothing keeps one of them from it."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig, options_of
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, NeuralOpError, ProcessError, ProcessLost
 from neuralop_jax.training._environment import versions
 
 _MOST_NAMED = 5
+_LONGEST = 300
+"""Bytes of an error that other processes are told of."""
+
+
+@contextlib.contextmanager
+def prepared_by_all(config: ExperimentConfig) -> Iterator[None]:
+    """What the processes of a training do in the block, each by itself, either all get done or none goes on; alone, nothing.
+
+    All enter it together, with one configuration, and at its end tell each other how it went.
+
+    **Raises:** `ConfigError` if the configurations differ, see `check_agreement`; what is raised in the block; `ProcessError` in
+    the processes where nothing was, if something was in another; `ProcessLost` if one is gone.
+    """
+    check_agreement(config)
+    try:
+        yield
+    except BaseException as error:
+        _gathered(told(error))
+        raise
+    failed = [(process, text) for process, text in enumerate(_gathered("")) if text]
+    if failed:
+        process, text = failed[0]
+        raise ProcessError(f"process {process} of {jax.process_count()} failed before the first step: {text}")
+
+
+def told(error: BaseException) -> str:
+    """What other processes are told of an error: the first line of it, and not much of that."""
+    line = next(iter(str(error).splitlines()), "")
+    text = line if isinstance(error, NeuralOpError) else f"{type(error).__name__}: {line}"
+    return text if len(text.encode()) <= _LONGEST else text.encode()[: _LONGEST - 3].decode(errors="ignore") + "..."
+
+
+def lost(error: BaseException) -> ProcessLost:
+    """What to raise in the place of an error in the middle of what all processes compute at once."""
+    what = "lost the others" if isinstance(error, jax.errors.JaxRuntimeError) else "failed in the middle of a step"
+    return ProcessLost(
+        f"process {jax.process_index()} of {jax.process_count()} {what}: {told(error)}. See what the others say; with --resume "
+        "the run goes on from its newest checkpoint."
+    )
 
 
 def check_agreement(config: ExperimentConfig) -> None:
@@ -26,15 +66,9 @@ def check_agreement(config: ExperimentConfig) -> None:
         return
     found = {name: json.dumps(version) for name, version in versions().items()}
     found |= {"jax_enable_x64": json.dumps(bool(jax.config.read("jax_enable_x64"))), **options_of(config)}
-    text = json.dumps(found, sort_keys=True).encode()
-    digests = multihost_utils.process_allgather(np.frombuffer(hashlib.sha256(text).digest(), np.uint8))
-    if (digests == digests[0]).all():
-        return
-    lengths = multihost_utils.process_allgather(np.asarray(len(text), np.int32))
-    padded = np.zeros(max(lengths), np.uint8)
-    padded[: len(text)] = np.frombuffer(text, np.uint8)
-    texts = multihost_utils.process_allgather(padded)
-    raise ConfigError(disagreement([json.loads(row[:length].tobytes()) for row, length in zip(texts, lengths, strict=True)]))
+    text = json.dumps(found, sort_keys=True)
+    if len(set(_gathered(hashlib.sha256(text.encode()).hexdigest()))) > 1:
+        raise ConfigError(disagreement([json.loads(each) for each in _gathered(text)]))
 
 
 def disagreement(options: Sequence[Mapping[str, str]]) -> str:
@@ -51,3 +85,18 @@ def disagreement(options: Sequence[Mapping[str, str]]) -> str:
         f"the {len(options)} processes of the run do not want the same: {'; '.join(named[:_MOST_NAMED])}{more}. Start all with "
         "the same configuration, options and versions."
     )
+
+
+def _gathered(text: str) -> list[str]:
+    """The texts of all processes, which call this together."""
+    if jax.process_count() == 1:
+        return [text]
+    own = np.frombuffer(text.encode(), np.uint8)
+    try:
+        lengths = multihost_utils.process_allgather(np.asarray(len(own), np.int32))
+        padded = np.zeros(max(lengths), np.uint8)
+        padded[: len(own)] = own
+        texts = multihost_utils.process_allgather(padded) if len(padded) else [padded] * len(lengths)
+    except jax.errors.JaxRuntimeError as error:
+        raise lost(error) from error
+    return [row[:length].tobytes().decode() for row, length in zip(texts, lengths, strict=True)]

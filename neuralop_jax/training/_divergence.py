@@ -31,9 +31,18 @@ def retried(config: ExperimentConfig, rollbacks: int) -> ExperimentConfig:
 
 
 def divergence(
-    history: History, experiment: Experiment, run: RunDirectory, progress: Progress, schedule: optax.Schedule, skipped_before: int
+    history: History,
+    nonfinite: str,
+    experiment: Experiment,
+    run: RunDirectory,
+    progress: Progress,
+    schedule: optax.Schedule,
+    skipped_before: int,
 ) -> TrainingDiverged | None:
-    """The error of the first step of an interval that held the training, its batch written to files; `None` if none did."""
+    """The error of the first step of an interval that held the training, its batch written to files; `None` if none did.
+
+    What it advises depends on `nonfinite`, the option of the configuration.
+    """
     held = ~np.asarray(history["made"]) & ~np.asarray(history["skipped"])
     if not held.any():
         return None
@@ -51,8 +60,21 @@ def divergence(
     note = f", {skipped} steps skipped just before" if skipped else ""
     return TrainingDiverged(
         f"{what} at step {step} ({known}, lr {rate:.3g}, gradient norm {norm:.3g}{note}); {_dumped(run, figures, batch)}; "
-        f"last good checkpoint: {good}. Try --optimizer.clip 1, a lower --optimizer.learning-rate or --training.nonfinite skip."
+        f"last good checkpoint: {good}. {_remedy(nonfinite, progress.rollbacks)}"
     )
+
+
+def _remedy(nonfinite: str, rollbacks: int) -> str:
+    match nonfinite:
+        case "stop":
+            return "Try --optimizer.clip 1, a lower --optimizer.learning-rate or --training.nonfinite skip."
+        case "rollback" if rollbacks < MOST_ROLLBACKS:
+            return "The training goes back."
+        case "rollback":
+            tried = f"With other batches and 1/{2**rollbacks} of the learning rate it came no further. "
+            return f"{tried}Train anew with --optimizer.clip 1 or a lower --optimizer.learning-rate, and look at the batch."
+        case _:
+            return "Train anew with --optimizer.clip 1 or a lower --optimizer.learning-rate, and look at the batch."
 
 
 def _dumped(run: RunDirectory, figures: dict[str, Any], batch: Any) -> str:

@@ -15,6 +15,7 @@ from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, TrainingDiverged
 from neuralop_jax.models import Normalized
+from neuralop_jax.training._agreement import prepared_by_all
 from neuralop_jax.training._display import ProgressDisplay, plain_console
 from neuralop_jax.training._divergence import MOST_ROLLBACKS, retried
 from neuralop_jax.training._environment import environment
@@ -83,7 +84,7 @@ def fit(
 
     **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
     gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `OutOfMemoryError`,
-    likewise; `CheckpointError` if one cannot be written or read.
+    likewise; `CheckpointError` if one cannot be written or read; `ProcessError` and `ProcessLost` as of `follow`.
     """
     run = training_of(
         config,
@@ -128,12 +129,14 @@ def training_of(
 ) -> Training:
     """What `fit` runs, with the same arguments."""
     with contextlib.ExitStack() as stack:
-        shared = stack.enter_context(leading(config, stop))
-        run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
+        with prepared_by_all(config):
+            run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
+            changes = run.check_config(config, force=force)
+            makers = logger_makers(config.training.loggers, run.path, loggers or {})
+            with memory_errors(config, run.checkpoints):
+                experiment = prepare(config)
+        shared = stack.enter_context(leading(stop))
         stack.enter_context(memory_errors(config, run.checkpoints))
-        changes = run.check_config(config, force=force)
-        makers = logger_makers(config.training.loggers, run.path, loggers or {})
-        experiment = prepare(config)
         if (aside := run.open(config)) is not None:
             console.print(f"The run that was in {run.path} is now in {aside}.")
         report = lambda line: (run.log(line), console.print(line))[0]
@@ -158,8 +161,8 @@ def training_of(
             experiment = experiment or prepare(attempt)
             experiment.interval = shared(experiment.interval)
             state, progress = restore_snapshot(snapshot, config, experiment, rollbacks, force=force)
-            if snapshot is not None:
-                store.discard_after(snapshot.step)
+            begun = progress.saved
+            again = rollbacks > (snapshot.rollbacks if snapshot else 0)
             undone = run.begin(config, surroundings, progress.step, logged=progress.line is None)
             if goodput is None:
                 goodput = progress.goodput
@@ -180,7 +183,8 @@ def training_of(
                 if config.training.nonfinite != "rollback" or rollbacks == MOST_ROLLBACKS:
                     raise
                 console.print(str(error))
-                rollbacks, snapshot = rollbacks + 1, read_snapshot(store, warn=report)
+                fruitless = again and progress.saved == begun
+                rollbacks, snapshot = rollbacks + 1, read_snapshot(store, warn=report, before=begun if fruitless else None)
                 where = f"step {snapshot.step}" if snapshot else "the start"
                 report(f"rollback {rollbacks} of {MOST_ROLLBACKS} to {where}: other batches, half the learning rate")
             experiment = None

@@ -84,7 +84,7 @@ class DeviceInterval:
     def _indices(self, step: jax.Array) -> jax.Array:
         first = step * self.accumulate
         draw = lambda number: batch_indices(self.data_key, number, self.data.num_samples, self.batch_size)
-        return draw(step) if self.accumulate == 1 else jnp.stack([draw(first + number) for number in range(self.accumulate)])
+        return draw(step) if self.accumulate == 1 else jax.lax.map(draw, first + jnp.arange(self.accumulate, dtype=first.dtype))
 
 
 @dataclasses.dataclass

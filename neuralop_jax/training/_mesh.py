@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from neuralop_jax import models
@@ -44,7 +44,7 @@ class DeviceMesh:
         ```
     """
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     shard_above: int = 0
 
     @classmethod
@@ -77,6 +77,12 @@ class DeviceMesh:
             )
         rectangle = np.array(found[:wanted]).reshape(data, space)
         return cls(Mesh(rectangle, (DATA, SPACE)) if space > 1 else Mesh(rectangle[:, 0], (DATA,)), shard_above)
+
+    @classmethod
+    def planned(cls, data: int, space: int = 1, *, shard_above: int = 0) -> "DeviceMesh":
+        """A mesh of devices that need not be there: with it a step can be traced, not computed."""
+        sizes, names = ((data, space), (DATA, SPACE)) if space > 1 else ((data,), (DATA,))
+        return cls(AbstractMesh(sizes, names), shard_above)
 
     @property
     def data(self) -> int:

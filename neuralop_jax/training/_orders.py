@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 class Order(enum.IntEnum):
     """What the first process has all of them do; each comes with a number."""
 
-    END = 0  # with 0, or 1 after an error
+    END = 0  # with the bytes of what ended the training, 0 if nothing did
     ADVANCE = 1  # so many steps
     PLACE = 2  # the state of the first process on all devices
     MOVE = 3  # the stream of batches, to a position of so many bytes of JSON
@@ -29,6 +29,19 @@ def receive() -> tuple[int, int]:
     """The next order, and its number."""
     order, number = multihost_utils.broadcast_one_to_all(np.zeros(2, np.int32))
     return int(order), int(number)
+
+
+def send_text(order: Order, text: str) -> None:
+    """Gives an order with the number of bytes of a text, and then the text."""
+    content = np.frombuffer(text.encode(), np.uint8)
+    send(order, len(content))
+    if len(content):
+        from_first(content)
+
+
+def receive_text(length: int) -> str:
+    """The text of so many bytes that came with an order."""
+    return from_first(np.zeros(length, np.uint8)).tobytes().decode() if length else ""
 
 
 def from_first(tree: PyTree) -> PyTree:

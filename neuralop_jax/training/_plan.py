@@ -18,9 +18,7 @@ from neuralop_jax import data, models
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.data import Sample
-from neuralop_jax.data._pairing import Pairing
-from neuralop_jax.data._schema import field_shape
-from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.errors import DataError
 from neuralop_jax.evaluation import Collective, program_cost
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
@@ -28,17 +26,26 @@ from neuralop_jax.models import AbstractTrajectoryOperator, Normalized
 from neuralop_jax.models._batched import largest_divisor
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._interval import on_arrays
+from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._scaling import mesh_exchanges
 from neuralop_jax.training._setup import (
     build_model,
     build_step,
-    check_patches,
     choose_micro_batch,
     on_device,
     refuse_shared,
     shared_line,
     stream,
+)
+from neuralop_jax.training._setup_checks import (
+    check_batches,
+    check_mesh,
+    check_splits,
+    check_states,
+    check_step,
+    pairing_of,
+    sample_shapes,
 )
 from neuralop_jax.training._state import TrainState
 
@@ -102,7 +109,7 @@ class Plan:
         return whole - divided + self.memory["parameters"] + -(-divided // self.devices) if sharded else whole
 
 
-def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> Plan:
+def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> Plan:
     """Reads the description of the data, traces and compiles the training step, and compares the splits; trains nothing.
 
     The step is the real one, on abstract arrays: neither weights nor data are made, but for `timed`. It is compiled for the
@@ -111,11 +118,10 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     **Arguments:**
 
     - `config`: the experiment.
-    - `devices`: devices that share the samples of a batch.
+    - `devices`: devices that share the samples of a batch; 0 takes those of `mesh.data`.
     - `timed`: whether to run a few steps on random numbers.
 
-    **Raises:** `ConfigError` or `DataError` for an unknown split or field, a model that cannot be built, a split smaller than the
-    batch, held-out samples that are training samples, or a number of devices that does not divide the samples of a batch.
+    **Raises:** whatever `prepare` raises, but for what the numbers in the file or the devices of this machine decide.
 
     !!! example
 
@@ -128,29 +134,35 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
         assert found.samples == 5 and found.epochs == 30
         ```
     """
-    pairing = Pairing(config.data.input, config.data.target, config.data.input_time, config.data.target_time)
+    wanted = config.mesh if devices == 0 else dataclasses.replace(config.mesh, data=devices)
+    devices = wanted.data
+    pairing = pairing_of(config.data)
     info = data.read_info(config.data.path, pairing.names)
-    sample, grid = _sample(config, info, pairing)
-    num_samples = info.splits[config.data.train_split].num_samples
-    data.check_batch_size(num_samples, config.data.batch_size, config.data.train_split)
+    split = config.data.train_split
+    if split not in info.splits:
+        raise DataError(
+            f"{config.data.path} has no split {split!r}. Found: {', '.join(info.splits)}.{did_you_mean(split, info.splits)}"
+        )
+    sample, grid, num_samples = sample_shapes(config.data, info, split), info.splits[split].grid, info.splits[split].num_samples
+    check_batches(config, num_samples)
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     whole = batch_size * accumulate
-    if devices < 1 or batch_size % devices:
-        raise ConfigError(
-            f"--devices {devices} does not divide the {batch_size} samples of a batch. Choose a divisor, or another "
-            "--data.batch-size."
-        )
-    check_patches(config.loss.patch_levels, sample.target.shape[1:])
     optimizer = make_optimizer(config.optimizer, config.training.steps)
-    state = _abstract_state(config, sample, grid, pairing.target_times(info, config.data.train_split), optimizer)
+    state = _abstract_state(config, sample, grid, pairing.target_times(info, split), optimizer)
     operator, local = state.model, batch_size // devices
-    shared = data.shared_samples(config.data.path, config.data.train_split, pairing.input)
+    check_splits(config, info, operator)
+    mesh = DeviceMesh.planned(devices, wanted.space, shard_above=wanted.shard_parameters_above)
+    if devices * wanted.space > 1:
+        check_mesh(config, mesh, operator, grid.shape)
+    shared = data.shared_samples(config.data.path, split, pairing.input)
     if config.data.shared_samples == "error":
         evaluated = [name for name in shared if models.refused_grid(operator, info.splits[name].grid.shape) is None]
         refuse_shared(config.data, info, {name: shared[name] for name in evaluated})
     sizes = (local,) if accumulate == 1 else (accumulate, local)
     batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((*sizes, *x.shape), x.dtype), sample)
     chosen = choose_micro_batch(config, operator, grid, batch_size)
+    if wanted.space > 1:
+        check_step(config, build_step(config, operator, grid, optimizer, chosen, mesh), state, sample)
     micro_batch = largest_divisor(local, chosen)
     arrays, static = eqx.partition(state, _is_abstract)
     noise = stream(config.seed, "noise")
@@ -158,7 +170,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     cost = program_cost(step(micro_batch), arrays, batch)
     programs = {size: jax.jit(step(size), donate_argnums=0).lower(arrays, batch).compile() for size in {local, micro_batch}}
     weights = eqx.filter_eval_shape(lambda model: eqx.filter(model, models.trainable(model)), operator)
-    splits = (config.data.train_split, *shared)
+    splits = (split, *shared)
     grids = tuple(_grid_plan(operator, info, name, shared.get(name)) for name in splits)
     resident = num_samples * _num_bytes(sample)
     return Plan(
@@ -184,7 +196,7 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
             whole,
             grid.shape,
             portions=local * accumulate // micro_batch,
-            space=config.mesh.space,
+            space=wanted.space,
         ),
         grids=grids,
         warnings=tuple(_warnings(config, operator, grids)),
@@ -195,19 +207,6 @@ def plan(config: ExperimentConfig, *, devices: int = 1, timed: bool = False) -> 
     )
 
 
-def _sample(config: ExperimentConfig, info: DatasetInfo, pairing: Pairing) -> tuple[Sample, Grid]:
-    """The shapes of a training sample, and its grid."""
-    split = config.data.train_split
-    if split not in info.splits:
-        raise DataError(
-            f"{config.data.path} has no split {split!r}. Found: {', '.join(info.splits)}.{did_you_mean(split, info.splits)}"
-        )
-    fields = {name: info.field(name) for name in pairing.names}
-    zeros = {name: np.zeros((1, *field_shape(field, info.splits[split])[1:]), np.float32) for name, field in fields.items()}
-    batch = pairing.batch(zeros, {name: field.time_varying for name, field in fields.items()}, info.splits[split].grid.shape)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch), info.splits[split].grid
-
-
 def _abstract_state(
     config: ExperimentConfig, sample: Sample, grid: Grid, times: tuple[float, ...], optimizer: optax.GradientTransformation
 ) -> TrainState:
@@ -215,6 +214,7 @@ def _abstract_state(
 
     def create() -> TrainState:
         model = build_model(config, sample, grid, times)
+        check_states(config.data, model, times)
         fit = lambda kind, shape: fit_normalizer(kind, [np.zeros((1, shape[0], 1))])
         input = fit(config.data.input_normalizer, sample.inputs["u"].shape)
         is_trajectory = isinstance(model, AbstractTrajectoryOperator)
@@ -260,16 +260,9 @@ def _grid_plan(operator: Normalized, info: DatasetInfo, split: str, shared: int 
 def _warnings(config: ExperimentConfig, operator: Normalized, grids: Sequence[GridPlan]) -> Iterator[str]:
     """What to look at before the training."""
     train, *held_out = grids
-    try:
-        models.check_training_grid(operator, train.shape, name=config.data.path)
-    except ConfigError as error:
-        yield str(error)
     if not held_out:
         yield f"{config.data.path} has no split but {train.split!r}: no error on held-out data will be known. Add one."
     for each in held_out:
-        if len(each.shape) != len(train.shape):
-            yield f"{each.split} has {len(each.shape)} space axes, the training data {len(train.shape)}. Take it out of the file."
-            continue
         if (reason := models.refused_grid(operator, each.shape)) is not None:
             yield f"{each.split} will be left out: {reason}."
         elif (left := models.clipped_modes(operator, each.shape)) is not None:

@@ -10,10 +10,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.training._agreement import check_agreement
+from neuralop_jax.errors import ProcessError
+from neuralop_jax.training._agreement import lost, prepared_by_all, told
 from neuralop_jax.training._interval import History, Interval
-from neuralop_jax.training._orders import Order, from_first, on_host, receive, send
-from neuralop_jax.training._setup import prepare
+from neuralop_jax.training._orders import Order, from_first, on_host, receive, receive_text, send, send_text
+from neuralop_jax.training._setup import Experiment, prepare
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import StopRequest
 
@@ -25,20 +26,26 @@ class LeadingInterval:
 
     - `interval`: its own.
     - `stop`: made a request as soon as any process was asked to stop.
+
+    **Attributes:** `in_step`, whether the others have done what they were told to, and wait: false after an error in between.
     """
 
     def __init__(self, interval: Interval, stop: StopRequest):
         self._interval, self._stop = interval, stop
+        self.in_step = True
 
     def __call__(self, state: TrainState, num_steps: int) -> tuple[TrainState, History]:
         """As of the interval inside, on the devices of all processes."""
         mesh = self._interval.mesh
         assert mesh is not None
+        self.in_step = False
         if not mesh.is_here(state.step):
             send(Order.PLACE)
             state = mesh.place_state(from_first(state))
         send(Order.ADVANCE, num_steps)
-        return _advance(self._interval, state, num_steps, self._stop)
+        state, history = _advance(self._interval, state, num_steps, self._stop)
+        self.in_step = True
+        return state, history
 
     @property
     def compile_seconds(self) -> float:
@@ -51,9 +58,7 @@ class LeadingInterval:
 
     def resume_at(self, position: Any) -> None:
         """Moves the streams of all processes."""
-        text = np.frombuffer(json.dumps(position).encode(), np.uint8)
-        send(Order.MOVE, len(text))
-        from_first(text)
+        send_text(Order.MOVE, json.dumps(position))
         self._interval.resume_at(position)
 
     def batch_of(self, step: int) -> tuple[dict[str, Any], None]:
@@ -62,34 +67,48 @@ class LeadingInterval:
 
 
 @contextlib.contextmanager
-def leading(config: ExperimentConfig, stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
+def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
     """Within the block the others follow this process, the first of several; at its end, however it ends, they end as well.
 
     Gives what makes an interval one that all processes take part in. With one process it changes nothing.
 
-    **Raises:** `ConfigError`, here as in `follow`, if the processes do not have the same configuration.
+    **Raises:** `ProcessLost` in the place of an error in the middle of what all compute: nobody can be told of it, but they
+    notice when this process has ended.
     """
     if jax.process_count() == 1:
         yield lambda interval: interval
         return
-    check_agreement(config)
-    code = 1
+    led: list[LeadingInterval] = []
+
+    def lead(interval: Interval) -> Interval:
+        led.append(LeadingInterval(interval, stop))
+        return led[-1]  # pyright: ignore[reportReturnType]
+
     try:
-        yield lambda interval: LeadingInterval(interval, stop)  # pyright: ignore[reportReturnType]
-        code = 0
-    finally:
-        send(Order.END, code)
+        yield lead
+    except Exception as error:
+        if _is_of_devices(error) or not all(interval.in_step for interval in led):
+            raise lost(error) from error
+        _end(told(error))
+        raise
+    except BaseException as error:
+        _end(told(error))
+        raise
+    _end("")
 
 
-def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool:
-    """Takes part in a training that the first process leads, and writes nothing; whether that ended without an error.
+def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> None:
+    """Takes part in a training that the first process leads, and writes nothing.
 
     **Arguments:**
 
     - `config`: the same as there.
     - `stop`: a request here stops all.
 
-    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises.
+    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises;
+    `ProcessError` if another process failed before the first step, or the first one ever, with what it said; `ProcessLost` if
+    one is gone, or this one failed in the middle of a step. Then end this process by `os._exit`: at a usual end JAX waits for the
+    others, and aborts after 100 seconds.
 
     !!! example
 
@@ -102,13 +121,19 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
         ```
     """
     stop = stop or StopRequest()
-    check_agreement(config)
-    try:
+    with prepared_by_all(config):
         experiment = prepare(config)
         state = experiment.initial()
-    except Exception:
-        receive()  # the first process fails in the same way, and says so
+    try:
+        _obey(experiment, state, stop)
+    except ProcessError:
         raise
+    except Exception as error:
+        raise lost(error) from error
+
+
+def _obey(experiment: Experiment, state: TrainState, stop: StopRequest) -> None:
+    """Does what the first process orders, until it ends the training."""
     interval, mesh = experiment.interval, experiment.interval.mesh
     assert mesh is not None
     while True:
@@ -119,13 +144,28 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> bool
             case Order.PLACE:
                 state = mesh.place_state(from_first(experiment.initial()))
             case Order.MOVE:
-                interval.resume_at(json.loads(from_first(np.zeros(number, np.uint8)).tobytes()))
+                interval.resume_at(json.loads(receive_text(number)))
             case Order.OPERATOR:
                 state.operator()
             case Order.STATE:
                 on_host(state, Order.STATE)
             case _:
-                return number == 0
+                if said := receive_text(number):
+                    raise ProcessError(f"process 0 of {jax.process_count()} failed: {said}")
+                return
+
+
+def _end(text: str) -> None:
+    """Tells the others that the training has ended, and by which error."""
+    try:
+        send_text(Order.END, text)
+    except jax.errors.JaxRuntimeError as error:
+        raise lost(error) from error
+
+
+def _is_of_devices(error: BaseException | None) -> bool:
+    """Whether a program failed, all of which the processes run together."""
+    return error is not None and (isinstance(error, jax.errors.JaxRuntimeError) or _is_of_devices(error.__cause__))
 
 
 def _advance(interval: Interval, state: TrainState, num_steps: int, stop: StopRequest) -> tuple[TrainState, History]:

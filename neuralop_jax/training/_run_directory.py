@@ -19,6 +19,7 @@ from jaxtyping import Array
 
 from neuralop_jax._checkpoint_store import force_to_disk
 from neuralop_jax._run_files import read_config
+from neuralop_jax._strict_json import numbers, strict
 from neuralop_jax.config import ExperimentConfig, to_json
 from neuralop_jax.errors import RunDirError
 from neuralop_jax.training._changes import check_changes
@@ -131,7 +132,7 @@ class RunDirectory:
             (self.path / left).unlink(missing_ok=True)
         last, lines = step if logged else step - 1, self.metrics()
         kept = [line for line in lines if line["step"] <= last]
-        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+        self._write("metrics.jsonl", "".join(json.dumps(strict(line)) + "\n" for line in kept))
         self.write_json("config.json", to_json(config))
         self.write_json("env.json", environment)
         self.log(f"training from step {step} to {config.training.steps}")
@@ -163,7 +164,7 @@ class RunDirectory:
             raise RunDirError(f"{path} cannot be read: {error.strerror}. Check rights.") from error
         for number, text in enumerate(texts, start=1):
             try:
-                line = json.loads(text)
+                line = numbers(json.loads(text))
                 whole = isinstance(line, dict) and isinstance(line.get("step"), int)
             except (ValueError, RecursionError):
                 whole = False
@@ -177,17 +178,17 @@ class RunDirectory:
         return lines
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """Adds a line to `metrics.jsonl`; floats are written so that reading gives the same bits."""
+        """Adds a line to `metrics.jsonl`; floats are written so that `metrics` gives the same bits."""
         path = self.path / "metrics.jsonl"
         try:
             with _to_append(path) as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(strict(line)) + "\n")
         except OSError as error:
             raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
 
     def write_json(self, name: str, tree: Mapping[str, Any]) -> None:
         """Writes a file in one piece: a reader sees the old one or the new one."""
-        self._write(name, json.dumps(tree, indent=2) + "\n")
+        self._write(name, json.dumps(strict(tree), indent=2) + "\n")
 
     def write_arrays(self, name: str, arrays: Mapping[str, Array | np.ndarray]) -> None:
         """Writes an `.npz` file in one piece."""

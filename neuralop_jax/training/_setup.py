@@ -5,34 +5,32 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import optax
-from jax.sharding import PartitionSpec
 
 from neuralop_jax import data, losses, models
-from neuralop_jax._checks import did_you_mean
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import DeviceData, HDF5Dataset
-from neuralop_jax.errors import ConfigError, DataError, ModelInputError
+from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo
-from neuralop_jax.kernels import SPACE
-from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, ContinuousTime, ImplicitFNO, Normalized, SeriesCDE
+from neuralop_jax.models import AbstractOperator, AbstractTrajectoryOperator, Normalized
 from neuralop_jax.normalizers import fit_normalizer
 from neuralop_jax.training._calibration import Calibration
 from neuralop_jax.training._guard import GuardRule
 from neuralop_jax.training._interval import DeviceInterval, Interval, StreamInterval
-from neuralop_jax.training._mesh import DATA, DeviceMesh
+from neuralop_jax.training._mesh import DeviceMesh
 from neuralop_jax.training._optimizers import make_optimizer
 from neuralop_jax.training._penalized import check_penalty, penalized
+from neuralop_jax.training._setup_checks import check_batches, check_mesh, check_splits, check_states, check_step, sample_shapes
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._step import Step, make_step, supervised
 
 _STREAMS = {"init": 0, "data": 1, "noise": 2, "calibration": 3}
 _DEVICE_BYTES = 2**31
-_SOLVING = (ContinuousTime, ImplicitFNO, SeriesCDE)
 _BLOCK = 256  # samples held at once to fit a normalizer
 
 
@@ -74,30 +72,22 @@ def prepare(config: ExperimentConfig) -> Experiment:
         ```
     """
     train = open_split(config.data, config.data.train_split)
-    data.check_batch_size(len(train), config.data.batch_size, train.split)
+    check_batches(config, len(train))
     held_out = {name: open_split(config.data, name) for name in train.info.splits if name != train.split}
-    decides = config.training.early_stop_split
-    if decides and decides not in held_out:
-        raise ConfigError(
-            f"training.early_stop_split {decides!r} is no held-out split of {config.data.path}, which has "
-            f"{', '.join(held_out) or 'none'}.{did_you_mean(decides, held_out)}"
-        )
     operator = _build(config, train)
-    refused = {name: reason for name, split in held_out.items() if (reason := models.refused_grid(operator, split.grid.shape))}
-    if decides in refused:
-        raise ConfigError(f"training.early_stop_split {decides!r} cannot be evaluated: {refused[decides]}. Name another split.")
+    refused = check_splits(config, train.info, operator)
     held_out = {name: split for name, split in held_out.items() if name not in refused}
     left_out = tuple(f"{name} is left out: {reason}." for name, reason in refused.items())
-    models.check_training_grid(operator, train.grid.shape, name=config.data.path)
     if config.data.shared_samples == "error":
         shared = data.shared_samples(config.data.path, train.split, train.pairing.input, among=held_out)
         refuse_shared(config.data, train.info, shared)
-    for dataset in (train, *held_out.values()):
-        _check_fit(models.on_times(operator, dataset.times), dataset, f"{config.data.path}:{dataset.split}", train.grid.num_dims)
-    check_patches(config.loss.patch_levels, train[0].target.shape[1:])
+    mesh = _mesh(config, train, operator)
     optimizer = make_optimizer(config.optimizer, config.training.steps)
-    interval = _interval(config, train, operator, optimizer, _mesh(config, train, operator))
+    interval = _interval(config, train, operator, optimizer, mesh)
     initial = lambda: TrainState.create(operator, optimizer, averaged=config.training.ema > 0)
+    if mesh is not None and mesh.space > 1:
+        sample = sample_shapes(config.data, train.info, train.split)
+        check_step(config, interval.step, eqx.filter_eval_shape(initial), sample)
     calibration = Calibration(train, config.data.batch_size, stream(config.seed, "calibration"), _augmentation(config))
     return Experiment(train, held_out, left_out, operator, optimizer, interval, initial, calibration)
 
@@ -118,32 +108,6 @@ def shared_line(split: str, count: int, num_samples: int, train_split: str) -> s
     return f"{count} of {num_samples} samples of {split!r} have the input of a sample of {train_split!r}"
 
 
-def _check_fit(operator: AbstractOperator, dataset: HDF5Dataset, where: str, num_dims: int) -> None:
-    """Raises `ConfigError` unless the operator takes the inputs of a split and returns fields like its targets."""
-    if dataset.grid.num_dims != num_dims:
-        raise ConfigError(
-            f"{where} has {dataset.grid.num_dims} space axes, the training data {num_dims}. Take it out of the file."
-        )
-    u, target = dataset[0].inputs["u"], dataset[0].target
-    try:
-        found = jax.eval_shape(operator, u).shape
-    except ModelInputError as error:
-        raise ConfigError(f"{where} does not fit the model: {error}") from error
-    if found != target.shape:
-        raise ConfigError(
-            f"{where} has targets {target.shape}, the model returns {found} for inputs {u.shape}. Change model.out_channels or "
-            "model.output_scaling."
-        )
-
-
-def check_patches(levels: int, shape: tuple[int, ...]) -> None:
-    """Raises `ConfigError` unless the targets can be cut into the patches of the loss."""
-    if any(n % 2**levels for n in shape):
-        raise ConfigError(
-            f"loss.patch_levels={levels} needs a multiple of {2**levels} points per axis, the targets have {shape}."
-        )
-
-
 def open_split(config: DataConfig, split: str) -> HDF5Dataset:
     """A split of the file that a configuration names, with its fields and frames."""
     times = {"input_time": config.input_time, "target_time": config.target_time}
@@ -155,8 +119,8 @@ def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:
     model = build_model(config, train[0], train.grid, train.times)
     input = fit_normalizer(config.data.input_normalizer, (u for u, _ in _blocks(train)))
     output = fit_normalizer(config.data.target_normalizer, (target for _, target in _blocks(train)))
+    check_states(config.data, model, train.times)
     if isinstance(model, AbstractTrajectoryOperator):
-        _check_states(config.data, model, train)
         output = input.repeated(len(model.times))  # its outputs are states like its input
     if getattr(model, "boundary_condition", None) and np.any(output.shift_and_scale()[0]):
         raise ConfigError(
@@ -180,20 +144,6 @@ def build_model(config: ExperimentConfig, sample: Any, grid: Grid, times: tuple[
     )
 
 
-def _check_states(data: DataConfig, model: AbstractTrajectoryOperator, train: HDF5Dataset) -> None:
-    """Raises `ConfigError` unless the targets are later states of the input, at the times of the model."""
-    if data.input != data.target or data.input_normalizer != data.target_normalizer:
-        raise ConfigError(
-            f"a {type(model).__name__} returns states like its input, got data.input {list(data.input)} with the normalizer "
-            f"{data.input_normalizer!r} and data.target {list(data.target)} with {data.target_normalizer!r}. Make both the same."
-        )
-    if train.times and not models.same_times(model.times, train.times):
-        raise ConfigError(
-            f"model.times {list(model.times)} are not those of the target's frames, {[round(t, 6) for t in train.times]}. Leave "
-            "them out, and choose frames by data.target_time."
-        )
-
-
 def _blocks(dataset: HDF5Dataset) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(dataset), _BLOCK):
         samples = [dataset[index] for index in range(start, min(start + _BLOCK, len(dataset)))]
@@ -211,35 +161,8 @@ def _mesh(config: ExperimentConfig, train: HDF5Dataset, operator: Normalized) ->
     if jax.process_count() > 1 and config.training.nonfinite == "rollback":
         raise ConfigError("training.nonfinite 'rollback' is for one process. Use --training.nonfinite skip, or stop.")
     mesh = DeviceMesh.create(wanted.data, wanted.space, shard_above=wanted.shard_parameters_above)
-    mesh.check_sizes(config.data.batch_size, train.grid.shape)
-    if mesh.space > 1 and not operator.model.divisible:
-        raise ConfigError(
-            f"model.kind {config.model.kind!r} needs whole domains, which mesh.space {mesh.space} devices would share. Use "
-            "--mesh.space 1 and share the samples along --mesh.data; fno, classic_fno, tfno, mgno and the "
-            "patches of multigrid_patches take parts of domains."
-        )
-    if solving := solves_equations(operator):
-        raise ConfigError(
-            f"model.kind {config.model.kind!r} solves equations in loops ({solving}), which devices cannot share. "
-            "Leave [mesh] out."
-        )
-    if mesh.space > 1:
-        _check_division(mesh, operator, np.asarray(train[0].inputs["u"]))
+    check_mesh(config, mesh, operator, train.grid.shape)
     return mesh
-
-
-def _check_division(mesh: DeviceMesh, operator: Normalized, u: np.ndarray) -> None:
-    """Raises `ModelInputError` if the operator cannot share fields like `u` among the devices; traces only."""
-    blocks = PartitionSpec(DATA, None, SPACE)
-    divided = jax.shard_map(lambda u: operator.batched(u), mesh=mesh.mesh, in_specs=blocks, out_specs=blocks)
-    jax.eval_shape(divided, jax.ShapeDtypeStruct((mesh.data, *u.shape), u.dtype))
-
-
-def solves_equations(operator: AbstractOperator) -> str:
-    """The class of a module anywhere in an operator that solves equations in loops of unknown length; empty without any."""
-    is_solver = lambda node: isinstance(node, _SOLVING)
-    found = filter(is_solver, jax.tree.leaves(operator, is_leaf=is_solver))
-    return next((type(node).__name__ for node in found), "")
 
 
 def _interval(

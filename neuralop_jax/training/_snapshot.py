@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from neuralop_jax._strict_json import numbers, strict
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
 from neuralop_jax.config import ExperimentConfig, config_difference, config_sha256, from_json, to_json
 from neuralop_jax.errors import CheckpointError, DataError
@@ -70,22 +71,23 @@ def save_snapshot(
         "config_sha256": config_sha256(config),
         "data": experiment.train.fingerprint,
         "stream": experiment.interval.position(),
-        "progress": progress.to_json(),
+        "progress": strict(progress.to_json()),
     }
     state = on_host(state, Order.STATE)
+    store.discard_after(progress.saved)  # what a rollback left behind, or was damaged
     trees = {"model": state.model, "optimizer": state.opt_state, "guard": state.guard}
     store.save(progress.step, trees if state.ema is None else {**trees, "ema": state.ema}, record)
     progress.saved = progress.step
 
 
-def read_snapshot(store: CheckpointStore, warn: Callable[[str], None]) -> Snapshot | None:
-    """The newest whole checkpoint, `None` if there is none at all.
+def read_snapshot(store: CheckpointStore, warn: Callable[[str], None], *, before: int | None = None) -> Snapshot | None:
+    """The newest whole checkpoint, `None` if there is none at all; of those below the step `before`, if it is given.
 
     **Raises:** `CheckpointError` if there are checkpoints but none is whole, or one cannot be read.
     """
-    if not store.steps():
+    if not any(before is None or step < before for step in store.steps()):
         return None
-    step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn)
+    step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn, before=before)
     return Snapshot(str(store.directory / str(step)), step, record, arrays)
 
 
@@ -128,7 +130,7 @@ def restore_snapshot(
         _check_spec(record["operator"]["spec"], operator_record(state.model)["spec"], where)
     if record["stream"] is not None and rollbacks == snapshot.rollbacks:
         experiment.interval.resume_at(record["stream"])
-    saved = record["progress"]
+    saved = numbers(record["progress"])
     early, goodput = dataclasses.replace(early, **saved["early_stop"]), Goodput(**saved["goodput"])
     return state, Progress(early, goodput, rollbacks, snapshot.step, snapshot.step, saved["line"])
 

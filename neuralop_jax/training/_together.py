@@ -25,7 +25,8 @@ from neuralop_jax.training._fit import FitResult, Training, go_on, training_of
 from neuralop_jax.training._interval import DeviceInterval, History, compiled
 from neuralop_jax.training._loop import Answer, Asked, Loop, made
 from neuralop_jax.training._optimizers import make_optimizer
-from neuralop_jax.training._setup import build_step, choose_micro_batch, solves_equations
+from neuralop_jax.training._setup import build_step, choose_micro_batch
+from neuralop_jax.training._setup_checks import solves_equations
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import StopRequest
 

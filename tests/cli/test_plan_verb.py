@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from conftest import CONFIG
 
 from neuralop_jax.__main__ import main
+from neuralop_jax.training import DeviceMesh
 
 
 def test_one_screen_and_a_file(place, capsys):
@@ -37,10 +39,42 @@ def test_faster_links_and_slower_devices_scale_better(place, capsys):
     assert base < efficiency("--bandwidth", "600", "--latency", "1")
 
 
+OTHER_MODELS = {
+    "deeponet": 'kind = "deeponet"\nwidth = 4\nbranch_hidden = [8]',
+    "implicit_fno": 'kind = "implicit_fno"\nn_modes = [4, 4]\nwidth = 4',
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "key_words"),
+    [
+        ("fno", ["--mesh.data", "3"], "data.batch_size 4 cannot be divided evenly among mesh.data 3 devices."),
+        ("fno", ["--mesh.space", "3"], "the first of (8, 8) points cannot be divided evenly among mesh.space 3 devices."),
+        ("deeponet", ["--mesh.space", "2"], "model.kind 'deeponet' needs whole domains"),
+        ("implicit_fno", ["--mesh.data", "2"], "model.kind 'implicit_fno' solves equations in loops"),
+        ("fno", ["--model.n-modes", "12"], "needs a training grid"),
+        ("fno", ["--model.depth", "2", "--model.output-scaling", "2,1"], "the model returns (1, 16, 16)"),
+        ("fno", ["--training.early-stop-split", "tset_8", "--training.evaluate-every", "2"], "Did you mean 'test_8'?"),
+        ("fno", ["--optimizer.accumulate", "4"], "optimizer.accumulate 4 takes more batches than the 3 of an epoch"),
+    ],
+)
+def test_what_train_refuses_plan_refuses_with_the_same_line(place, capsys, model, words, key_words, monkeypatch):
+    """Before train has made the run directory; whether the devices are there is another question."""
+    monkeypatch.setattr(DeviceMesh, "create", DeviceMesh.planned)
+    if model != "fno":
+        start, rest = CONFIG.split("[model]\n")
+        (place / "run.toml").write_text(f"{start}[model]\n{OTHER_MODELS[model]}\n[training]{rest.split('[training]')[1]}")
+    assert main(["train", "run.toml", "--out", "runs/a", *words]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and key_words in line and not (place / "runs").exists()
+    assert main(["plan", "run.toml", *words]) == 2
+    assert capsys.readouterr() == ("", line)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--devices", "3"], "--devices 3 does not divide the 4 samples of a batch."),
+        (["--devices", "3"], "data.batch_size 4 cannot be divided evenly among mesh.data 3 devices. Use --data.batch-size 3."),
         (["--teraflops", "0"], "--teraflops must be finite and above 0, got 0."),
         (["--bandwidth", "-1"], "bandwidth must be finite and above 0"),
         (["--json", "none/plan.json"], "--json none/plan.json: the folder none does not exist; create it first."),

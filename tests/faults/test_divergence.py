@@ -1,7 +1,10 @@
 """Losses and gradients that are not finite, or suddenly large: stop, skip, roll back."""
 
+import dataclasses
 import json
+import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +16,7 @@ from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.config import LossConfig
 from neuralop_jax.data import HDF5Dataset, batch_indices
 from neuralop_jax.errors import TrainingDiverged
-from neuralop_jax.training import fit, make_schedule, stream
+from neuralop_jax.training import DeviceInterval, RunDirectory, fit, make_schedule, stream
 from neuralop_jax.training._divergence import retried
 
 
@@ -98,6 +101,24 @@ def test_f14_skipping_ends(unmeasured, configure, quiet, run, poisoned, limits, 
         fit(config, run_dir=run, console=quiet)
 
 
+def test_f14_what_is_written_is_strict_json(unmeasured, configure, quiet, run, poisoned):
+    """An interval without a step that was made has no mean loss, and JSON no number for that."""
+    config = configure(loss=LossConfig("mse"), training={"nonfinite": "skip", "steps": 4, "log_every": 2, "save_every": 2})
+    poisoned(*range(12))
+    fit(config, run_dir=run, console=quiet)
+    texts = [*(run / "metrics.jsonl").read_text().splitlines(), *(path.read_text() for path in run.rglob("*.json"))]
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    trees = [json.loads(text, parse_constant=refuse) for text in texts]
+    assert [tree["loss"] for tree in trees[:2]] == ["nan", "nan"] and len(trees) > 5
+    with RunDirectory(run, resume=True) as directory:
+        assert [math.isnan(line["loss"]) for line in directory.metrics()] == [True, True]
+    longer = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=6))
+    assert fit(longer, run_dir=run, resume=True, console=quiet).results["skipped_steps"] == 6
+
+
 def test_f14_rollback_takes_other_batches_and_half_the_rate_and_resumes_to_the_bit(unmeasured, configure, quiet, run, poisoned):
     plan = {"nonfinite": "rollback", "steps": 3, "log_every": 1, "save_every": 1}
     for seed in range(50):  # a sample that only the first order brings after the first step
@@ -117,6 +138,52 @@ def test_f14_rollback_takes_other_batches_and_half_the_rate_and_resumes_to_the_b
     fit(config, run_dir=other, stop=StopAt(other, 2), console=quiet)
     fit(config, run_dir=other, resume=True, console=quiet)
     assert logged(other) == logged(run)
+
+
+def spoil(monkeypatch, step, times):
+    """Makes the weights finite but useless, `times` times, at the end of the interval that ends at a step."""
+    advance, left = DeviceInterval.__call__, [None] * times
+
+    def spoiled(self, state, num_steps):
+        state, history = advance(self, state, num_steps)
+        if int(state.step) == step and left:
+            left.pop()
+            model = eqx.tree_at(lambda model: model.model.outer, state.model, replace_fn=lambda w: w * 1e200)
+            state = dataclasses.replace(state, model=model)
+        return state, history
+
+    monkeypatch.setattr(DeviceInterval, "__call__", spoiled)
+
+
+def test_f14_rollback_leaves_a_spoiled_checkpoint_behind(unmeasured, configure, quiet, run, monkeypatch):
+    """What fails again before it has saved begins at an older step."""
+    spoil(monkeypatch, step=3, times=1)
+    plan = {"nonfinite": "rollback", "steps": 5, "log_every": 1, "save_every": 1, "keep": 3}
+    config = configure(loss=LossConfig("mse"), training=plan)
+    result = fit(config, run_dir=run, console=quiet)
+    log = (run / "run.log").read_text()
+    assert [f"rollback {n} of 3 to step {step}" in log for n, step in ((1, 3), (2, 2))] == [True, True]
+    assert result.status == "finished" and result.results["rollbacks"] == 2
+    assert [line["step"] for line in lines_of(run)] == [1, 2, 3, 4, 5]
+    rates = [line["learning_rate"] for line in lines_of(run)]
+    schedule = make_schedule(config.optimizer, 5)
+    assert rates == [pytest.approx(float(schedule(step)) * part) for step, part in enumerate((1, 1, 0.25, 0.25, 0.25))]
+    assert_finite(run)
+
+
+def test_f14_what_is_advised_at_the_end_has_not_been_tried(unmeasured, configure, quiet, run, monkeypatch):
+    """Without an older step, the training begins again from the start. No checkpoint is lost by trying."""
+    spoil(monkeypatch, step=2, times=5)
+    config = configure(loss=LossConfig("mse"), training={"nonfinite": "rollback", "steps": 5, "log_every": 1, "save_every": 2})
+    with pytest.raises(TrainingDiverged) as caught:
+        fit(config, run_dir=run, console=quiet)
+    log = (run / "run.log").read_text()
+    assert [f"rollback {n} of 3 to {where}" in log for n, where in ((1, "step 2"), (2, "the start"), (3, "step 2"))] == [True] * 3
+    assert str(caught.value).endswith(
+        "With other batches and 1/8 of the learning rate it came no further. Train anew with --optimizer.clip 1 or a lower "
+        "--optimizer.learning-rate, and look at the batch."
+    )
+    assert [path.name for path in (run / "checkpoints").iterdir() if path.name.isdigit()] == ["2"]
 
 
 def test_f14_rolling_back_ends_after_three_times(unmeasured, configure, quiet, run, poisoned):

@@ -48,7 +48,7 @@ def test_samples_are_divided_among_devices_and_portions(configure):
     assert two.exchanges["data"][0].sent(2) == two.memory["parameters"]
     gathered, scattered = two.exchanges["data, sharded weights"]
     assert gathered.sent(2) == scattered.sent(2) == 6 * two.memory["parameters"] / 2
-    with pytest.raises(ConfigError, match="^--devices 3 does not divide the 4 samples of a batch"):
+    with pytest.raises(ConfigError, match="^data.batch_size 4 cannot be divided evenly among mesh.data 3 devices"):
         plan(config, devices=3)
 
 
@@ -84,7 +84,9 @@ def test_modes_beside_the_grids_and_samples_of_the_training(configure, tmp_path)
     assert leaked.startswith("1 of 4 samples of 'fine' have the input of a sample of 'train'")
     assert "blocks (1)" in found.parts and sum(found.parts.values()) == found.parameters
     config = dataclasses.replace(config, model=ModelConfig("fno", {"n_modes": [20], "width": 2, "depth": 1}))
-    assert plan(config).warnings[0].endswith("Use --model.n-modes 16.")
+    for look in (plan, prepare):
+        with pytest.raises(ConfigError, match="needs a training grid of .* Use --model.n-modes 16"):
+            look(config)
 
 
 def test_a_step_can_be_timed(configure):

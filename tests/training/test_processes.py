@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -123,6 +124,55 @@ def test_processes_that_want_different_things_all_stop(place):
         )
     )
     assert not (place / "runs/none").exists()
+
+
+@pytest.fixture(scope="module")
+def failures(place):
+    """By what failed, the outcome of both processes."""
+    (place / "elsewhere").mkdir()
+    (place / "elsewhere/run.toml").write_text(CONFIG)
+    flags = {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
+    words, pipe = [sys.executable, Path(__file__).with_name("failing_processes.py").absolute()], subprocess.PIPE
+    words, numbers = [*words, str(free_port())], ("0", "1")
+    both = [
+        subprocess.Popen([*words[:2], number, words[2]], cwd=place, env=os.environ | flags, stdout=pipe, stderr=pipe, text=True)
+        for number in numbers
+    ]
+    try:
+        said = [process.communicate(timeout=120) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [0, 0], said
+    zero, one = (json.loads(out.splitlines()[-1]) for out, _ in said)
+    return {name: (zero[name], one[name]) for name in zero}
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_process_without_data_stops_all(failures, missing, place):
+    """The one with its own error, the other with a line that names it; no run directory is left."""
+    found = failures[f"data are not there for {missing}"]
+    own, other = found[missing], found[1 - missing]
+    assert own["kind"] == "DataError" and own["said"].startswith("no such file: sines.h5 (looked in ")
+    assert (other["kind"], other["said"]) == (
+        "ProcessError",
+        f"process {missing} of 2 failed before the first step: {own['said']}",
+    )
+    assert max(own["seconds"], other["seconds"]) < 30 and not (place / f"runs/missing_{missing}").exists()
+
+
+def test_a_directory_that_cannot_be_used_stops_all(failures):
+    first, second = failures["in use"]
+    assert first["kind"] == "RunDirError" and "elsewhere holds files but no run" in first["said"]
+    assert second["said"] == f"process 0 of 2 failed before the first step: {first['said']}"
+
+
+def test_what_ends_the_first_process_later_is_told_in_part(failures):
+    first, second = failures["disk full"]
+    assert first["kind"] == "CheckpointError" and len(first["said"]) > 1000
+    start = "process 0 of 2 failed: the disk is full. xxx"
+    assert second["kind"] == "ProcessError" and second["said"].startswith(start) and second["said"].endswith("xxx...")
+    assert len(second["said"]) == len("process 0 of 2 failed: ") + 300
 
 
 def test_what_differs_is_named_up_to_a_point():
