@@ -11,6 +11,9 @@ from neuralop_jax._typing import Fields, OutputFields
 from neuralop_jax.models._base import AbstractOperator, sensors_of
 
 
+_LEAST_CACHE = 2**20
+
+
 def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch_size: int, *, members: int = 1) -> int:
     """How many samples to compute at once: on CPU so many that one hidden field of all stays in cache, elsewhere all.
 
@@ -31,7 +34,10 @@ def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch
     """
     if jax.default_backend() != "cpu" or sensors_of(model) is not None:
         return batch_size
-    return largest_divisor(batch_size, max(2, _cache_bytes() // (4 * members * model.width * int(np.prod(shape)))))
+    most = (
+        _cache_bytes() if jax.process_count() == 1 else _LEAST_CACHE
+    )  # processes of other machines must compute the same program
+    return largest_divisor(batch_size, max(2, most // (4 * members * model.width * int(np.prod(shape)))))
 
 
 @functools.cache
@@ -42,7 +48,7 @@ def _cache_bytes() -> int:
         found = 1024 * int(size.strip().removesuffix("K"))
     except (OSError, ValueError):  # other systems than Linux, machines that do not tell
         found = 0
-    return min(max(found, 2**20), 2**21)
+    return min(max(found, _LEAST_CACHE), 2 * _LEAST_CACHE)
 
 
 def largest_divisor(batch_size: int, at_most: int) -> int:
