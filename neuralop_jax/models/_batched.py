@@ -10,7 +10,6 @@ import numpy as np
 from neuralop_jax._typing import Fields, OutputFields
 from neuralop_jax.models._base import AbstractOperator, sensors_of
 
-
 _LEAST_CACHE = 2**20
 
 
@@ -34,9 +33,8 @@ def automatic_micro_batch(model: AbstractOperator, shape: tuple[int, ...], batch
     """
     if jax.default_backend() != "cpu" or sensors_of(model) is not None:
         return batch_size
-    most = (
-        _cache_bytes() if jax.process_count() == 1 else _LEAST_CACHE
-    )  # processes of other machines must compute the same program
+    alone = jax.process_count() == 1  # processes of different machines must compute the same program
+    most = _cache_bytes() if alone else _LEAST_CACHE
     return largest_divisor(batch_size, max(2, most // (4 * members * model.width * int(np.prod(shape)))))
 
 
