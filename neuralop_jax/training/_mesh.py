@@ -160,12 +160,12 @@ class DeviceMesh:
     @property
     def share(self) -> tuple[int, int]:
         """Which part of each batch the devices of this process compute, and how many parts there are: `(index, count)`."""
-        processes = [int(row.process_index) for row in self.mesh.devices.reshape(self.data, -1)[:, 0]]
+        processes = [int(row.process_index) for row in np.asarray(self.mesh.devices).reshape(self.data, -1)[:, 0]]
         return sorted(set(processes)).index(jax.process_index()), len(set(processes))
 
     def is_here(self, array: Any) -> bool:
         """Whether an array is on the devices of the mesh."""
-        return isinstance(array, jax.Array) and array.sharding.device_set == set(self.mesh.devices.flat)
+        return isinstance(array, jax.Array) and array.sharding.device_set == set(np.asarray(self.mesh.devices).flat)
 
     def constrain(self, state: TrainState) -> TrainState:
         """Inside a compiled function: keeps the parts of a state where `place_state` puts them."""
