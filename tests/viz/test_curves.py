@@ -13,6 +13,13 @@ def test_curves_show_their_numbers():
     assert plot_curves({"rate": ([1, 2], [0.0, 1.0])}, "rate", log=False).axes[0].get_yscale() == "linear"
 
 
+def test_curves_run_over_other_things_than_steps():
+    (axes,) = plot_curves({"fno": ([2e3, 3e5], [0.2, 0.1])}, "error", over="parameters", log_over=True).axes
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "parameters") and axes.get_xlim()[0] > 0
+    (axes,) = plot_curves({"sine": ([-1, 0, 1], [-0.8, 0, 0.8])}, "value", over="token", log=False).axes
+    assert axes.get_xlim()[0] < -1
+
+
 def test_resolutions_are_ordered_by_points_and_mark_the_training_grid():
     errors = {"fine": ((32, 32), 0.2, 0.05), "coarse": ((16, 16), 0.1, 0.02), "other": ((16, 16), 0.3, 0.01)}
     (axes,) = plot_resolutions(errors, "error", trained_on=(16, 16)).axes
