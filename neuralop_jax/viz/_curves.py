@@ -114,11 +114,13 @@ def _colors(count: int) -> list[str]:
 
 
 def few_log_ticks(axis: Any, values: np.ndarray) -> None:
-    """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
+    """Ticks where the values span less than two decades, which would else hold one label or none: 1, 2, 5 per decade, or evenly
+    spaced ones where these would be too few."""
     from matplotlib import ticker
 
     positive = values[values > 0]
     if len(positive) and positive.max() < 100 * positive.min():
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        narrow = positive.max() < 5 * positive.min()
+        axis.set_major_locator(ticker.MaxNLocator(5) if narrow else ticker.LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.set_minor_formatter(ticker.NullFormatter())
