@@ -12,14 +12,23 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *, log: bool = True) -> "matplotlib.figure.Figure":
-    """Curves over training steps in one figure; a curve of few points shows them.
+def plot_curves(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    label: str,
+    *,
+    log: bool = True,
+    over: str = "step",
+    log_over: bool = False,
+) -> "matplotlib.figure.Figure":
+    """Curves in one figure, as a rule over training steps; a curve of few points shows them.
 
     **Arguments:**
 
     - `curves`: by name, the steps and the values.
     - `label`: what the values are, with their unit.
     - `log`: a logarithmic axis of values.
+    - `over`: what the curves run over, with its unit.
+    - `log_over`: a logarithmic axis of that.
     """
     with style():
         figure = new_figure(4.0, 2.8)
@@ -29,9 +38,14 @@ def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *
         if log:
             axes.set_yscale("log")
             few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
-        axes.set_xlabel("step")
+        axes.set_xlabel(over)
         axes.set_ylabel(label)
-        axes.set_xlim(left=0)
+        places = np.concatenate([np.ravel(places) for places, _ in curves.values()])
+        if log_over:
+            axes.set_xscale("log")
+            few_log_ticks(axes.xaxis, places)
+        elif places.min(initial=0) >= 0:
+            axes.set_xlim(left=0)
         axes.grid(True)
         if len(curves) > 1:
             axes.legend()
@@ -100,11 +114,13 @@ def _colors(count: int) -> list[str]:
 
 
 def few_log_ticks(axis: Any, values: np.ndarray) -> None:
-    """Ticks 1, 2, 5 per decade where the values span less than two decades, which would else hold one label or none."""
+    """Ticks where the values span less than two decades, which would else hold one label or none: 1, 2, 5 per decade, or evenly
+    spaced ones where these would be too few."""
     from matplotlib import ticker
 
     positive = values[values > 0]
     if len(positive) and positive.max() < 100 * positive.min():
-        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        narrow = positive.max() < 5 * positive.min()
+        axis.set_major_locator(ticker.MaxNLocator(5) if narrow else ticker.LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.set_minor_formatter(ticker.NullFormatter())

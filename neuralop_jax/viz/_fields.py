@@ -84,6 +84,7 @@ class Panel:
         axes.set_xlim(self.grid.extent[0])
         axes.set_ylim(self.limits)
         axes.set_ylabel(self.label)
+        axes.yaxis.set_major_formatter("{x:g}")  # a common factor of the ticks would be printed into the title
         axes.grid(True)
         if len(self.names) > 1:
             axes.legend(fontsize=7, handlelength=1.2, labelspacing=0.2)

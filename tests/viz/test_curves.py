@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from neuralop_jax.viz import plot_curves, plot_distribution, plot_resolutions
 
@@ -11,6 +12,20 @@ def test_curves_show_their_numbers():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "test"]
     assert (axes.get_yscale(), axes.get_xlabel(), axes.get_ylabel()) == ("log", "step", "relative L2 error")
     assert plot_curves({"rate": ([1, 2], [0.0, 1.0])}, "rate", log=False).axes[0].get_yscale() == "linear"
+
+
+def test_curves_run_over_other_things_than_steps():
+    (axes,) = plot_curves({"fno": ([2e3, 3e5], [0.2, 0.1])}, "error", over="parameters", log_over=True).axes
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "parameters") and axes.get_xlim()[0] > 0
+    (axes,) = plot_curves({"sine": ([-1, 0, 1], [-0.8, 0, 0.8])}, "value", over="token", log=False).axes
+    assert axes.get_xlim()[0] < -1
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.15], [0.0009, 0.003], [0.02, 1.4]])
+def test_logarithmic_axes_of_few_decades_have_several_labels(values):
+    (axes,) = plot_curves({"error": ([1, 2], values)}, "error").axes
+    low, high = axes.get_ylim()
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 3
 
 
 def test_resolutions_are_ordered_by_points_and_mark_the_training_grid():
