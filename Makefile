@@ -4,7 +4,7 @@ EXTRA ?= test
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test faults lint docs setup clean
+.PHONY: demo test faults notebooks lint docs setup clean
 
 demo: setup
 	@rm -rf runs/demo
@@ -16,6 +16,14 @@ test: setup
 
 faults: setup
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 --timeout 3600 --long tests/faults
+
+# All notebooks in their quick mode, with what they claim; `make notebooks FULL=1` runs them whole and keeps what they show.
+notebooks: setup
+ifdef FULL
+	cd notebooks && JAX_PLATFORMS=cpu ../$(BIN)/python -m jupytext --quiet --to ipynb --execute *.py
+else
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 tests/test_notebooks.py
+endif
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
