@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 
 from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
 from neuralop_jax._version import __version__
+from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
 
 T = TypeVar("T")
@@ -112,30 +113,25 @@ class CheckpointStore:
         arrays = {name: arrays_of(tree) for name, tree in trees.items()}
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
         meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "step": step, "record": dict(record), "leaves": table}
-        whole, partial = self._path(step), self.directory / f"{step}.partial"
+        whole = self._path(step)
         if whole.exists():
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
         try:
-            partial.mkdir()
-            with _no_pattern(partial) as place:
-                for name, leaves in arrays.items():
-                    if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
-                        self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
-            meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
-            content = json.dumps(meta).encode()
-            (partial / "meta.json").write_bytes(content)
-            (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
-            force_to_disk(partial)
-            os.rename(partial, whole)
-            force_to_disk(self.directory, deep=False)
+            with whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
+                with _no_pattern(partial) as place:
+                    for name, leaves in arrays.items():
+                        if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
+                            self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
+                meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
+                content = json.dumps(meta).encode()
+                (partial / "meta.json").write_bytes(content)
+                (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
         except (OSError, ValueError) as error:
             needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
             raise CheckpointError(
                 f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
                 "Earlier steps are whole: make room and resume."
             ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         if self._keep is not None:
             self._remove(self.steps()[: -self._keep])
 
@@ -330,16 +326,6 @@ def _check_files(where: Path, name: str, wanted: Mapping[str, str]) -> None:
         if found.get(file) != wanted.get(file):
             what = "is missing" if file not in found else "does not belong to it" if file not in wanted else "sha256 mismatch"
             raise DamagedCheckpoint(f"{where} is damaged ({name}/{file}: {what})")
-
-
-def force_to_disk(directory: Path, *, deep: bool = True) -> None:
-    """Makes the operating system write what it holds of a directory, and of all below it if `deep`."""
-    for path in (*(directory.rglob("*") if deep else ()), directory):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _free(directory: Path) -> str:

@@ -1,7 +1,10 @@
-"""Wording shared by argument checks: the nearest known name, shapes and counts in words."""
+"""Wording shared by argument checks: values that are shown, the nearest known name, shapes and counts in words."""
 
 import difflib
 from collections.abc import Iterable
+
+_LONGEST_VALUE = 100
+"""Characters of a value that a message repeats."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -17,4 +20,28 @@ def one_of(name: str, value: object, allowed: Iterable[object], error: type[Exce
         return
     hint = did_you_mean(value, [a for a in allowed if isinstance(a, str)]) if isinstance(value, str) else ""
     listed = ", ".join(repr(a) for a in allowed)
-    raise error(f"{name} must be one of {listed}, got {value!r}.{hint}")
+    raise error(f"{name} must be one of {listed}, got {shown(value)}.{hint}")
+
+
+def shown(value: object) -> str:
+    """A value as a message may repeat it, whoever it is from: on one line, without control characters, and not long."""
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
+        return "an integer of more than a hundred digits"
+    if isinstance(value, str | bytes) and len(value) > _LONGEST_VALUE:  # before the copy that repr makes of it
+        return shortened(repr(value[: _LONGEST_VALUE - 1]) + " …", _LONGEST_VALUE + 10)
+    try:
+        return shortened(repr(value), _LONGEST_VALUE)
+    except (RecursionError, ValueError):  # nested without end, or holding an integer of thousands of digits
+        return f"a {type(value).__name__}"
+
+
+def shortened(text: str, longest: int) -> str:
+    """`text`, or its beginning and its end if it is longer."""
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest * 2 // 3]} … {text[len(text) - longest // 3 :]}"
+
+
+def printable(text: object) -> str:
+    """`text` on one line, with control characters (which steer a terminal) replaced."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(text))

@@ -1,6 +1,5 @@
 """Input fields of a prediction from a user's file, and predicted fields into one."""
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from neuralop_jax._frames import frames
+from neuralop_jax._whole_files import whole_file
 from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
 from neuralop_jax.errors import DataError
@@ -127,14 +127,8 @@ def _batched(where: str, values: np.ndarray, num_dims: int) -> np.ndarray:
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
+        with whole_file(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -14,7 +14,6 @@ import tyro
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
 from neuralop_jax.cli import generate, plan, sweep, train
-from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, NeuralOpError, OutOfMemoryError, SolverError, TrainingDiverged
@@ -66,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NeuralOpError as error:
         if debug:
             traceback.print_exc()
-        print(printable(error), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError) else 2
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from neuralop_jax import checkpoint, evaluation, models, viz
 from neuralop_jax._frames import frames
 from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.config import DataConfig, ExperimentConfig
@@ -93,14 +93,11 @@ def write_report(run_dir: str | Path) -> Path:
     """
     run = Path(run_dir)
     report = _gather(run)
-    path, partial = run / "report.html", run / f".report.html.{os.getpid()}.partial"
+    path = run / "report.html"
     try:
-        partial.write_text(render(report), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, render(report))
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

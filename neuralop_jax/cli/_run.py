@@ -1,12 +1,12 @@
 """A run directory as the verbs see it: its configuration, its figures, and the table they print."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from neuralop_jax._run_files import read_results
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import RunDirError
 
@@ -54,14 +54,7 @@ def show_analyses(analyses: Mapping[str, Mapping[str, Any]]) -> None:
 
 def write_json(path: Path, tree: Mapping[str, Any]) -> None:
     """Writes a table in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(tree, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_whole(path, json.dumps(tree, indent=2))
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -106,13 +106,8 @@ class Shards:
             )
         for shard in self.directory.glob("*.h5"):
             shard.unlink()
-        partial = path.with_name(f".{_RECIPE}.partial")
         try:
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump(recipe, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            write_whole(path, json.dumps(recipe, indent=2))
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
 

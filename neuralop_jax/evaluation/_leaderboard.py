@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import shlex
 import statistics
@@ -173,16 +172,6 @@ def rewrite(page: str | Path, *, only_check: bool = False) -> bool:
     if new != text and not only_check:
         write_whole(page, new)
     return new != text
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file in one piece: whoever is interrupted leaves the old one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _unpaired(page: Path, text: str, mark: re.Match[str]) -> DataError:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from neuralop_jax._version import __version__
+from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
 from neuralop_jax.serving._card import ModelCard
 
@@ -24,12 +23,9 @@ def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: d
 
     **Raises:** `CheckpointError` if `path` is in the way or cannot be written.
     """
-    from neuralop_jax._checkpoint_store import force_to_disk  # only who writes needs what checkpoints are made with
-
     path = Path(path)
     if path.exists():
         raise CheckpointError(f"{path} exists and is not overwritten. Choose another path.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     files = {PROGRAM: program, WEIGHTS: safetensors.numpy.save(weights)}
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -39,17 +35,12 @@ def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: d
     }
     content["sha256"] = _digest(content)
     try:
-        partial.mkdir()
-        for name, data in files.items():
-            (partial / name).write_bytes(data)
-        (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        force_to_disk(partial)
-        os.rename(partial, path)
-        force_to_disk(path.parent, deep=False)
+        with whole_directory(path) as partial:
+            for name, data in files.items():
+                (partial / name).write_bytes(data)
+            (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}. Check the path, space and rights.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndarray]]:

@@ -17,8 +17,8 @@ import filelock
 import numpy as np
 from jaxtyping import Array
 
-from neuralop_jax._checkpoint_store import force_to_disk
 from neuralop_jax._run_files import read_config
+from neuralop_jax._whole_files import force_to_disk, write_whole
 from neuralop_jax.config import ExperimentConfig, to_json
 from neuralop_jax.errors import RunDirError
 from neuralop_jax.training._changes import check_changes
@@ -196,16 +196,9 @@ class RunDirectory:
         self._write(name, held.getvalue())
 
     def _write(self, name: str, content: str | bytes) -> None:
-        partial = self.path / f".{name}.{secrets.token_hex(8)}.partial"
         try:
-            with open(partial, "xb") as file:  # never what is there already, which may lead elsewhere
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path / name)
-            force_to_disk(self.path, deep=False)
+            write_whole(self.path / name, content)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise RunDirError(f"{self.path / name} cannot be written: {error.strerror}. Check space and rights.") from error
 
     def _holds_run(self) -> bool:
