@@ -4,6 +4,7 @@ import contextlib
 import glob
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -21,20 +22,21 @@ import numpy as np
 from jaxtyping import PyTree
 
 from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
+from neuralop_jax._checkpoint_record import DamagedCheckpoint, Leaf, Meta, check_record
+from neuralop_jax._checks import shown
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
 from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
 
 T = TypeVar("T")
 _TRASH = "trash"
+_SIZE_LIMIT, _HARMLESS = 64, 2**28
+"""A tree may claim so many times the bytes of its files, for what is zero takes none, and so many bytes besides."""
 
 
 def _warn(line: str) -> None:
     warnings.warn(line, stacklevel=4)
-
-
-class DamagedCheckpoint(CheckpointError):
-    """The files of one checkpoint are missing, cut or altered; another step may be whole."""
 
 
 class CheckpointStore:
@@ -200,9 +202,10 @@ class CheckpointStore:
         arrays: dict[str, Arrays] = {}
         for name, table in tables.items():
             if not re.fullmatch(r"\w+", name):
-                raise DamagedCheckpoint(f"{where} is damaged ({name!r} is no name of a tree)")
+                raise DamagedCheckpoint(f"{where} is damaged ({shown(name)} is no name of a tree)")
             if meta["format"] > 1:
-                _check_files(where, name, meta["files"][name])
+                _check_files(where, name, meta.get("files", {}).get(name, {}))
+            self._check_shapes(where / name, table)
             leaves = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
             as_numpy = self._ocp.RestoreArgs(restore_type=np.ndarray)  # whatever devices they were saved from
             if wanted := {path: as_numpy for path in table if path not in leaves}:
@@ -214,6 +217,21 @@ class CheckpointStore:
                 if _entry(arrays[name][path]) != entry:
                     raise DamagedCheckpoint(f"{where} is damaged ({path}: sha256 mismatch)")
         return migrate(meta["format"], meta["record"], arrays, names)
+
+    def _check_shapes(self, where: Path, table: Mapping[str, Leaf]) -> None:
+        """Raises `DamagedCheckpoint` unless the files of a tree hold arrays of the shapes in the table, of credible size."""
+        stored = {path: leaf for path, leaf in table.items() if 0 not in leaf["shape"]}
+        claims = sum(math.prod(leaf["shape"]) * np.dtype(leaf["dtype"]).itemsize for leaf in stored.values())
+        size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file())
+        if claims > _SIZE_LIMIT * size + _HARMLESS:
+            raise DamagedCheckpoint(f"{where.parent} is damaged ({where.name}: {size:,} bytes claim to hold {claims:,})")
+        if not stored:
+            return
+        held = self._items.metadata(where.absolute()).item_metadata.tree
+        for path, leaf in stored.items():
+            found = tuple(held[path].shape) if path in held else None
+            if found != tuple(leaf["shape"]):
+                raise DamagedCheckpoint(f"{where.parent} is damaged ({path}: shape {found}, wanted {tuple(leaf['shape'])})")
 
     def _remove(self, steps: list[int]) -> None:
         """Steps leave the list by one rename each, before anything of them is deleted."""
@@ -283,17 +301,19 @@ def _entry(leaf: np.ndarray) -> dict[str, Any]:
     return {"shape": list(leaf.shape), "dtype": leaf.dtype.name, "sha256": digest}
 
 
-def _read_meta(where: Path) -> dict[str, Any]:
+def _read_meta(where: Path) -> Meta:
     """What stands beside the arrays of a step; `DamagedCheckpoint` if a byte of it has changed."""
     first = where / "meta" / "metadata"
     if first.exists():  # format 1, with the digest of the sorted tree inside
-        meta = json.loads(first.read_text(encoding="utf-8"))
+        meta = parse_json(read_file(first))
         found, wanted = json.dumps({k: v for k, v in meta.items() if k != "sha256"}, sort_keys=True).encode(), meta["sha256"]
     else:
-        found, wanted = (where / "meta.json").read_bytes(), (where / "meta.json.sha256").read_text(encoding="ascii")
-        meta = json.loads(found)
+        found, wanted = read_file(where / "meta.json"), read_file(where / "meta.json.sha256").decode("ascii")
+        meta = None
     if hashlib.sha256(found).hexdigest() != wanted:
         raise DamagedCheckpoint(f"{where} is damaged (meta: sha256 mismatch)")
+    meta = meta or parse_json(found)
+    check_record(Meta, meta, str(where), name="meta")
     return meta
 
 

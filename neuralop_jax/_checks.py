@@ -1,10 +1,15 @@
 """Wording shared by argument checks: values that are shown, the nearest known name, shapes and counts in words."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
-_LONGEST_VALUE = 100
+_LONGEST_VALUE = 120
 """Characters of a value that a message repeats."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxlong = _short.maxother = _LONGEST_VALUE
+_short.maxlist = _short.maxtuple = _short.maxdict = 20
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -25,14 +30,10 @@ def one_of(name: str, value: object, allowed: Iterable[object], error: type[Exce
 
 def shown(value: object) -> str:
     """A value as a message may repeat it, whoever it is from: on one line, without control characters, and not long."""
-    if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
-        return "an integer of more than a hundred digits"
-    if isinstance(value, str | bytes) and len(value) > _LONGEST_VALUE:  # before the copy that repr makes of it
-        return shortened(repr(value[: _LONGEST_VALUE - 1]) + " …", _LONGEST_VALUE + 10)
     try:
-        return shortened(repr(value), _LONGEST_VALUE)
-    except (RecursionError, ValueError):  # nested without end, or holding an integer of thousands of digits
-        return f"a {type(value).__name__}"
+        return shortened(_short.repr(value), _LONGEST_VALUE)
+    except ValueError:  # an integer of thousands of digits
+        return f"a {type(value).__name__} that holds a very long integer"
 
 
 def shortened(text: str, longest: int) -> str:

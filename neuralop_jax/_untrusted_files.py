@@ -15,8 +15,8 @@ _DEEPEST = 64
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of an ordinary file of at most `most` bytes.
 
-    **Raises:** `OSError`, with a reason in `strerror`, for what is missing, cannot be read, is too large, or is no ordinary file: a
-    directory, a pipe or a device, which may never end.
+    **Raises:** `OSError`, with a reason in `strerror`, for what is missing, cannot be read, is too large, or is no ordinary
+    file: a directory, a pipe or a device, which may never end.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
     with open(descriptor, "rb") as file:

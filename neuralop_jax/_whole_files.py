@@ -1,22 +1,22 @@
 """Files and directories that appear under their names only when they are complete and on the disk."""
 
 import contextlib
+import io
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import filelock
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Iterator[io.BufferedRandom]:
     """A new binary file that takes the name `path` at the end of the block, in place of what has it.
 
-    Whoever reads `path` meanwhile, or after a kill or a loss of power, has the old file or the new one. If the block raises, nothing
-    is left of the new one.
+    Whoever reads `path` meanwhile, or after a kill or a loss of power, has the old file or the new one. If the block raises,
+    nothing is left of the new one.
 
     **Raises:** `OSError` if the system refuses any of it.
     """

@@ -47,7 +47,10 @@ class GrainBatches:
                     f"the saved position is of other batches: {name.replace('_', ' ')} {state.get(name)!r}, now {ours!r}. "
                     "Use the data, batch size and seed of the saved run, or start a new one."
                 )
-        self._iterator.set_state(state["position"])
+        position = state.get("position")
+        if not isinstance(position, dict) or not isinstance(number := position.get("next_index"), int) or number < 0:
+            raise CheckpointError(f"the saved position in the data is none: {shown(position)}. Start a new run.")
+        self._iterator.set_state(position)
 
 
 def grain_batches(

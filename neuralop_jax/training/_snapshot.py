@@ -2,10 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import jax.numpy as jnp
 
+from neuralop_jax._checkpoint_record import SavedOperator, check_record
+from neuralop_jax._checks import shown
+from neuralop_jax._config_values import Bounds
+from neuralop_jax._json_schema import Count
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
 from neuralop_jax.config import ExperimentConfig, config_difference, config_sha256, from_json, to_json
 from neuralop_jax.errors import CheckpointError, DataError
@@ -16,6 +20,35 @@ from neuralop_jax.training._orders import Order, on_host
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import EarlyStopping
+
+
+class _EarlyStop(TypedDict):
+    best: float
+    waited: Count
+
+
+class _Line(TypedDict):
+    step: Count
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    skipped: NotRequired[Count]
+    steps_per_second: float
+
+
+class _Progress(TypedDict):
+    early_stop: _EarlyStop
+    goodput: Goodput
+    line: _Line | None
+    rollbacks: Annotated[int, Bounds(at_least=0.0, below=100.0)]
+
+
+class _Record(SavedOperator):
+    config: dict[str, Any]
+    config_sha256: str
+    data: str
+    stream: dict[str, Any] | None
+    progress: _Progress
 
 
 @dataclasses.dataclass
@@ -85,8 +118,14 @@ def read_snapshot(store: CheckpointStore, warn: Callable[[str], None]) -> Snapsh
     """
     if not store.steps():
         return None
-    step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn)
-    return Snapshot(str(store.directory / str(step)), step, record, arrays)
+
+    def read(step: int) -> Snapshot:
+        record, arrays = store.read(step)
+        where = str(store.directory / str(step))
+        check_record(_Record, record, where)
+        return Snapshot(where, step, record, arrays)
+
+    return store.newest(read, warn=warn)
 
 
 def restore_snapshot(
@@ -118,11 +157,11 @@ def restore_snapshot(
     changes = config_difference(stored, config)
     also = f"The configuration differs: {'; '.join(changes)}." if changes else ""
     state = TrainState(
-        fill(state.model, arrays["model"], where, also=also),
-        fill(state.opt_state, arrays["optimizer"], where, also=also),
+        fill(state.model, arrays.get("model", {}), where, also=also),
+        fill(state.opt_state, arrays.get("optimizer", {}), where, also=also),
         None if state.ema is None else fill(state.ema, arrays.get("ema", {}), where, also=also),
         jnp.asarray(snapshot.step, jnp.int32),
-        fill(Guard.create(), arrays["guard"], where),
+        fill(Guard.create(), arrays.get("guard", {}), where),
     )
     if not force:
         _check_spec(record["operator"]["spec"], operator_record(state.model)["spec"], where)
@@ -137,7 +176,7 @@ def _check_spec(stored: dict[str, Any], wanted: dict[str, Any], where: str) -> N
     """Raises `CheckpointError` if another operator was saved, even if its arrays have the same shapes."""
     differ = [name for name in sorted(stored | wanted) if stored.get(name) != wanted.get(name)]
     if differ:
-        listed = "; ".join(f"{name} {stored.get(name, 'unset')!r} -> {wanted.get(name, 'unset')!r}" for name in differ)
+        listed = "; ".join(f"{name} {shown(stored.get(name, 'unset'))} -> {shown(wanted.get(name, 'unset'))}" for name in differ)
         raise CheckpointError(
             f"{where} holds another operator, though its arrays have the same shapes: {listed}. Resume with the configuration "
             "and the version that wrote it, or allow it with --force."
