@@ -57,7 +57,7 @@ class SavedOperator(TypedDict):
 
 
 def check_record(schema: Any, tree: Any, where: str, *, name: str = "record") -> None:
-    """Raises `DamagedCheckpoint` unless `tree`, which is `name` in the file `meta.json` of the step `where`, is as in `schema`."""
+    """Raises `DamagedCheckpoint` unless `tree`, which is `name` in `meta.json` of the step `where`, is as `schema` says."""
     try:
         check_json(schema, tree, name)
     except ValueError as error:

@@ -23,7 +23,7 @@ from jaxtyping import PyTree
 
 from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
 from neuralop_jax._checkpoint_record import DamagedCheckpoint, Leaf, Meta, check_record
-from neuralop_jax._checks import shown
+from neuralop_jax._checks import shown, shown_path
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
 from neuralop_jax._whole_files import whole_directory
@@ -82,8 +82,10 @@ class CheckpointStore:
         self.directory = Path(directory)
         self.cleaned: tuple[str, ...] = ()
         self._keep = keep
-        if read_only and not self.directory.is_dir():
-            raise CheckpointError(f"no checkpoints: {directory} is not a directory. Name a run, or what save_model wrote.")
+        if read_only and not os.path.isdir(self.directory):
+            raise CheckpointError(
+                f"no checkpoints: {shown_path(directory)} is not a directory. Name a run, or what save_model wrote."
+            )
         try:
             if not read_only:
                 self.directory.mkdir(parents=True, exist_ok=True)

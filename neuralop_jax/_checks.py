@@ -36,6 +36,17 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__} that holds a very long integer"
 
 
+def shown_path(path: object) -> str:
+    """A path as a message may repeat it."""
+    return shortened(str(path), 300)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, on one line that is not long; what the system says without number and path."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return shortened(" ".join(said.split()), 200) or type(error).__name__
+
+
 def shortened(text: str, longest: int) -> str:
     """`text`, or its beginning and its end if it is longer."""
     if len(text) <= longest:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import filelock
 
+from neuralop_jax.errors import RunDirError
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[io.BufferedRandom]:
@@ -60,10 +62,19 @@ def whole_directory(path: Path, *, partial: Path | None = None) -> Iterator[Path
 def alone_with(path: Path, *, seconds: float = 60.0) -> Iterator[None]:
     """Lets one process at a time into the block: the file `path` is read, changed and written by one after the other.
 
-    **Raises:** `TimeoutError` if another process takes longer than `seconds`; `OSError` if the system refuses the lock.
+    **Raises:** `RunDirError` if another process takes longer than `seconds`, or the system refuses the lock.
     """
-    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds):
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=seconds)
+    except filelock.Timeout as error:
+        raise RunDirError(f"{path} has been held by another process for {seconds:g} s. Wait for it, and try again.") from error
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be locked: {error.strerror}. Choose a directory that you may write to.") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def force_to_disk(directory: Path, *, deep: bool = True) -> None:

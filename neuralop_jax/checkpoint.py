@@ -1,6 +1,7 @@
 """Save and load operators: weights, normalizers and everything needed to build them again, in one directory."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def operator_record(model: AbstractOperator, info: DatasetInfo | None = None) ->
 
 def _open(path: str | Path) -> CheckpointStore:
     inside = Path(path) / "checkpoints"
-    return CheckpointStore(inside if inside.is_dir() else path, read_only=True)
+    return CheckpointStore(inside if os.path.isdir(inside) else path, read_only=True)
 
 
 def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> AbstractOperator:

@@ -1,7 +1,6 @@
 """A run as one HTML page: its files, and its newest operator applied to the held-out data."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
 from neuralop_jax._frames import frames
-from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._json_schema import check_json
+from neuralop_jax._run_files import Line, read_config, read_json, read_results
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
@@ -122,7 +123,7 @@ def _gather(run: Path) -> RunReport:
         finished=finished,
         config=config,
         results=results,
-        environment=json.loads(_text(run / "env.json") or "{}"),
+        environment=read_json(run / "env.json") if (run / "env.json").exists() else {},
         metrics=metrics,
         info=info,
         spec=models.spec_of(operator) if operator else {"kind": config.model.kind, **config.model.options},
@@ -184,12 +185,10 @@ def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of `metrics.jsonl` that are whole."""
-    for line in _text(path).splitlines():
+    for text in read_file(path).splitlines() if path.exists() else ():
         try:
-            yield json.loads(line)
+            line = parse_json(text)
+            check_json(Line, line, "line")
         except ValueError:
             return
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+        yield line

@@ -1,21 +1,22 @@
 """A run directory as the verbs see it: its configuration, its figures, and the table they print."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuralop_jax._run_files import read_results
-from neuralop_jax._whole_files import write_whole
+from neuralop_jax._whole_files import alone_with, write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import RunDirError
 
 
 def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
     """Adds the figures of `splits` to `results.json`, replacing those of the same names, in one step."""
-    results = read_results(run)
-    results["splits"] = {**results.get("splits", {}), **splits}
-    write_json(run / "results.json", results)
+    with alone_with(run / "results.json"):
+        results = read_results(run)
+        results["splits"] = {**results.get("splits", {}), **splits}
+        write_json(run / "results.json", results)
 
 
 def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> None:
@@ -52,9 +53,9 @@ def show_analyses(analyses: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    """Writes a table in one step."""
+def write_json(path: Path, tree: Mapping[str, Any] | Sequence[Any], *, indent: int = 2) -> None:
+    """Writes a table or a list in one step."""
     try:
-        write_whole(path, json.dumps(tree, indent=2))
+        write_whole(path, json.dumps(tree, indent=indent) + "\n")
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error

@@ -18,13 +18,14 @@ import numpy as np
 from jaxtyping import Array
 
 from neuralop_jax._run_files import read_config
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import force_to_disk, write_whole
 from neuralop_jax.config import ExperimentConfig, to_json
 from neuralop_jax.errors import RunDirError
 from neuralop_jax.training._changes import check_changes
 
-_LONGEST = 3800
-"""Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more."""
+_LONGEST, _LONGEST_LOG = 3800, 2**30
+"""Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more. Bytes of a log."""
 
 
 _OWN = re.compile(r"run\.lock|\.config\.json\.[0-9a-f]+\.partial")
@@ -155,17 +156,18 @@ class RunDirectory:
         path, lines = self.path / "metrics.jsonl", []
         if not path.exists():
             return lines
-        if not path.is_file():
-            raise RunDirError(f"{path} is no file. Move it away, and the run goes on without what was logged before.")
         try:
-            texts = path.read_bytes().splitlines()
+            texts = read_file(path, _LONGEST_LOG).splitlines()
         except OSError as error:
-            raise RunDirError(f"{path} cannot be read: {error.strerror}. Check rights.") from error
+            raise RunDirError(
+                f"{path} cannot be read: {error.strerror}. Check its rights, or move it away, and the run goes on without "
+                "what was logged before."
+            ) from error
         for number, text in enumerate(texts, start=1):
             try:
-                line = json.loads(text)
+                line = parse_json(text)
                 whole = isinstance(line, dict) and isinstance(line.get("step"), int)
-            except (ValueError, RecursionError):
+            except ValueError:
                 whole = False
             if whole:
                 lines.append(line)

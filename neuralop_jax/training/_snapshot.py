@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import jax.numpy as jnp
 
@@ -10,6 +10,7 @@ from neuralop_jax._checkpoint_record import SavedOperator, check_record
 from neuralop_jax._checks import shown
 from neuralop_jax._config_values import Bounds
 from neuralop_jax._json_schema import Count
+from neuralop_jax._run_files import Line
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
 from neuralop_jax.config import ExperimentConfig, config_difference, config_sha256, from_json, to_json
 from neuralop_jax.errors import CheckpointError, DataError
@@ -27,19 +28,10 @@ class _EarlyStop(TypedDict):
     waited: Count
 
 
-class _Line(TypedDict):
-    step: Count
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    skipped: NotRequired[Count]
-    steps_per_second: float
-
-
 class _Progress(TypedDict):
     early_stop: _EarlyStop
     goodput: Goodput
-    line: _Line | None
+    line: Line | None
     rollbacks: Annotated[int, Bounds(at_least=0.0, below=100.0)]
 
 

@@ -86,7 +86,10 @@ WRONG = {
     "normalizers": (at(*OPERATOR, "normalizers", to={}), "record.operator.normalizers has no entry 'input'"),
     "normalizer": (at(*OPERATOR, "normalizers", "input", to=3), "record.operator.normalizers.input must be a table, got 3"),
     "info": (at(*OPERATOR, "info", to={"x": 1}), "record.operator.info has an entry 'x', wanted none but name, title"),
-    "split": (at(*OPERATOR, "info", "splits", "train", "times", to=5), "info.splits['train'].times must be a list of numbers, got 5"),
+    "split": (
+        at(*OPERATOR, "info", "splits", "train", "times", to=5),
+        "info.splits['train'].times must be a list of numbers, got 5",
+    ),
     "width": (at(*OPERATOR, "spec", "width", to=10**8), "record.operator.spec.width is 100000000, but "),
     "depth": (at(*OPERATOR, "spec", "depth", to=10**8), "record.operator.spec.depth is 100000000, but "),
     "modes": (at(*OPERATOR, "spec", "n_modes", to=[10**9]), "record.operator.spec.n_modes is 1000000000, but "),
