@@ -1,14 +1,18 @@
 """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
+import logging
 import math
 import os
 import re
 import shutil
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +35,8 @@ from neuralop_jax.errors import CheckpointError
 
 T = TypeVar("T")
 _TRASH = "trash"
+_OVERHEAD, _LATE = 2**18, 0.2
+"""Bytes that the files of a step take besides the numbers in them; seconds in which the writes of a failed save end."""
 _SIZE_LIMIT, _HARMLESS = 64, 2**28
 """A tree may claim so many times the bytes of its files, for what is zero takes none, and so many bytes besides."""
 
@@ -120,8 +126,11 @@ class CheckpointStore:
         whole = self._path(step)
         if whole.exists():
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
+        needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
         try:
-            with whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
+            if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with _quietly(), whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
                 with _no_pattern(partial) as place:
                     for name, leaves in arrays.items():
                         if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
@@ -131,7 +140,6 @@ class CheckpointStore:
                 (partial / "meta.json").write_bytes(content)
                 (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
         except (OSError, ValueError) as error:
-            needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
             raise CheckpointError(
                 f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
                 "Earlier steps are whole: make room and resume."
@@ -317,6 +325,31 @@ def _read_meta(where: Path) -> Meta:
     meta = meta or parse_json(found)
     check_record(Meta, meta, str(where), name="meta")
     return meta
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps the tracebacks off standard error that threads of Orbax and TensorStore print of a save that fails, which raises, too.
+
+    Orbax logs the error before it raises it, and closes its event loop while other writes still want to report there.
+    """
+    log, usual = logging.getLogger("absl"), sys.unraisablehook
+    is_other = lambda record: "_SignalingThread" not in str(record.msg)
+
+    def print_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    log.addFilter(is_other)
+    sys.unraisablehook = print_others
+    try:
+        yield
+    except BaseException:
+        time.sleep(_LATE)
+        raise
+    finally:
+        log.removeFilter(is_other)
+        sys.unraisablehook = usual
 
 
 @contextlib.contextmanager

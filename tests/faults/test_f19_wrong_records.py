@@ -68,6 +68,7 @@ def nested(levels):
     return tree
 
 
+LEAF = "input.mean"
 OPERATOR = ("record", "operator")
 WRONG = {
     "list": (lambda meta: [], "meta must be a table, got the list []"),
@@ -76,7 +77,7 @@ WRONG = {
     "format": (at("format", to="9"), "meta.format must be an integer >= 0, got the string '9'"),
     "negative format": (at("format", to=-5), "meta.format must be an integer >= 0, got -5"),
     "leaves": (at("leaves", to=[]), "meta.leaves must be a table, got the list []"),
-    "leaf": (at("leaves", "model", "model.lifting.weight", to=3), "meta.leaves['model']['model.lifting.weight'] must be a table"),
+    "leaf": (at("leaves", "model", LEAF, to=3), f"meta.leaves['model']['{LEAF}'] must be a table"),
     "files": (at("files", "model", to=None), "meta.files['model'] must be a table, got null"),
     "no operator": (at(*OPERATOR), "record has no entry 'operator'"),
     "operator": (at(*OPERATOR, to=None), "record.operator must be a table, got null"),
@@ -94,8 +95,8 @@ WRONG = {
     "depth": (at(*OPERATOR, "spec", "depth", to=10**8), "record.operator.spec.depth is 100000000, but "),
     "modes": (at(*OPERATOR, "spec", "n_modes", to=[10**9]), "record.operator.spec.n_modes is 1000000000, but "),
     "deep": (at(*OPERATOR, "spec", "x", to=nested(200)), "nested more than 64 levels deep"),
-    "size": (at("leaves", "model", "model.lifting.weight", "shape", to=[2, 10**12]), "claim to hold 8,000,000,00"),
-    "shape": (at("leaves", "model", "model.lifting.weight", "shape", to=[2, 9]), "lifting.weight: shape (2, 1), wanted (2, 9)"),
+    "size": (at("leaves", "model", LEAF, "shape", to=[2, 10**12]), "claim to hold 8,000,000,00"),
+    "shape": (at("leaves", "model", LEAF, "shape", to=[2, 9]), f"{LEAF}: shape (1,), wanted (2, 9)"),
 }
 REFUSED = {
     "no leaves": (at("leaves", to={}), "does not fit this model"),
