@@ -329,7 +329,7 @@ def _read_meta(where: Path) -> Meta:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keeps the tracebacks off standard error that threads of Orbax and TensorStore print of a save that fails, which raises, too.
+    """Keeps the tracebacks off standard error that threads of Orbax and TensorStore print of a save that fails.
 
     Orbax logs the error before it raises it, and closes its event loop while other writes still want to report there.
     """
