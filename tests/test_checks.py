@@ -1,6 +1,7 @@
 """What messages repeat of files and command lines, and what is read of them at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_only_ordinary_files_of_bounded_size_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").write_bytes(bytes(11))
     assert read_file(tmp_path / "file", 11) == bytes(11)
-    for path, said in ((tmp_path / "pipe", "pipe or a device"), ("/dev/zero", "pipe or a device"), (tmp_path, "directory")):
+    for path, said in ((tmp_path / "pipe", "pipe or a device"), (Path("/dev/zero"), "pipe or a device"), (tmp_path, "directory")):
         with pytest.raises(OSError, match=said):
             read_file(path)
     with pytest.raises(OSError, match="more than 10 bytes"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from neuralop_jax._checks import printable, reason, shown_path
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
 from neuralop_jax.cli import generate, plan, sweep, train
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None or isinstance(error, BrokenPipeError):
             raise
-        print(printable(f"{shown_path(error.filename)}: {error.strerror}. Check the path and its rights."), file=sys.stderr)
+        print(printable(f"{shown_path(error.filename)}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from neuralop_jax._checks import shown_path
+from neuralop_jax._checks import reason, shown_path
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.config import ExperimentConfig, load_config

@@ -7,7 +7,9 @@ import threading
 import numpy as np
 import pytest
 
+from neuralop_jax import evaluation
 from neuralop_jax.__main__ import main
+from neuralop_jax._run_files import read_config
 
 LONG, LONGER = "a" * 300, "/".join(["a" * 200] * 30)
 
@@ -25,7 +27,7 @@ def refused(capsys):
     return refused
 
 
-@pytest.mark.parametrize("name", [LONG, LONGER, "\0", "."])
+@pytest.mark.parametrize("name", [LONG, LONGER, "."], ids=["long", "longer", "dot"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -59,6 +61,11 @@ def test_pipes_and_devices(place, refused, words):
         assert "pipe or a device" in refused(*words, path)
 
 
+def test_a_path_with_a_zero_byte(place, refused):
+    (place / "zero.toml").write_text((place / "run.toml").read_text().replace("smooth.h5", "a\\u0000b"))
+    assert "embedded null byte" in refused("train", "zero.toml")
+
+
 def test_values_of_ten_megabytes(place, refused):
     long = "\x1b]0;x" * 2 * 10**6
     text = (place / "run.toml").read_text()
@@ -88,9 +95,11 @@ def test_results_of_a_run_that_are_none(place, refused, trained):
 
 def test_two_leaderboards_at_once_lose_no_entry(place, trained, monkeypatch):
     """Two threads stand for two processes: the lock is one of open files."""
-    from neuralop_jax import evaluation
-
-    found = {name: evaluation.record("runs/a") | {"seed": seed} for seed, name in enumerate(("runs/b", "runs/c"), start=5)}
+    split = {"grid": [8], "count": 3, "relative_l2": 0.1, "relative_h1": 0.2}
+    entry = {"configuration": "run.toml", "options": "", "model": "fno", "parameters": 1, "steps": 6, "seconds": 1.0}
+    entry |= {"splits": {"test_8": split}, "versions": {"neuralop_jax": "0.1.0", "jax": "0.10.2"}, "commit": "a"}
+    entry |= {"device": "cpu", "cores": 2, "date": "2026-11-28"}
+    found = {name: entry | {"seed": seed} for seed, name in enumerate(("runs/b", "runs/c"), start=5)}
     read, met = evaluation.read_records, threading.Barrier(2)
 
     def slow(path):
@@ -103,18 +112,10 @@ def test_two_leaderboards_at_once_lose_no_entry(place, trained, monkeypatch):
 
     monkeypatch.setattr(evaluation, "read_records", slow)
     monkeypatch.setattr(evaluation, "record", lambda run: found[str(run)])
-    monkeypatch.setattr("neuralop_jax.cli.leaderboard.read_config", lambda run: read_config("runs/a"))
+    monkeypatch.setattr("neuralop_jax.cli.leaderboard.read_config", lambda run: read_config(place / "runs" / "a"))
     threads = [threading.Thread(target=main, args=(["leaderboard", name],)) for name in found]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [entry["seed"] for entry in read(place / "results.json")] == [5, 6]
-
-
-def read_config(run):
-    from pathlib import Path
-
-    from neuralop_jax._run_files import read_config
-
-    return read_config(Path(run))

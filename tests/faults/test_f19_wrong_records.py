@@ -95,7 +95,7 @@ WRONG = {
     "depth": (at(*OPERATOR, "spec", "depth", to=10**8), "record.operator.spec.depth is 100000000, but "),
     "modes": (at(*OPERATOR, "spec", "n_modes", to=[10**9]), "record.operator.spec.n_modes is 1000000000, but "),
     "deep": (at(*OPERATOR, "spec", "x", to=nested(200)), "nested more than 64 levels deep"),
-    "size": (at("leaves", "model", LEAF, "shape", to=[2, 10**12]), "claim to hold 8,000,000,00"),
+    "size": (at("leaves", "model", LEAF, "shape", to=[2, 10**12]), "claim to hold 16,000,000,000,"),
     "shape": (at("leaves", "model", LEAF, "shape", to=[2, 9]), f"{LEAF}: shape (1,), wanted (2, 9)"),
 }
 REFUSED = {
