@@ -64,9 +64,12 @@ class PlanHelp(PlanOptions):
 def plan(options: PlanOptions, overrides: list[str]) -> None:
     """Prints the plan of an experiment and, if asked, writes it."""
     config = load_config(options.config, overrides)
-    if options.json is not None and (os.path.isdir(options.json) or not os.path.isdir(options.json.parent)):
-        what = "is a directory: add the name of a file" if os.path.isdir(options.json) else "is in no directory; create it first"
-        raise ConfigError(f"--json {shown_path(options.json)} {what}.")
+    if options.json is not None:
+        file, folder = shown_path(options.json), options.json.parent
+        if os.path.isdir(options.json):
+            raise ConfigError(f"--json {file} is a directory; name a file.")
+        if not os.path.isdir(folder):
+            raise ConfigError(f"--json {file}: the folder {shown_path(folder)} does not exist; create it first.")
     for name in ("step_seconds", "teraflops"):
         value = getattr(options, name)
         if not (0 <= value < float("inf")) or (name == "teraflops" and value == 0):

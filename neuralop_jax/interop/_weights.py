@@ -46,7 +46,8 @@ def read_weights(path: str | Path, *, prefix: str = "") -> dict[str, np.ndarray]
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path} is none of {', '.join(SUFFIXES)}. Save the state dict as one of these.")
-    _check_is_file(path)
+    if not os.path.isfile(path):
+        raise DataError(f"{shown_path(path)} is not a file. Check the path.")
     if path.suffix == ".safetensors":
         found = _read_safetensors(path)
     elif path.suffix == ".npz":
@@ -73,13 +74,12 @@ def read_architecture(path: str | Path, config: str | Path | None = None) -> dic
         `"family"`. By default the file beside the weights that ends in `.json` instead, or the entries of the same names in the
         metadata of a safetensors file.
 
-    **Raises:** `ConfigError` if there is none, or it is no JSON table; `DataError` if there is no file of weights.
+    **Raises:** `ConfigError` if there is none, or it is no JSON table.
     """
     path = Path(path)
-    _check_is_file(path)
-    beside = path.with_suffix(".json") if config is None else Path(config)
+    beside = path.parent / f"{path.stem}.json" if config is None else Path(config)
     if config is None and not os.path.exists(beside):
-        metadata = _metadata(path) if path.suffix == ".safetensors" else {}
+        metadata = _metadata(path) if path.suffix == ".safetensors" and os.path.isfile(path) else {}
         if "config" not in metadata:
             raise ConfigError(f"{path}: the arguments of the constructor are not known. Name a JSON file of them with --config.")
         family = {"family": metadata["family"]} if "family" in metadata else {}
@@ -92,11 +92,6 @@ def read_architecture(path: str | Path, config: str | Path | None = None) -> dic
     if not isinstance(table.get("config"), Mapping):
         return {"config": table}
     return {name: table[name] for name in ("config", "family") if name in table}
-
-
-def _check_is_file(path: Path) -> None:
-    if not os.path.isfile(path):
-        raise DataError(f"{shown_path(path)} is not a file. Check the path.")
 
 
 def _table(text: str | bytes, where: str) -> dict[str, Any]:
