@@ -51,7 +51,7 @@ def read_weights(path: str | Path, *, prefix: str = "") -> dict[str, np.ndarray]
     if path.suffix == ".safetensors":
         found = _read_safetensors(path)
     elif path.suffix == ".npz":
-        found = {name: array[slice(None)] for name, array in read_npz(path, kinds="fiubc").items()}
+        found = {name: array[slice(None)] for name, array in read_npz(path, kinds="fiubc", whole=True).items()}
     else:
         found = {name: np.asarray(array) for name, array in read_torch(path).items()}
     taken = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}

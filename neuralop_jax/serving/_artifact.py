@@ -9,6 +9,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from neuralop_jax._checks import reason
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
 from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
@@ -50,7 +52,7 @@ def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndar
     """
     path = Path(path)
     try:
-        content = json.loads((path / CARD).read_text(encoding="utf-8"))
+        content = parse_json(read_file(path / CARD))
         if content["sha256"] != _digest(content):
             raise CheckpointError(f"{path} is damaged ({CARD}: sha256 mismatch). Export the run again.")
         if content["format"] > FORMAT:
@@ -63,10 +65,10 @@ def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndar
             if hashlib.sha256(data).hexdigest() != content["files"][name]:
                 raise CheckpointError(f"{path} is damaged ({name}: sha256 mismatch). Export the run again.")
         return ModelCard.from_json(content["card"]), files[PROGRAM], safetensors.numpy.load(files[WEIGHTS])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is no exported operator, or damaged: {error}. Export the run again.") from error
+        raise CheckpointError(f"{path} is no exported operator, or damaged: {reason(error)}. Export the run again.") from error
 
 
 def _digest(content: dict[str, Any]) -> str:
