@@ -65,7 +65,7 @@ def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[st
                 held = path.stat().st_size
                 if whole and size > SIZE_LIMIT * held:
                     raise DataError(
-                        f"{where} claims {size:,} bytes but the file has {held:,}; refused (limit {SIZE_LIMIT} times)."
+                        f"{where} claims {size:,} bytes, the file has {held:,}; refused (limit {SIZE_LIMIT} × that)."
                     )
                 if fortran and size > SIZE_LIMIT * held:
                     raise DataError(f"{where} is compressed and stored by columns; save it with numpy.savez, which maps it.")
