@@ -64,9 +64,7 @@ def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[st
             else:
                 held = path.stat().st_size
                 if whole and size > SIZE_LIMIT * held:
-                    raise DataError(
-                        f"{where} claims {size:,} bytes, the file has {held:,}; refused (limit {SIZE_LIMIT} × that)."
-                    )
+                    raise DataError(f"{where} claims {size:,} bytes, the file has {held:,}; refused (limit {SIZE_LIMIT} × that).")
                 if fortran and size > SIZE_LIMIT * held:
                     raise DataError(f"{where} is compressed and stored by columns; save it with numpy.savez, which maps it.")
                 reopen = functools.partial(Inflated, path, entry.filename, dtype, shape, fortran, offset)
