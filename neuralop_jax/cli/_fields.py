@@ -107,7 +107,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             return {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
-        if "pickle" in reason.lower():
+        if "pickle" in reason.lower() or "Python objects" in reason:
             raise DataError(
                 f"{path} holds pickled objects, which can run code when opened; refused. Save plain arrays."
             ) from error

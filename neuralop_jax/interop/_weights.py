@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from neuralop_jax._checks import did_you_mean, shown, shown_path
+from neuralop_jax._checks import did_you_mean, reason, shown, shown_path
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax.data import read_torch
 from neuralop_jax.data.formats import read_npz
