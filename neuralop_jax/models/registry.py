@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuralop_jax._checks import did_you_mean, shortened, shown
+from neuralop_jax._checks import did_you_mean, reason, shortened, shown
 from neuralop_jax._config_values import check_arguments
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
