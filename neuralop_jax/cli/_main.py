@@ -73,14 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("out of memory: lower the batch, the resolution or the number of samples at once.", file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.filename is None or isinstance(error, BrokenPipeError):
-            raise
-        print(printable(f"{shown_path(error.filename)}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
-        return 2
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(printable(f"{shown_path(error.filename)}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
+        return 2
 
 
 def _without_imports(words: Sequence[str]) -> list[str]:
