@@ -1,6 +1,7 @@
 """The files of a run directory, as everything behind the training reads them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -9,6 +10,50 @@ from neuralop_jax._json_schema import Count, Finite, check_json
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax.config import ExperimentConfig, from_json
 from neuralop_jax.errors import RunDirError
+
+
+class Errors(TypedDict):
+    """The error of a split during a training."""
+
+    relative_l2: float
+
+
+class SplitErrors(Errors):
+    """The errors of a split in `results.json`."""
+
+    grid: Sequence[Count]
+    count: Count
+    relative_h1: float
+    max_error: float
+    accuracy: NotRequired[float]
+    diverged: NotRequired[Count]
+    spread: NotRequired[dict[str, float]]
+    interval: NotRequired[dict[str, tuple[float, float]]]
+    channels: NotRequired[dict[str, Sequence[float]]]
+
+
+class Device(TypedDict):
+    """Where a training ran."""
+
+    platform: str
+    kind: str
+    count: Count
+
+
+class Environment(TypedDict, total=False):
+    """What `env.json` holds."""
+
+    started: str
+    versions: dict[str, str]
+    system: str
+    device: Device
+    processor: str
+    cores: Count | None
+    x64: bool
+    git: str | None
+    git_changes: bool
+    command: str
+    data: str
 
 
 class Line(TypedDict):
@@ -20,7 +65,7 @@ class Line(TypedDict):
     gradient_norm: float
     skipped: NotRequired[Count]
     steps_per_second: float
-    splits: NotRequired[dict[str, dict[str, Any]]]
+    splits: NotRequired[dict[str, Errors]]
 
 
 class Results(TypedDict, total=False):
@@ -31,7 +76,8 @@ class Results(TypedDict, total=False):
     parameters: Count
     steps: Count
     train_seconds: Finite
-    splits: dict[str, dict[str, Any]]
+    compile_seconds: Finite
+    splits: dict[str, SplitErrors]
     versions: dict[str, str]
 
 
@@ -49,14 +95,23 @@ def read_config(run: Path) -> ExperimentConfig:
 
 def read_results(run: Path) -> dict[str, Any]:
     """The figures in `results.json`; empty if there are none yet."""
-    if not (run / "results.json").exists():
+    return _read_checked(run / "results.json", Results)
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """The surroundings in `env.json`; empty if there are none yet."""
+    return _read_checked(run / "env.json", Environment)
+
+
+def _read_checked(path: Path, schema: Any) -> dict[str, Any]:
+    if not path.exists():
         return {}
-    results = read_json(run / "results.json")
+    tree = read_json(path)
     try:
-        check_json(Results, results, "its table")
+        check_json(schema, tree, "its table")
     except ValueError as error:
-        raise RunDirError(f"{run}/results.json is damaged: {error}. Restore it, or train the run again.") from error
-    return results
+        raise RunDirError(f"{path} is damaged: {error}. Restore it, or train the run again.") from error
+    return tree
 
 
 def read_json(path: Path) -> dict[str, Any]:

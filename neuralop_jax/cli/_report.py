@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
+from neuralop_jax._checks import shown
 from neuralop_jax._frames import frames
 from neuralop_jax._json_schema import check_json
-from neuralop_jax._run_files import Line, read_config, read_json, read_results
+from neuralop_jax._run_files import Line, read_config, read_environment, read_results
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
@@ -110,7 +111,9 @@ def _gather(run: Path) -> RunReport:
         notes.append(f"This training is not finished: it stands {done}. The errors below are those of its newest checkpoint.")
     operator, info, splits = None, None, {}
     try:
-        operator, info = checkpoint.load(run), checkpoint.load_info(run)
+        operator, known = checkpoint.load(run), checkpoint.load_info(run)
+        _check_data(known, config.data, run)
+        info = known
         for name, grid in _held_out(config.data).items():
             if reason := models.refused_grid(operator, grid.shape):
                 notes.append(f"{name} is left out: {reason}.")
@@ -123,7 +126,7 @@ def _gather(run: Path) -> RunReport:
         finished=finished,
         config=config,
         results=results,
-        environment=read_json(run / "env.json") if (run / "env.json").exists() else {},
+        environment=read_environment(run),
         metrics=metrics,
         info=info,
         spec=models.spec_of(operator) if operator else {"kind": config.model.kind, **config.model.options},
@@ -165,6 +168,15 @@ def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> 
     )
     spectra = evaluation.analyze(operator, batch, grid=split.grid, batch_size=config.batch_size)["spectra"]
     return SplitReport(split.grid, len(split), errors, measured["relative_l2"], shown, spectra)
+
+
+def _check_data(info: DatasetInfo | None, data: DataConfig, run: Path) -> None:
+    """Raises `RunDirError` unless the data of the configuration are those that the checkpoint knows."""
+    if info is None:
+        return
+    unknown = {*data.input, *data.target} - {field.name for field in info.fields} | {data.train_split} - info.splits.keys()
+    if unknown:
+        raise RunDirError(f"{run}/config.json names {shown(min(unknown))}, which the data of its checkpoint do not have.")
 
 
 def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], time: str) -> tuple[viz.Label, ...]:

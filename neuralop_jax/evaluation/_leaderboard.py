@@ -10,7 +10,7 @@ from typing import Any, NotRequired, TypedDict
 
 from neuralop_jax._checks import reason
 from neuralop_jax._json_schema import Count, Finite, check_json
-from neuralop_jax._run_files import read_json
+from neuralop_jax._run_files import read_environment, read_json, read_results
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.errors import DataError, RunDirError
@@ -72,7 +72,7 @@ def record(run: str | Path) -> Record:
             f"{run} is no finished run of train: it has no file DONE. Let it finish with --resume, or train it again."
         )
     try:
-        results, known, config = (read_json(run / f"{name}.json") for name in ("results", "env", "config"))
+        results, known, config = read_results(run), read_environment(run), read_json(run / "config.json")
         left_out = _SAID if config.get("training", {}).get("early_stop_split") else _SAID | _WATCHING
         configuration, options = _trained(results["command"], left_out)
         entry = {

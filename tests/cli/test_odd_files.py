@@ -87,10 +87,25 @@ def test_results_of_a_run_that_are_none(place, refused, trained):
         path.write_text(json.dumps({**whole, name: wrong}))
         assert f"results.json is damaged: its table.{name} must be" in refused("evaluate", "runs/a")
         assert "runs/a" in refused("leaderboard", "runs/a")
+    path.write_text(json.dumps(whole))
+    environment = place / "runs" / "a" / "env.json"
+    environment.write_text(json.dumps({**json.loads(environment.read_text()), "versions": []}))
+    for verb in ("report", "leaderboard"):
+        assert "env.json is damaged: its table.versions must be a table, got the list []" in refused(verb, "runs/a")
     for content in ("[]", "[" * 10**5, "\udcff"):
         path.write_bytes(content.encode(errors="surrogateescape"))
         assert "results.json" in refused("evaluate", "runs/a")
         assert "results.json" in refused("leaderboard", "runs/a")
+
+
+def test_a_configuration_that_names_other_data_than_the_checkpoint(place, trained, capsys):
+    path = place / "runs" / "a" / "config.json"
+    path.write_text(path.read_text().replace('"v"', '"w"'))
+    assert main(["report", "runs/a"]) == 0
+    line = (
+        "Pictures and spectra are missing: runs/a/config.json names &#x27;w&#x27;, which the data of its checkpoint do not have."
+    )
+    assert line in (place / "runs" / "a" / "report.html").read_text()
 
 
 def test_two_leaderboards_at_once_lose_no_entry(place, trained, monkeypatch):

@@ -28,7 +28,7 @@ def finished(place, command, seed, error, kind="fno", data="set/set.h5", **measu
     known = {
         "git": "a" * 40,
         "git_changes": False,
-        "device": {"platform": "cpu", "kind": "cpu"},
+        "device": {"platform": "cpu", "kind": "cpu", "count": 1},
         "processor": "Abacus",
         "cores": 2,
     }
