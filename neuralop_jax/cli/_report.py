@@ -104,7 +104,8 @@ def write_report(run_dir: str | Path) -> Path:
 
 
 def _gather(run: Path) -> RunReport:
-    config, results, metrics, notes = read_config(run), read_results(run), tuple(_lines(run / "metrics.jsonl")), []
+    config, results, environment = read_config(run), read_results(run), read_environment(run)
+    metrics, notes = tuple(_lines(run / "metrics.jsonl")), []
     finished = (run / "DONE").exists()
     if not finished:
         done = f"at step {metrics[-1]['step']} of {config.training.steps}" if metrics else "before its first log line"
@@ -126,7 +127,7 @@ def _gather(run: Path) -> RunReport:
         finished=finished,
         config=config,
         results=results,
-        environment=read_environment(run),
+        environment=environment,
         metrics=metrics,
         info=info,
         spec=models.spec_of(operator) if operator else {"kind": config.model.kind, **config.model.options},
