@@ -1,13 +1,18 @@
 """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
+import logging
+import math
 import os
 import re
 import shutil
+import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,19 +26,23 @@ import numpy as np
 from jaxtyping import PyTree
 
 from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
+from neuralop_jax._checkpoint_record import DamagedCheckpoint, Leaf, Meta, check_record
+from neuralop_jax._checks import shown, shown_path
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
+from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
 
 T = TypeVar("T")
 _TRASH = "trash"
+_OVERHEAD, _LATE = 2**18, 0.2
+"""Bytes that the files of a step take besides the numbers in them; seconds in which the writes of a failed save end."""
+_SIZE_LIMIT, _HARMLESS = 64, 2**28
+"""A tree may claim so many times the bytes of its files, for what is zero takes none, and so many bytes besides."""
 
 
 def _warn(line: str) -> None:
     warnings.warn(line, stacklevel=4)
-
-
-class DamagedCheckpoint(CheckpointError):
-    """The files of one checkpoint are missing, cut or altered; another step may be whole."""
 
 
 class CheckpointStore:
@@ -79,8 +88,10 @@ class CheckpointStore:
         self.directory = Path(directory)
         self.cleaned: tuple[str, ...] = ()
         self._keep = keep
-        if read_only and not self.directory.is_dir():
-            raise CheckpointError(f"no checkpoints: {directory} is not a directory. Name a run, or what save_model wrote.")
+        if read_only and not os.path.isdir(self.directory):
+            raise CheckpointError(
+                f"no checkpoints: {shown_path(directory)} is not a directory. Name a run, or what save_model wrote."
+            )
         try:
             if not read_only:
                 self.directory.mkdir(parents=True, exist_ok=True)
@@ -112,30 +123,27 @@ class CheckpointStore:
         arrays = {name: arrays_of(tree) for name, tree in trees.items()}
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
         meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "step": step, "record": dict(record), "leaves": table}
-        whole, partial = self._path(step), self.directory / f"{step}.partial"
+        whole = self._path(step)
         if whole.exists():
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
+        needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
         try:
-            partial.mkdir()
-            with _no_pattern(partial) as place:
-                for name, leaves in arrays.items():
-                    if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
-                        self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
-            meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
-            content = json.dumps(meta).encode()
-            (partial / "meta.json").write_bytes(content)
-            (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
-            force_to_disk(partial)
-            os.rename(partial, whole)
-            force_to_disk(self.directory, deep=False)
+            if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            with _quietly(), whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
+                with _no_pattern(partial) as place:
+                    for name, leaves in arrays.items():
+                        if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
+                            self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
+                meta["files"] = {name: _sha256_of_files(partial / name) for name in arrays}
+                content = json.dumps(meta).encode()
+                (partial / "meta.json").write_bytes(content)
+                (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
         except (OSError, ValueError) as error:
-            needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
             raise CheckpointError(
                 f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
                 "Earlier steps are whole: make room and resume."
             ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         if self._keep is not None:
             self._remove(self.steps()[: -self._keep])
 
@@ -212,9 +220,10 @@ class CheckpointStore:
         arrays: dict[str, Arrays] = {}
         for name, table in tables.items():
             if not re.fullmatch(r"\w+", name):
-                raise DamagedCheckpoint(f"{where} is damaged ({name!r} is no name of a tree)")
+                raise DamagedCheckpoint(f"{where} is damaged ({shown(name)} is no name of a tree)")
             if meta["format"] > 1:
-                _check_files(where, name, meta["files"][name])
+                _check_files(where, name, meta.get("files", {}).get(name, {}))
+            self._check_shapes(where / name, table)
             leaves = {path: np.zeros(entry["shape"], entry["dtype"]) for path, entry in table.items() if 0 in entry["shape"]}
             as_numpy = self._ocp.RestoreArgs(restore_type=np.ndarray)  # whatever devices they were saved from
             if wanted := {path: as_numpy for path in table if path not in leaves}:
@@ -226,6 +235,21 @@ class CheckpointStore:
                 if _entry(arrays[name][path]) != entry:
                     raise DamagedCheckpoint(f"{where} is damaged ({path}: sha256 mismatch)")
         return migrate(meta["format"], meta["record"], arrays, names)
+
+    def _check_shapes(self, where: Path, table: Mapping[str, Leaf]) -> None:
+        """Raises `DamagedCheckpoint` unless the files of a tree hold arrays of the shapes in the table, of credible size."""
+        stored = {path: leaf for path, leaf in table.items() if 0 not in leaf["shape"]}
+        claims = sum(math.prod(leaf["shape"]) * np.dtype(leaf["dtype"]).itemsize for leaf in stored.values())
+        size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file())
+        if claims > _SIZE_LIMIT * size + _HARMLESS:
+            raise DamagedCheckpoint(f"{where.parent} is damaged ({where.name}: {size:,} bytes claim to hold {claims:,})")
+        if not stored:
+            return
+        held = self._items.metadata(where.absolute()).item_metadata.tree
+        for path, leaf in stored.items():
+            found = tuple(held[path].shape) if path in held else None
+            if found != tuple(leaf["shape"]):
+                raise DamagedCheckpoint(f"{where.parent} is damaged ({path}: shape {found}, wanted {tuple(leaf['shape'])})")
 
     def _remove(self, steps: list[int]) -> None:
         """Steps leave the list by one rename each, before anything of them is deleted."""
@@ -295,18 +319,45 @@ def _entry(leaf: np.ndarray) -> dict[str, Any]:
     return {"shape": list(leaf.shape), "dtype": leaf.dtype.name, "sha256": digest}
 
 
-def _read_meta(where: Path) -> dict[str, Any]:
+def _read_meta(where: Path) -> Meta:
     """What stands beside the arrays of a step; `DamagedCheckpoint` if a byte of it has changed."""
     first = where / "meta" / "metadata"
     if first.exists():  # format 1, with the digest of the sorted tree inside
-        meta = json.loads(first.read_text(encoding="utf-8"))
+        meta = parse_json(read_file(first))
         found, wanted = json.dumps({k: v for k, v in meta.items() if k != "sha256"}, sort_keys=True).encode(), meta["sha256"]
     else:
-        found, wanted = (where / "meta.json").read_bytes(), (where / "meta.json.sha256").read_text(encoding="ascii")
-        meta = json.loads(found)
+        found, wanted = read_file(where / "meta.json"), read_file(where / "meta.json.sha256").decode("ascii")
+        meta = None
     if hashlib.sha256(found).hexdigest() != wanted:
         raise DamagedCheckpoint(f"{where} is damaged (meta: sha256 mismatch)")
+    meta = meta or parse_json(found)
+    check_record(Meta, meta, str(where), name="meta")
     return meta
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keeps the tracebacks off standard error that threads of Orbax and TensorStore print of a save that fails.
+
+    Orbax logs the error before it raises it, and closes its event loop while other writes still want to report there.
+    """
+    log, usual = logging.getLogger("absl"), sys.unraisablehook
+    is_other = lambda record: "_SignalingThread" not in str(record.msg)
+
+    def print_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    log.addFilter(is_other)
+    sys.unraisablehook = print_others
+    try:
+        yield
+    except BaseException:
+        time.sleep(_LATE)
+        raise
+    finally:
+        log.removeFilter(is_other)
+        sys.unraisablehook = usual
 
 
 @contextlib.contextmanager
@@ -338,16 +389,6 @@ def _check_files(where: Path, name: str, wanted: Mapping[str, str]) -> None:
         if found.get(file) != wanted.get(file):
             what = "is missing" if file not in found else "does not belong to it" if file not in wanted else "sha256 mismatch"
             raise DamagedCheckpoint(f"{where} is damaged ({name}/{file}: {what})")
-
-
-def force_to_disk(directory: Path, *, deep: bool = True) -> None:
-    """Makes the operating system write what it holds of a directory, and of all below it if `deep`."""
-    for path in (*(directory.rglob("*") if deep else ()), directory):
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def _free(directory: Path) -> str:

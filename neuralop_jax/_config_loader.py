@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from neuralop_jax._checks import shortened, shown, shown_path
 from neuralop_jax._config_values import check_value, described, parse_text, wanted
+from neuralop_jax._untrusted_files import read_file
 from neuralop_jax.errors import ConfigError
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ def build(cls: type[T], tree: Mapping[str, Any], where: Where, prefix: str = "")
         elif isinstance(value, Mapping):
             values[key] = build(typing.cast(type, hints[key]), value, where, f"{name}.")
         else:
-            raise ConfigError(f"{name} must be a table of options, [{name}], got {value!r} ({where(name)}).")
+            raise ConfigError(f"{name} must be a table of options, [{name}], got {shown(value)} ({where(name)}).")
     for key, field in fields.items():
         if key in values or not _required(field):
             continue
@@ -76,7 +78,7 @@ def option_pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
-            raise ConfigError(f"unexpected {word!r} among the options; wanted --section.option value (command line).")
+            raise ConfigError(f"unexpected {shown(word)} among the options; wanted --section.option value (command line).")
         name, equals, value = word[2:].partition("=")
         if not equals:
             if not rest or rest[0].startswith("--"):
@@ -128,7 +130,7 @@ def _annotation(cls: type, name: str) -> Any:
 
 
 def _unknown(cls: type, key: str, prefix: str, where: str) -> ConfigError:
-    known = option_names(cls, prefix)
+    known, key = option_names(cls, prefix), shortened(key, 100)
     near = nearest(f"{prefix}{key}", known)
     if near:
         hint = f"Did you mean {near!r} ({known[near]})?"
@@ -140,18 +142,18 @@ def _unknown(cls: type, key: str, prefix: str, where: str) -> ConfigError:
 
 def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_file(path).decode("utf-8")
         return text, tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"no such configuration: {path} (looked in {Path.cwd()}). Give the path of a TOML file.") from error
     except OSError as error:
-        raise ConfigError(f"{str(path)[:200]} cannot be read: {error.strerror}. Give the path of a TOML file.") from error
+        raise ConfigError(f"{shown_path(path)} cannot be read: {error.strerror}. Give the path of a TOML file.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not a TOML file: byte {error.start} is not UTF-8 text.") from error
     except RecursionError as error:
         raise ConfigError(f"{path} nests its lists or tables too deeply. Correct the file.") from error
-    except ValueError as error:  # the decoder's own, or an integer of thousands of digits
-        raise ConfigError(f"{path} is not valid TOML: {str(error)[:200]}. Correct the file.") from error
+    except ValueError as error:  # the decoder's own, an integer of thousands of digits, or a path with a zero byte
+        raise ConfigError(f"{shown_path(path)} is not valid TOML: {shortened(str(error), 200)}. Correct the file.") from error
 
 
 def _line_of(text: str, name: str) -> int:

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, shown
 from neuralop_jax.errors import ConfigError
 
 _LARGEST = (2 - 2**-23) * 2.0**127
@@ -59,7 +59,7 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
     kind, metadata = _split(annotation)
     at = f" ({where})" if where else ""
     limits = [str(item) for item in metadata if isinstance(item, Bounds)]
-    refusal = f"{name} must be {' '.join([wanted(kind), *limits])}, got {_shown(value)}{at}."
+    refusal = f"{name} must be {' '.join([wanted(kind), *limits])}, got {in_words(value)}{at}."
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
@@ -82,12 +82,14 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
     if kind is float:
         value = _as_float(value)
         if not math.isfinite(value):
-            raise ConfigError(f"{name} must be {' and '.join(['finite', *limits])}, got {value}{at}.")
+            raise ConfigError(f"{name} must be {' and '.join(['finite', *limits])}, got {shown(value)}{at}.")
         if abs(value) > _LARGEST:
-            raise ConfigError(f"{name} must be at most {_LARGEST:.3g} in size, as single precision holds, got {value}{at}.")
+            raise ConfigError(
+                f"{name} must be at most {_LARGEST:.3g} in size, as single precision holds, got {shown(value)}{at}."
+            )
     for item in metadata:
         if isinstance(item, Bounds) and not item.hold(value):
-            raise ConfigError(f"{name} must be {'finite and ' if kind is float else ''}{item}, got {value}{at}.")
+            raise ConfigError(f"{name} must be {'finite and ' if kind is float else ''}{item}, got {shown(value)}{at}.")
         if isinstance(item, NotEmpty) and not value:
             raise ConfigError(f"{name} must not be empty{at}.")
     return value
@@ -146,7 +148,7 @@ def described(annotation: Any, default: Any) -> str:
     name = "list" if origin is tuple else "str" if origin is typing.Literal else getattr(kind, "__name__", str(kind))
     if default is dataclasses.MISSING:
         return f"{name}, required"
-    return f"{name}, default {_shown(list(default) if isinstance(default, tuple) else default, plain=True)}"
+    return f"{name}, default {in_words(list(default) if isinstance(default, tuple) else default, plain=True)}"
 
 
 def frozen(value: Any, name: str, where: str = "") -> Any:
@@ -159,7 +161,7 @@ def frozen(value: Any, name: str, where: str = "") -> Any:
     if value is None or (isinstance(value, bool | int | float | str) and finite):
         return value
     at = f" ({where})" if where else ""
-    raise ConfigError(f"{name} must be a finite number, a string, a boolean, a list or a table, got {_shown(value)}{at}.")
+    raise ConfigError(f"{name} must be a finite number, a string, a boolean, a list or a table, got {in_words(value)}{at}.")
 
 
 def _split(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -214,16 +216,16 @@ def _parse_free(text: str) -> Any:
     return text
 
 
-def _shown(value: Any, *, plain: bool = False) -> str:
+def in_words(value: Any, *, plain: bool = False) -> str:
+    """A value with the name of its type, or without if `plain`, as a message repeats it."""
     if isinstance(value, bool):
         return str(value).lower() if plain else f"the boolean {str(value).lower()}"
     if isinstance(value, str):
-        return repr(value) if plain else f"the string {value!r}"
+        return shown(value) if plain else f"the string {shown(value)}"
     if isinstance(value, list | tuple):
-        listed = repr(list(value))
-        return listed if plain else f"the list {listed if len(listed) < 60 else listed[:60] + '…'}"
+        return shown(list(value)) if plain else f"the list {shown(list(value))}"
     if isinstance(value, Mapping):
         return "a table"
     if value is None:
         return "null"
-    return repr(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return shown(value) if isinstance(value, int | float) else f"a {type(value).__name__}"

@@ -1,5 +1,8 @@
 """Save and load operators: weights, normalizers and everything needed to build them again, in one directory."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from neuralop_jax import models
+from neuralop_jax._checkpoint_record import DamagedCheckpoint as DamagedCheckpoint, SavedOperator, check_record, check_sizes
 from neuralop_jax._checkpoint_store import (
     CheckpointStore as CheckpointStore,
-    DamagedCheckpoint as DamagedCheckpoint,
     fill as fill,
     path_name as path_name,
 )
-from neuralop_jax.errors import CheckpointError
+from neuralop_jax._checks import shortened
+from neuralop_jax.errors import CheckpointError, NeuralOpError
 from neuralop_jax.info import DatasetInfo
 from neuralop_jax.models import AbstractOperator, Normalized
 from neuralop_jax.normalizers import normalizer_from_json
@@ -59,7 +63,9 @@ def load(path: str | Path, *, step: int | None = None, strict: bool = False) -> 
 
         def read(step: int) -> AbstractOperator:
             record, arrays = store.read(step, ("model", "ema"))
-            return _build(record["operator"], arrays["model"] | arrays.get("ema", {}), f"{store.directory}/{step}")
+            where = f"{store.directory}/{step}"
+            check_record(SavedOperator, record, where)
+            return _build(record["operator"], arrays.get("model", {}) | arrays.get("ema", {}), where)
 
         if step is None:
             return store.newest(read, strict=strict)
@@ -84,8 +90,15 @@ def load_info(path: str | Path) -> DatasetInfo | None:
         ```
     """
     with _open(path) as store:
-        info = store.newest(lambda step: store.read(step, ())[0])["operator"]["info"]
-    return None if info is None else DatasetInfo.from_json(info)
+
+        def read(step: int) -> DatasetInfo | None:
+            record, where = store.read(step, ())[0], f"{store.directory}/{step}"
+            check_record(SavedOperator, record, where)
+            info = record["operator"]["info"]
+            with _refused(where):
+                return None if info is None else DatasetInfo.from_json(info)
+
+        return store.newest(read)
 
 
 def save_model(path: str | Path, model: AbstractOperator, info: DatasetInfo | None = None) -> None:
@@ -129,7 +142,7 @@ def operator_record(model: AbstractOperator, info: DatasetInfo | None = None) ->
 
 def _open(path: str | Path) -> CheckpointStore:
     inside = Path(path) / "checkpoints"
-    return CheckpointStore(inside if inside.is_dir() else path, read_only=True)
+    return CheckpointStore(inside if os.path.isdir(inside) else path, read_only=True)
 
 
 def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> AbstractOperator:
@@ -139,7 +152,23 @@ def _build(record: dict[str, Any], arrays: dict[str, Any], where: str) -> Abstra
             return model
         return Normalized(model, *(normalizer_from_json(record["normalizers"][name]) for name in ("input", "output")))
 
-    return fill(_as_saved(eqx.filter_eval_shape(build), arrays, where), arrays, where)
+    check_sizes(record["spec"], sum(leaf.size for leaf in arrays.values()), where)
+    with _refused(where):
+        skeleton = eqx.filter_eval_shape(build)
+    return fill(_as_saved(skeleton, arrays, where), arrays, where)
+
+
+@contextlib.contextmanager
+def _refused(where: str) -> Iterator[None]:
+    """Turns whatever the constructors make of wrong contents of a record into a line about the step `where`."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, NeuralOpError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"{where} holds what this version cannot build: {shortened(reason, 600).rstrip('.')}. Use the version, and the "
+            "modules, that wrote it, or restore it from a copy."
+        ) from error
 
 
 def _as_saved(skeleton: Any, arrays: dict[str, Any], where: str) -> Any:

@@ -4,9 +4,20 @@ Every class also derives from the built-in error a Python user would expect (`Va
 `except` clauses keep working. The command line prints the message alone and exits with code 2.
 """
 
+from neuralop_jax._checks import printable, shortened
+
+_LONGEST_LINE = 2000
+
 
 class NeuralOpError(Exception):
-    """Base of every error that the library raises on purpose."""
+    """Base of every error that the library raises on purpose.
+
+    Whatever part of a file or of a command line a message repeats, it is one line of at most 2,000 characters or so, and no
+    character of it steers a terminal.
+    """
+
+    def __str__(self) -> str:
+        return printable(shortened(super().__str__(), _LONGEST_LINE))
 
 
 class ConfigError(NeuralOpError, ValueError):

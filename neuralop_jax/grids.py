@@ -108,15 +108,8 @@ class Grid:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Grid":
         """The grid that `to_json` described."""
-        return cls(
-            shape=tuple(data["shape"]),
-            extent=tuple((a, b) for a, b in data["extent"]),
-            boundary=tuple(data["boundary"]),
-            endpoint=tuple(data["endpoint"]),
-            names=tuple(data["names"]),
-            unit=data["unit"],
-            centered=tuple(data.get("centered", ())),  # absent in what version 0.1.0 wrote first
-        )
+        ends = {"extent": tuple((a, b) for a, b in data["extent"])} if "extent" in data else {}
+        return cls(**{name: value if name == "unit" else tuple(value) for name, value in data.items()} | ends)
 
 
 def strides_to(fine: Grid, shape: Sequence[int]) -> tuple[int, ...] | None:

@@ -60,7 +60,7 @@ class DatasetInfo:
     def from_json(cls, data: dict[str, Any]) -> "DatasetInfo":
         """The dataset that `to_json` described."""
         splits = {
-            name: SplitInfo(s["num_samples"], Grid.from_json(s["grid"]), tuple(s["times"]), s["time_unit"])
+            name: SplitInfo(**{**s, "grid": Grid.from_json(s["grid"]), "times": tuple(s.get("times", ()))})
             for name, s in data["splits"].items()
         }
         return cls(**{**data, "fields": tuple(FieldInfo(**f) for f in data["fields"]), "splits": splits})

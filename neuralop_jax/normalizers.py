@@ -1,6 +1,7 @@
 """Normalizers: per-channel affine maps between physical units and numbers of order one, fitted in one pass in float64."""
 
 import abc
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from neuralop_jax._checks import one_of
+from neuralop_jax._checks import one_of, shown
 from neuralop_jax._typing import RealField
 from neuralop_jax.errors import ConfigError, DataError, ModelInputError
 
@@ -229,8 +230,11 @@ def fit_normalizer(kind: str, batches: Iterable[np.ndarray]) -> AbstractNormaliz
 
 
 def normalizer_from_json(data: dict[str, Any]) -> AbstractNormalizer:
-    """The normalizer that `AbstractNormalizer.to_json` described."""
-    one_of("normalizer", data["kind"], NORMALIZERS, ConfigError)
+    """The normalizer that `AbstractNormalizer.to_json` described; `ConfigError` if it described none."""
+    one_of("normalizer", data.get("kind"), NORMALIZERS, ConfigError)
+    wanted = {"kind", *(field.name for field in dataclasses.fields(NORMALIZERS[data["kind"]]))}
+    if data.keys() != wanted:
+        raise ConfigError(f"normalizer {data['kind']!r} has {', '.join(sorted(wanted))}, got {shown(sorted(data))}.")
     statistics: dict[str, Any] = {
         name: value if name == "eps" else np.asarray(value) for name, value in data.items() if name != "kind"
     }

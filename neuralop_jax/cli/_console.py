@@ -5,10 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-
-def printable(text: object) -> str:
-    """`text` on one line, with control characters (which steer a terminal) replaced."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in str(text))
+from neuralop_jax._checks import printable
 
 
 def console() -> Console:

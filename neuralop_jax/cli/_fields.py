@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from neuralop_jax._checks import shown_path
 from neuralop_jax._frames import frames
+from neuralop_jax._whole_files import whole_file
 from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
+from neuralop_jax.data._open import SIZE_LIMIT
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
@@ -91,17 +94,20 @@ def check_new(path: Path) -> None:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file by name, or the one of an `.npy` file under the empty name."""
-    if not path.is_file():
-        raise DataError(f"no such file: {path} (looked in {Path.cwd()}). Check the path.")
+    if not os.path.isfile(path):
+        raise DataError(f"no such file: {shown_path(path)} (looked in {Path.cwd()}). Check the path.")
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"": loaded}
         with loaded:
+            claims, size = sum(entry.file_size for entry in loaded.zip.infolist()), path.stat().st_size
+            if claims > SIZE_LIMIT * size:
+                raise ValueError(f"it claims {claims:,} bytes but has {size:,} (limit {SIZE_LIMIT} times as many)")
             return {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200]
-        if "pickle" in reason.lower():
+        if "pickle" in reason.lower() or "Python objects" in reason:
             raise DataError(
                 f"{path} holds pickled objects, which can run code when opened; refused. Save plain arrays."
             ) from error
@@ -127,14 +133,8 @@ def _batched(where: str, values: np.ndarray, num_dims: int) -> np.ndarray:
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
+        with whole_file(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)

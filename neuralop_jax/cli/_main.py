@@ -11,10 +11,10 @@ from typing import Any
 
 import tyro
 
+from neuralop_jax._checks import printable, reason, shown_path
 from neuralop_jax._config_loader import option_names
 from neuralop_jax._version import __version__
 from neuralop_jax.cli import generate, plan, sweep, train
-from neuralop_jax.cli._console import printable
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
 from neuralop_jax.cli._processes import leave
 from neuralop_jax.config import ExperimentConfig
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NeuralOpError as error:
         if debug:
             traceback.print_exc()
-        print(printable(error), file=sys.stderr)
+        print(error, file=sys.stderr)
         if isinstance(error, ProcessLost):
             leave(1)
         return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError | ProcessError) else 2
@@ -88,6 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(printable(f"{shown_path(error.filename)}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
+        return 2
 
 
 def _without_imports(words: Sequence[str]) -> list[str]:

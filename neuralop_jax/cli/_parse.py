@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from neuralop_jax._checks import shown
 from neuralop_jax._config_loader import nearest
 from neuralop_jax.errors import ConfigError
 
@@ -56,16 +57,16 @@ def suggest_verb(name: str, verbs: Iterable[str], prog: str) -> str:
     """The line that refuses an unknown verb."""
     near = nearest(name, verbs)
     hint = f" Did you mean {near!r}?" if near else ""
-    return f"unknown command {f'{prog} {name}'!r}. Known: {', '.join(verbs)}.{hint}"
+    return f"unknown command {shown(f'{prog} {name}')}. Known: {', '.join(verbs)}.{hint}"
 
 
 def _unknown(verb: Callable[..., Any], word: str, prog: str, known: Iterable[str]) -> str:
     if not word.startswith("-"):
-        return f"unexpected argument {word!r}. {_usage(verb, prog)}"
+        return f"unexpected argument {shown(word)}. {_usage(verb, prog)}"
     own = [name for name, parameter in inspect.signature(verb).parameters.items() if parameter.default is not parameter.empty]
     near = nearest(word.lstrip("-").partition("=")[0].replace("-", "_"), [*own, *known])
     hint = f"Did you mean '--{near.replace('_', '-')}'?" if near else _usage(verb, prog)
-    return f"unknown option {word.partition('=')[0]!r} of {prog}. {hint}"
+    return f"unknown option {shown(word.partition('=')[0])} of {prog}. {hint}"
 
 
 def _usage(verb: Callable[..., Any], prog: str) -> str:

@@ -1,8 +1,6 @@
 """A run as one HTML page: its files, and its newest operator applied to the held-out data."""
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import checkpoint, evaluation, models, viz
+from neuralop_jax._checks import shown
 from neuralop_jax._frames import frames
-from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._json_schema import check_json
+from neuralop_jax._run_files import Line, read_config, read_environment, read_results
 from neuralop_jax._strict_json import numbers
+from neuralop_jax._untrusted_files import parse_json, read_file
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.config import DataConfig, ExperimentConfig
@@ -94,26 +96,26 @@ def write_report(run_dir: str | Path) -> Path:
     """
     run = Path(run_dir)
     report = _gather(run)
-    path, partial = run / "report.html", run / f".report.html.{os.getpid()}.partial"
+    path = run / "report.html"
     try:
-        partial.write_text(render(report), encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, render(report))
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
 def _gather(run: Path) -> RunReport:
-    config, results, metrics, notes = read_config(run), read_results(run), tuple(_lines(run / "metrics.jsonl")), []
+    config, results, environment = read_config(run), read_results(run), read_environment(run)
+    metrics, notes = tuple(_lines(run / "metrics.jsonl")), []
     finished = (run / "DONE").exists()
     if not finished:
         done = f"at step {metrics[-1]['step']} of {config.training.steps}" if metrics else "before its first log line"
         notes.append(f"This training is not finished: it stands {done}. The errors below are those of its newest checkpoint.")
     operator, info, splits = None, None, {}
     try:
-        operator, info = checkpoint.load(run), checkpoint.load_info(run)
+        operator, known = checkpoint.load(run), checkpoint.load_info(run)
+        _check_data(known, config.data, run)
+        info = known
         for name, grid in _held_out(config.data).items():
             if reason := models.refused_grid(operator, grid.shape):
                 notes.append(f"{name} is left out: {reason}.")
@@ -126,7 +128,7 @@ def _gather(run: Path) -> RunReport:
         finished=finished,
         config=config,
         results=results,
-        environment=json.loads(_text(run / "env.json") or "{}"),
+        environment=environment,
         metrics=metrics,
         info=info,
         spec=models.spec_of(operator) if operator else {"kind": config.model.kind, **config.model.options},
@@ -170,6 +172,15 @@ def _split_report(config: DataConfig, name: str, operator: AbstractOperator) -> 
     return SplitReport(split.grid, len(split), errors, measured["relative_l2"], shown, spectra)
 
 
+def _check_data(info: DatasetInfo | None, data: DataConfig, run: Path) -> None:
+    """Raises `RunDirError` unless the data of the configuration are those that the checkpoint knows."""
+    if info is None:
+        return
+    unknown = {*data.input, *data.target} - {field.name for field in info.fields} | {data.train_split} - info.splits.keys()
+    if unknown:
+        raise RunDirError(f"{run}/config.json names {shown(min(unknown))}, which the data of its checkpoint do not have.")
+
+
 def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], time: str) -> tuple[viz.Label, ...]:
     """The name and the unit of every channel, in the order in which `HDF5Dataset` stacks frames and components."""
     if info is None:
@@ -188,12 +199,10 @@ def _labels(info: DatasetInfo | None, data: DataConfig, names: tuple[str, ...], 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of `metrics.jsonl` that are whole."""
-    for line in _text(path).splitlines():
+    for text in read_file(path).splitlines() if path.exists() else ():
         try:
-            yield numbers(json.loads(line))
+            line = numbers(parse_json(text))
+            check_json(Line, line, "line")
         except ValueError:
             return
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+        yield line

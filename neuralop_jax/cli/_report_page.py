@@ -1,7 +1,6 @@
 """From the facts of a run to the sections of its page."""
 
 import json
-import shlex
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -205,7 +204,7 @@ def _environment(report: "RunReport") -> str:
 
 
 def _reproduction(report: "RunReport") -> str:
-    command = report.results.get("command") or shlex.join(report.environment.get("command", []))
+    command = report.results.get("command") or report.environment.get("command", "")
     parts = [viz.code(" ".join(word for word in command.split(" ") if word != "--resume"))] if command else []
     parts.append(viz.folded("The whole configuration", viz.code(json.dumps(to_json(report.config), indent=2))))
     if report.info:

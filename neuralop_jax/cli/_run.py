@@ -1,22 +1,23 @@
 """A run directory as the verbs see it: its configuration, its figures, and the table they print."""
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from neuralop_jax._run_files import read_results
 from neuralop_jax._strict_json import strict
+from neuralop_jax._whole_files import alone_with, write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import RunDirError
 
 
 def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
     """Adds the figures of `splits` to `results.json`, replacing those of the same names, in one step."""
-    results = read_results(run)
-    results["splits"] = {**results.get("splits", {}), **splits}
-    write_json(run / "results.json", results)
+    with alone_with(run / "results.json"):
+        results = read_results(run)
+        results["splits"] = {**results.get("splits", {}), **splits}
+        write_json(run / "results.json", results)
 
 
 def show_errors(splits: Mapping[str, Mapping[str, Any]], *, title: str = "") -> None:
@@ -53,16 +54,9 @@ def show_analyses(analyses: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    """Writes a table in one step."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def write_json(path: Path, tree: Mapping[str, Any] | Sequence[Any], *, indent: int = 2) -> None:
+    """Writes a table or a list in one step."""
     try:
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(strict(tree), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_whole(path, json.dumps(strict(tree), indent=indent) + "\n")
     except OSError as error:
         raise RunDirError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """`convert FILE OUT`: weights of a paper's PyTorch code as an operator of this library."""
 
+import os
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -28,7 +29,7 @@ def convert(
     from neuralop_jax import checkpoint, models
     from neuralop_jax.interop import FAMILIES, HeMgNO, from_torch, read_architecture, read_weights
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if os.path.exists(output) and (not output.is_dir() or any(output.iterdir())):
         raise CheckpointError(f"{output} exists and is not overwritten. Choose another path, or move it away.")
     known = read_architecture(file, config)
     family = family or known.get("family", "")

@@ -1,13 +1,14 @@
 """`leaderboard RUN ...`: finished runs become lines of the tables in the README and the dataset cards."""
 
-import json
+import os
 from pathlib import Path
 
 from tyro.conf import Positional
 
 from neuralop_jax._run_files import read_config
-from neuralop_jax._strict_json import strict
+from neuralop_jax._whole_files import alone_with
 from neuralop_jax.cli._console import say
+from neuralop_jax.cli._run import write_json
 from neuralop_jax.errors import RunDirError
 
 
@@ -20,17 +21,18 @@ def leaderboard(runs: Positional[tuple[Path, ...]] = ()) -> None:
     Args:
         runs: Run directories; none only writes the tables.
     """
-    from neuralop_jax.evaluation import merge, read_records, record, rewrite, write_whole
+    from neuralop_jax.evaluation import merge, read_records, record, rewrite
 
     pages = [page for page in (Path("README.md"), *sorted(Path("datasets").glob("*/README.md"))) if page.is_file()]
-    for page in pages:  # before anything is written
-        rewrite(page, only_check=True)
-    found = {run: (Path(read_config(run).data.path).parent / "results.json", record(run)) for run in runs}
-    for run, (file, entry) in found.items():
-        if not file.parent.is_dir():
-            raise RunDirError(f"{run}: the folder {file.parent} of its data is not here. Run this where the training ran.")
-        write_whole(file, json.dumps(strict(merge(read_records(file), [entry])), indent=1) + "\n")
-        say(f"{run} is in {file}.")
-    for page in pages:
-        if rewrite(page):
-            say(f"{page} has new tables.")
+    with alone_with(Path("leaderboard")):
+        for page in pages:  # before anything is written
+            rewrite(page, only_check=True)
+        found = {run: (Path(read_config(run).data.path).parent / "results.json", record(run)) for run in runs}
+        for run, (file, entry) in found.items():
+            if not os.path.isdir(file.parent):
+                raise RunDirError(f"{run}: the folder {file.parent} of its data is not here. Run this where the training ran.")
+            write_json(file, merge(read_records(file), [entry]), indent=1)
+            say(f"{run} is in {file}.")
+        for page in pages:
+            if rewrite(page):
+                say(f"{page} has new tables.")

@@ -2,11 +2,14 @@
 
 import dataclasses
 import json as json_format
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from neuralop_jax._checks import reason, shown_path
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.config import ExperimentConfig, load_config
 from neuralop_jax.errors import ConfigError
@@ -61,8 +64,12 @@ class PlanHelp(PlanOptions):
 def plan(options: PlanOptions, overrides: list[str]) -> None:
     """Prints the plan of an experiment and, if asked, writes it."""
     config = load_config(options.config, overrides)
-    if options.json is not None and not options.json.parent.is_dir():
-        raise ConfigError(f"--json {options.json}: the folder {options.json.parent} does not exist; create it first.")
+    if options.json is not None:
+        file, folder = shown_path(options.json), options.json.parent
+        if os.path.isdir(options.json):
+            raise ConfigError(f"--json {file} is a directory; name a file.")
+        if not os.path.isdir(folder):
+            raise ConfigError(f"--json {file}: the folder {shown_path(folder)} does not exist; create it first.")
     for name in ("step_seconds", "teraflops"):
         value = getattr(options, name)
         if not (0 <= value < float("inf")) or (name == "teraflops" and value == 0):
@@ -87,7 +94,11 @@ def plan(options: PlanOptions, overrides: list[str]) -> None:
     for line in found.warnings:
         say(f"Look at this: {line}")
     if options.json is not None:
-        options.json.write_text(json_format.dumps(_to_json(found, scaling, assumed, options, network), indent=1) + "\n")
+        text = json_format.dumps(_to_json(found, scaling, assumed, options, network), indent=1) + "\n"
+        try:
+            write_whole(options.json, text)
+        except OSError as error:
+            raise ConfigError(f"--json {shown_path(options.json)} cannot be written: {reason(error)}. Choose another.") from error
         say(f"Written to {options.json}.")
 
 

@@ -16,10 +16,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, printable
 from neuralop_jax._run_files import read_config, read_results
 from neuralop_jax._strict_json import strict
-from neuralop_jax.cli._console import printable, say, show_table
+from neuralop_jax._whole_files import write_whole
+from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.cli.train import stopping, write_page
 from neuralop_jax.config import ExperimentConfig, config_difference, load_config, to_json
 from neuralop_jax.errors import ConfigError, NeuralOpError, RunDirError
@@ -253,8 +254,6 @@ def _show(table: Sequence[Mapping[str, Any]], split: str, metric: str) -> None:
 
 
 def _write(path: Path, tree: Mapping[str, Any]) -> None:
-    from neuralop_jax.evaluation import write_whole
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(strict(tree), indent=1) + "\n")

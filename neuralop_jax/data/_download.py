@@ -2,13 +2,13 @@
 
 import hashlib
 import http.client
-import os
 import re
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from neuralop_jax._whole_files import whole_file
 from neuralop_jax.data._open import _bytes
 from neuralop_jax.errors import DataError
 
@@ -64,19 +64,16 @@ def download(url: str, path: str | Path, *, sha256: str, limit: int = LIMIT, ove
             raise DataError(f"{path} exists with sha256 {found[:12]}…, wanted {sha256[:12]}…. Move it, or pass overwrite=True.")
     if not path.parent.is_dir():
         raise DataError(f"no such directory: {path.parent}. Create it before downloading {path.name}.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        found = _fetch(url, partial, limit)
-        if found != sha256:
-            raise DataError(f"{url} is not what was meant: sha256 {found[:12]}…, wanted {sha256[:12]}…. Nothing was kept.")
-        os.replace(partial, path)
+        with whole_file(path) as file:
+            found = _fetch(url, file, limit)
+            if found != sha256:
+                raise DataError(f"{url} is not what was meant: sha256 {found[:12]}…, wanted {sha256[:12]}…. Nothing was kept.")
     except (OSError, UnicodeError, http.client.HTTPException) as error:
         raise DataError(
             f"{url} cannot be downloaded ({' '.join(str(error).split())[:200] or type(error).__name__}). "
             f"Download it elsewhere, put it at {path.absolute()}, and call this again to check it."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
@@ -98,8 +95,8 @@ class _Redirections(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _fetch(url: str, target: Path, limit: int) -> str:
-    """Writes what is at `url` and gives its sha256."""
+def _fetch(url: str, file: BinaryIO, limit: int) -> str:
+    """Writes into `file` what is at `url` and gives its sha256."""
     opener, digest, size = urllib.request.OpenerDirector(), hashlib.sha256(), 0
     for handler in (
         urllib.request.ProxyHandler(),
@@ -111,7 +108,7 @@ def _fetch(url: str, target: Path, limit: int) -> str:
         _Redirections(),
     ):
         opener.add_handler(handler)
-    with opener.open(url, timeout=SECONDS) as source, open(target, "wb") as file:
+    with opener.open(url, timeout=SECONDS) as source:
         stated = source.headers.get("Content-Length", "")
         wanted = int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None
         while block := source.read(_BLOCK):
@@ -120,8 +117,6 @@ def _fetch(url: str, target: Path, limit: int) -> str:
                 raise DataError(f"{url} has more than {_bytes(limit)}; refused. Raise limit if that is right.")
             digest.update(block)
             file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
     if wanted is not None and size != wanted:
         raise OSError(f"cut off after {size:,} of {wanted:,} bytes")
     return digest.hexdigest()

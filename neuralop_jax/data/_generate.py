@@ -4,13 +4,16 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from neuralop_jax._checks import reason
+from neuralop_jax._json_schema import Count, check_json
+from neuralop_jax._untrusted_files import parse_json
 from neuralop_jax._version import __version__
 from neuralop_jax.data._read import read_info
 from neuralop_jax.data._schema import field_shape
@@ -25,6 +28,18 @@ _SHARD_BYTES, _SHARD_SAMPLES = 2**26, 64
 
 Progress = Callable[[int, int], object]
 """Told how many samples are done, and how many there will be."""
+
+
+class _Generation(TypedDict):
+    precision: str
+    generator: str
+    options: dict[str, Any]
+    num_samples: Count
+    resolution: Count
+    seed: Count
+    splits: dict[str, Count]
+    batch: Count
+    max_failed: float
 
 
 def generate(
@@ -164,7 +179,11 @@ def regenerate(source: str | Path, path: str | Path, *, on_progress: Progress | 
     text = read_info(source).generation
     if not text:
         raise DataError(f"{source} does not say how it was computed. Only files written by generate can be computed again.")
-    told = json.loads(text)
+    try:
+        told = parse_json(text)
+        check_json(_Generation, told, "generation")
+    except ValueError as error:
+        raise DataError(f"{source} does not say how it was computed: {reason(error)}. Restore the file.") from error
     precision = str(jnp.zeros(()).dtype)
     if told["precision"] != precision:
         raise ConfigError(

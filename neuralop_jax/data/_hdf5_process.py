@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neuralop_jax._checks import reason
 from neuralop_jax.errors import DataError
 
 WORKER = Path(__file__).with_name("_hdf5_worker.py")
@@ -60,7 +61,7 @@ class Worker:
         """What is in the file at `path`, which has `status` now.
 
         **Raises:** `OSError` if the worker cannot open the file, as a `BlockingIOError` if another process writes to it;
-        `DataError` if the worker crashes or takes too long.
+        `DataError` if the worker crashes or takes too long, or cannot be started.
         """
         name, small = str(path.resolve()), status.st_size <= SMALL
         key = (name, *identity(status), hashlib.sha256(path.read_bytes()).digest() if small else b"")
@@ -69,6 +70,8 @@ class Worker:
                 self._known.move_to_end(key)
                 return self._known[key]
             told, table = _parse(path, self._ask(path, name, status.st_size))
+            if "unable" in told:
+                raise not_started(path, str(told["unable"]))
             if told.get("busy"):
                 raise BlockingIOError(f"{path} is locked")
             if "error" in told:
@@ -84,7 +87,7 @@ class Worker:
         """The answer of the worker."""
         seconds = math.ceil(SECONDS + size / BYTES_PER_SECOND)
         if self._process is None or self._process.poll() is not None:
-            self._start()
+            self._start(path)
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
         late = threading.Timer((PATIENCE + 1) * seconds, _kill, (process,))  # for one that the signals below do not end
@@ -95,8 +98,9 @@ class Worker:
             code, length = struct.unpack("<qq", process.stdout.read(16))
             said = process.stdout.read(length)
         except (OSError, struct.error) as error:
+            code = process.poll()
             self.stop()
-            raise _failed(path, "reader was lost") from error
+            raise not_started(path, f"it ended with code {code}" if code else "it was lost") from error
         except BaseException:
             self.stop()  # the rest of the answer must not be taken for that to the next question
             raise
@@ -108,17 +112,20 @@ class Worker:
             raise _failed(path, f"reader crashed, signal {-code}")
         return said
 
-    def _start(self) -> None:
+    def _start(self, path: Path) -> None:
         self.stop()
         one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HDF5_PLUGIN_PRELOAD": "::"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | one_thread,
-            start_new_session=True,  # Ctrl-C is for us
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | one_thread,
+                start_new_session=True,  # Ctrl-C is for us
+            )
+        except OSError as error:
+            raise not_started(path, f"{sys.executable}: {reason(error)}") from error
         if not self._registered:
             atexit.register(self.stop)
             os.register_at_fork(after_in_child=self._leave)
@@ -150,11 +157,19 @@ def _parse(path: Path, said: bytes) -> tuple[dict[str, Any], np.ndarray]:
         (length,) = struct.unpack_from("<q", said)
         told = json.loads(said[8 : 8 + length])
         table = np.frombuffer(said, "<i8", offset=8 + length).reshape(-1, 3)
-        if not isinstance(told, dict) or not ("error" in told or isinstance(told["objects"], list)):
+        if not isinstance(told, dict) or not ("error" in told or "unable" in told or isinstance(told["objects"], list)):
             raise ValueError("no list of objects")
     except (struct.error, ValueError, KeyError, RecursionError) as error:
         raise _failed(path, "reader gave no answer") from error
     return told, table
+
+
+def not_started(path: Path, why: str) -> DataError:
+    """The error for a file that could not be looked at, for reasons that are not its own."""
+    return DataError(
+        f"{path} was not read: the process that reads such files does not run ({why}). The file may be whole: see that memory, "
+        "processes and open files are left, and try again."
+    )
 
 
 def _failed(path: Path, reason: str) -> DataError:

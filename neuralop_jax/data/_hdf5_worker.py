@@ -196,6 +196,10 @@ def examine(path: str) -> bytes:
     except Exception as error:
         busy = isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.EACCES) and "lock" in str(error)
         told = {"error": text(error), "busy": busy}
+    return packed(told, *tables)
+
+
+def packed(told: dict, *tables: np.ndarray) -> bytes:
     listed = json.dumps(told).encode()
     return b"".join([struct.pack("<q", len(listed)), listed, *(table.astype("<i8").tobytes() for table in tables)])
 
@@ -228,7 +232,10 @@ def serve() -> None:
     """Answers requests until there are no more."""
     answers = sys.stdout.buffer
     for line in sys.stdin.buffer:
-        code, said = apart(*json.loads(line))
+        try:
+            code, said = apart(*json.loads(line))
+        except OSError as error:  # no pipe, no fork: the system has nothing left
+            code, said = 0, packed({"unable": f"{error.strerror}"})
         answers.write(struct.pack("<qq", code, len(said)) + said)
         answers.flush()
 

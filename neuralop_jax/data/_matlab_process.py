@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from neuralop_jax._checks import reason
+from neuralop_jax.data._hdf5_process import not_started
 from neuralop_jax.data._open import _bytes, _one_line
 from neuralop_jax.errors import DataError
 
@@ -68,6 +70,8 @@ def _run(path: Path, folder: str, memory: int, size: int, *variable: str) -> dic
         result = subprocess.run(
             command, stdin=quiet, stdout=quiet, stderr=quiet, timeout=seconds, env=os.environ | one_thread, check=False
         )
+    except OSError as error:
+        raise not_started(path, f"{sys.executable}: {reason(error)}") from error
     except subprocess.TimeoutExpired:
         raise _failed(path, f"reader took more than {seconds} s") from None
     if result.returncode < 0:

@@ -2,11 +2,14 @@
 
 import contextlib
 import math
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from neuralop_jax._checks import reason, shown_path
 from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._hdf5_filters import FILTERS
 from neuralop_jax.errors import DataError, NeuralOpError
@@ -79,21 +82,26 @@ def open_file(path: Path) -> HDF5File:
 
 def read_start(path: Path) -> tuple[bytes, bool]:
     """The first 512 bytes of a file, and whether an HDF5 signature stands at byte 0 or at a power of two from 512 on."""
-    if not path.exists():
-        raise DataError(f"no such file: {path} (looked in {Path.cwd()}). Check the path, or write the file with write_hdf5.")
-    if not path.is_file():
-        raise DataError(f"{path} is a directory, not a file of data. Name the file inside it.")
     try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise DataError(f"{path} is a directory, not a file of data. Name the file inside it.")
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path} is a pipe or a device, not a file of data. Copy what comes out of it to a file.")
         with open(path, "rb") as file:
             start = file.read(512)
             found = start.startswith(SIGNATURE)
-            offset, size = 512, path.stat().st_size
+            offset, size = 512, status.st_size
             while not found and offset < size:
                 file.seek(offset)
                 found = file.read(len(SIGNATURE)) == SIGNATURE
                 offset *= 2
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except FileNotFoundError as error:
+        raise DataError(
+            f"no such file: {path} (looked in {Path.cwd()}). Check the path, or write the file with write_hdf5."
+        ) from error
+    except (OSError, ValueError) as error:  # the latter for a path with a zero byte
+        raise DataError(f"{shown_path(path)} cannot be read: {reason(error)}. Check the path.") from error
     return start, found
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from neuralop_jax._checks import shown
 from neuralop_jax.data._dataset import HDF5Dataset
 from neuralop_jax.data._device import check_batch_size
 from neuralop_jax.data._sample import Sample
 from neuralop_jax.data._source_dataset import SourceDataset
-from neuralop_jax.errors import DataError
+from neuralop_jax.errors import CheckpointError, DataError
 
 
 class GrainBatches:
@@ -44,10 +45,13 @@ class GrainBatches:
         for name, ours in self._identity.items():
             if state.get(name) != ours:
                 raise DataError(
-                    f"the saved position is of other batches: {name.replace('_', ' ')} {state.get(name)!r}, now {ours!r}. "
+                    f"the saved position is of other batches: {name.replace('_', ' ')} {shown(state.get(name))}, now {ours!r}. "
                     "Use the data, batch size and seed of the saved run, or start a new one."
                 )
-        self._iterator.set_state(state["position"])
+        position = state.get("position")
+        if not isinstance(position, dict) or not isinstance(number := position.get("next_index"), int) or number < 0:
+            raise CheckpointError(f"the saved position in the data is none: {shown(position)}. Start a new run.")
+        self._iterator.set_state(position)
 
 
 def grain_batches(

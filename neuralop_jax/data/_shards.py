@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import filelock
 import numpy as np
 
+from neuralop_jax._checks import reason
+from neuralop_jax._untrusted_files import parse_json, read_file
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.data._open import open_hdf5
 from neuralop_jax.data._read import find_field, info_of, read_info, read_rows, verify
 from neuralop_jax.data._writer import write_hdf5
@@ -106,13 +109,8 @@ class Shards:
             )
         for shard in self.directory.glob("*.h5"):
             shard.unlink()
-        partial = path.with_name(f".{_RECIPE}.partial")
         try:
-            with open(partial, "w", encoding="utf-8") as file:
-                json.dump(recipe, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
+            write_whole(path, json.dumps(recipe, indent=2))
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror}. Check space and rights.") from error
 
@@ -176,11 +174,11 @@ def _read(shard: Shard, field: str, start: int, stop: int) -> np.ndarray:
 
 def _read_recipe(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_file(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Remove {path.parent} to begin anew.") from error
+        raise DataError(f"{path} cannot be read: {reason(error)}. Remove {path.parent} to begin anew.") from error
 
 
 def _shard(path: Path, told: Mapping[str, Any]) -> Shard:

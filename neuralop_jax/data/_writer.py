@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import h5py
 import numpy as np
 
+from neuralop_jax._whole_files import whole_file
 from neuralop_jax.data._disk_file import DiskFile
 from neuralop_jax.data._read import BLOCK_BYTES, raw_bytes
 from neuralop_jax.data._schema import SCHEMA, SCHEMA_VERSION, field_shape
@@ -92,22 +92,14 @@ def write_hdf5(
     if not path.parent.is_dir():
         raise DataError(f"no such directory: {path.parent}. Create it before writing {path.name}.")
     _check(info, arrays)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "w+b", buffering=0) as opened:
-            disk = DiskFile(opened)
+        with whole_file(path) as opened:
+            disk = DiskFile(opened.raw)
             with h5py.File(disk, "w", libver=_FORMAT, track_times=False) as file:
                 _write(file, info, arrays, disk)
             disk.check()
-            os.fsync(opened.fileno())
-        os.replace(partial, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {' '.join(str(error).split())[:200]}. Check space and rights.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check(info: DatasetInfo, arrays: Mapping[str, Mapping[str, Sliceable]]) -> None:

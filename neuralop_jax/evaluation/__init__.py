@@ -9,7 +9,6 @@ from neuralop_jax.evaluation._leaderboard import (
     record as record,
     rewrite as rewrite,
     table as table,
-    write_whole as write_whole,
 )
 from neuralop_jax.evaluation._peer import ModelPeer as ModelPeer, PeerProcess as PeerProcess, SolverPeer as SolverPeer
 from neuralop_jax.evaluation._program_cost import (

@@ -1,16 +1,19 @@
 """Tables of results, made from the files of finished runs and written between two marks of a Markdown page."""
 
-import json
 import math
-import os
 import re
 import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from neuralop_jax._checks import reason
+from neuralop_jax._json_schema import Count, Finite, check_json
+from neuralop_jax._run_files import read_environment, read_json, read_results
 from neuralop_jax._strict_json import numbers
+from neuralop_jax._untrusted_files import parse_json, read_file
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.errors import DataError, RunDirError
 from neuralop_jax.evaluation._confidence import student_interval
 
@@ -18,8 +21,6 @@ Record = dict[str, Any]
 """One finished run: what was trained, how, where, and the mean errors of every held-out split. JSON types."""
 
 _MARK = re.compile(r"<!-- (?:results of (\S+)|end of results) -->")
-_NEEDED = ("configuration", "options", "model", "seed", "parameters", "steps", "seconds", "splits", "versions", "commit")
-_NEEDED += ("device", "cores", "date")
 _SAID = {"--seed", "--out", "--resume"}
 """Options that a line leaves out."""
 _WATCHING = {"--training.log_every", "--training.save_every", "--training.evaluate_every"}
@@ -28,6 +29,37 @@ _ALWAYS = ("relative_l2", "relative_h1")
 _MEASURED = (*_ALWAYS, "accuracy", "num_evaluations")
 _SHOWN = {"relative_l2": ("relative L2", 4), "accuracy": ("accuracy", 3), "num_evaluations": ("evaluations", 1)}
 """Columns: what the table calls them, and decimal places."""
+
+
+class _Split(TypedDict):
+    grid: Sequence[Count]
+    count: Count
+    relative_l2: float
+    relative_h1: float
+    accuracy: NotRequired[float]
+    num_evaluations: NotRequired[float]
+    interval: NotRequired[dict[str, tuple[float, float]]]
+
+
+class _Versions(TypedDict):
+    neuralop_jax: str
+    jax: str
+
+
+class _Record(TypedDict):
+    configuration: str
+    options: str
+    model: str
+    seed: Count
+    parameters: Count
+    steps: Count
+    seconds: Finite
+    splits: dict[str, _Split]
+    versions: _Versions
+    commit: str
+    device: str
+    cores: Count | None
+    date: str
 
 
 def record(run: str | Path) -> Record:
@@ -41,12 +73,10 @@ def record(run: str | Path) -> Record:
             f"{run} is no finished run of train: it has no file DONE. Let it finish with --resume, or train it again."
         )
     try:
-        results, known, config = (
-            numbers(json.loads((run / f"{name}.json").read_text())) for name in ("results", "env", "config")
-        )
+        results, known, config = read_results(run), read_environment(run), numbers(read_json(run / "config.json"))
         left_out = _SAID if config.get("training", {}).get("early_stop_split") else _SAID | _WATCHING
         configuration, options = _trained(results["command"], left_out)
-        return {
+        entry = {
             "configuration": configuration,
             "options": options,
             "model": config["model"]["kind"],
@@ -69,10 +99,15 @@ def record(run: str | Path) -> Record:
             "cores": known["cores"],
             "date": known["started"][:10],
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        check_json(_Record, entry, "it")
+    except RunDirError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise RunDirError(
-            f"{run}: results.json, env.json or config.json is not what train wrote ({type(error).__name__} {error}). Train again."
+            f"{run}: results.json, env.json or config.json is not what train wrote ({type(error).__name__} "
+            f"{reason(error)}). Train again."
         ) from error
+    return entry
 
 
 def read_records(path: str | Path) -> list[Record]:
@@ -84,21 +119,14 @@ def read_records(path: str | Path) -> list[Record]:
     if not path.exists():
         return []
     try:
-        records = numbers(json.loads(path.read_text(encoding="utf-8")))
+        records = numbers(parse_json(read_file(path)))
         if not isinstance(records, list):
             raise TypeError(f"it holds a {type(records).__name__}, wanted a list")
         for number, entry in enumerate(records):
-            if not isinstance(entry, dict) or not entry.keys() >= set(_NEEDED) or not isinstance(entry["splits"], dict):
-                raise TypeError(f"entry {number} is no record of a run")
-            if not all(isinstance(split, dict) and split.keys() >= set(_ALWAYS) for split in entry["splits"].values()):
-                raise TypeError(f"entry {number} has a split without errors")
-            if not all(isinstance(each, float) for key in _MEASURED for each in _values([entry], key, *entry["splits"])):
-                raise TypeError(f"entry {number} has errors that are no numbers")
-            if not all(map(_is_interval, _intervals([entry], *entry["splits"]))):
-                raise TypeError(f"entry {number} has an interval that is no pair of numbers")
+            check_json(_Record, entry, f"entry {number}")
         return sorted(records, key=_identity)
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is no file of results: {error}. Restore it from version control.") from error
+        raise DataError(f"{path} is no file of results: {reason(error)}. Restore it from version control.") from error
 
 
 def merge(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
@@ -178,16 +206,6 @@ def rewrite(page: str | Path, *, only_check: bool = False) -> bool:
     return new != text
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file in one piece: whoever is interrupted leaves the old one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _unpaired(page: Path, text: str, mark: re.Match[str]) -> DataError:
     lacks = "no end" if mark[1] else "no beginning"
     line = text.count("\n", 0, mark.start()) + 1
@@ -243,13 +261,7 @@ def _interval_of(split: Mapping[str, Any]) -> dict[str, Any]:
 def _intervals(runs: Iterable[Record], *splits: str, key: str = "") -> list[Any]:
     """The intervals over samples that runs have for some splits: of one error, or of all."""
     known = [entry["splits"].get(split, {}).get("interval", {}) for entry in runs for split in splits]
-    if not all(isinstance(each, dict) for each in known):
-        return [None]
     return [ends for each in known for name, ends in each.items() if key in ("", name)]
-
-
-def _is_interval(ends: Any) -> bool:
-    return isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, float) for end in ends)
 
 
 def _mean(values: Sequence[float], over_samples: Sequence[Sequence[float]], places: int) -> str:

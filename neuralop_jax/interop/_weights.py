@@ -1,6 +1,6 @@
 """Files of weights: the arrays in them by name, read without running anything."""
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, reason, shown, shown_path
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax.data import read_torch
 from neuralop_jax.data.formats import read_npz
 from neuralop_jax.errors import CheckpointError, ConfigError, DataError
@@ -45,19 +46,20 @@ def read_weights(path: str | Path, *, prefix: str = "") -> dict[str, np.ndarray]
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path} is none of {', '.join(SUFFIXES)}. Save the state dict as one of these.")
-    if not path.is_file():
-        raise DataError(f"{path} is not a file. Check the path.")
+    if not os.path.isfile(path):
+        raise DataError(f"{shown_path(path)} is not a file. Check the path.")
     if path.suffix == ".safetensors":
         found = _read_safetensors(path)
     elif path.suffix == ".npz":
-        found = {name: array[slice(None)] for name, array in read_npz(path, kinds="fiubc").items()}
+        found = {name: array[slice(None)] for name, array in read_npz(path, kinds="fiubc", whole=True).items()}
     else:
         found = {name: np.asarray(array) for name, array in read_torch(path).items()}
     taken = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
     if not taken:
         hint = did_you_mean(prefix, {name[: len(prefix)] for name in found})
         raise CheckpointError(
-            f"{path} holds no name that begins with {prefix!r}; the first is {next(iter(found), None)!r}.{hint} Check the prefix."
+            f"{path} holds no name that begins with {shown(prefix)}; the first is {shown(next(iter(found), None))}.{hint} "
+            "Check the prefix."
         )
     return taken
 
@@ -75,28 +77,30 @@ def read_architecture(path: str | Path, config: str | Path | None = None) -> dic
     **Raises:** `ConfigError` if there is none, or it is no JSON table.
     """
     path = Path(path)
-    beside = path.with_suffix(".json") if config is None else Path(config)
-    if config is None and not beside.exists():
-        metadata = _metadata(path) if path.suffix == ".safetensors" and path.is_file() else {}
+    beside = path.parent / f"{path.stem}.json" if config is None else Path(config)
+    if config is None and not os.path.exists(beside):
+        metadata = _metadata(path) if path.suffix == ".safetensors" and os.path.isfile(path) else {}
         if "config" not in metadata:
             raise ConfigError(f"{path}: the arguments of the constructor are not known. Name a JSON file of them with --config.")
         family = {"family": metadata["family"]} if "family" in metadata else {}
         return {"config": _table(metadata["config"], f"{path}: config in the metadata"), **family}
     try:
-        text = beside.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{beside} cannot be read: {error}. Name a JSON file with --config.") from error
+        text = read_file(beside)
+    except OSError as error:
+        raise ConfigError(f"{shown_path(beside)} cannot be read: {error.strerror}. Name a JSON file with --config.") from error
     table = _table(text, str(beside))
     if not isinstance(table.get("config"), Mapping):
         return {"config": table}
     return {name: table[name] for name in ("config", "family") if name in table}
 
 
-def _table(text: str, where: str) -> dict[str, Any]:
+def _table(text: str | bytes, where: str) -> dict[str, Any]:
     try:
-        table = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where} is not JSON: {error}. Write the arguments of the constructor as a JSON table.") from error
+        table = parse_json(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{where} is not JSON: {reason(error)}. Write the arguments of the constructor as a JSON table."
+        ) from error
     if not isinstance(table, dict):
         raise ConfigError(f"{where} holds a {type(table).__name__}, wanted a JSON table of the constructor's arguments.")
     return table

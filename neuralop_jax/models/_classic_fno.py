@@ -14,7 +14,7 @@ from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers import ChannelMLP, FourierBlock, append_coordinates, crop_domain, pad_domain
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._options import Depth, check_per_axis, check_sizes, modes_per_axis
 from neuralop_jax.models._resolution import ResolutionClaim
 
 
@@ -71,7 +71,7 @@ class ClassicFNO(AbstractGridOperator):
         n_modes: int | Sequence[int],
         num_dims: int | None = None,
         width: int = 32,
-        depth: int = 4,
+        depth: Depth = 4,
         activation: str = "gelu",
         norm: Literal["instance", "group"] | None = None,
         padding: int | Sequence[int] = 0,

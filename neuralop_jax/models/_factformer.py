@@ -17,7 +17,7 @@ from neuralop_jax.layers._coarse_branch import CoarseBranch
 from neuralop_jax.layers._latent_marching import FrameLifting
 from neuralop_jax.models._factformer_heads import MarchingHead, SteadyHead
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_counts, check_per_axis, check_sizes
+from neuralop_jax.models._options import Depth, check_counts, check_per_axis, check_sizes
 from neuralop_jax.models._rebuild import rebuilt
 from neuralop_jax.models._resolution import FOLDED, ResolutionClaim
 
@@ -106,7 +106,7 @@ class FactFormer(AbstractGridOperator):
         out_channels: int,
         num_dims: int = 2,
         width: int = 128,
-        depth: int = 4,
+        depth: Depth = 4,
         heads: int = 8,
         head_width: int = 64,
         kernel_multiplier: int = 2,

@@ -19,7 +19,7 @@ from neuralop_jax.layers._padding import padding_widths
 from neuralop_jax.layers._spectral_conv import IMPLEMENTATIONS
 from neuralop_jax.layers._spectral_weight import FACTORIZATIONS, AbstractSpectralWeight, spectral_weight
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_hidden, check_per_axis, check_sizes, modes_per_axis
+from neuralop_jax.models._options import Depth, check_hidden, check_per_axis, check_sizes, modes_per_axis
 from neuralop_jax.models._rebuild import rebuilt
 from neuralop_jax.models._resolution import ResolutionClaim, fourier_causes
 
@@ -137,7 +137,7 @@ class FNO(AbstractGridOperator):
         n_modes: int | Sequence[int],
         num_dims: int | None = None,
         width: int = 32,
-        depth: int = 4,
+        depth: Depth = 4,
         lifting_ratio: int | float = 2.0,
         projection_ratio: int | float = 2.0,
         coordinates: bool = True,

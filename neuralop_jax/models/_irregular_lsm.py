@@ -22,7 +22,7 @@ from neuralop_jax.layers import (
     patch_and_padding,
 )
 from neuralop_jax.models._base import AbstractOperator, check_input, check_parameters
-from neuralop_jax.models._options import check_per_axis, check_sizes, sizes_of
+from neuralop_jax.models._options import Depth, check_per_axis, check_sizes, sizes_of
 from neuralop_jax.models._resolution import ResolutionClaim
 
 
@@ -110,7 +110,7 @@ class IrregularLSM(AbstractOperator):
         width: int = 32,
         n_modes: Sequence[int] = (24, 22),
         latent_shape: Sequence[int] = (96, 96),
-        num_scales: int = 5,
+        num_scales: Depth = 5,
         num_tokens: int = 4,
         num_basis: int = 12,
         num_heads: int = 8,

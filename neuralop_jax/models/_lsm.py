@@ -12,7 +12,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import ChannelMLP, LatentUNet, append_coordinates, patch_and_padding
 from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_per_axis, check_sizes
+from neuralop_jax.models._options import Depth, check_per_axis, check_sizes
 from neuralop_jax.models._resolution import ResolutionClaim
 
 
@@ -89,7 +89,7 @@ class LSM(AbstractGridOperator):
         out_channels: int,
         num_dims: int,
         width: int = 32,
-        num_scales: int = 5,
+        num_scales: Depth = 5,
         num_tokens: int = 4,
         num_basis: int = 12,
         num_heads: int = 8,

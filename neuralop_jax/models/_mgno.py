@@ -15,7 +15,7 @@ from neuralop_jax.layers._activation import check_activation
 from neuralop_jax.layers._learned_level import plan_levels
 from neuralop_jax.layers._multigrid_conv import level_shapes
 from neuralop_jax.models._on_grids import AbstractGridOperator
-from neuralop_jax.models._options import check_sizes, sizes_of
+from neuralop_jax.models._options import Depth, check_sizes, sizes_of
 from neuralop_jax.models._rebuild import rebuilt, skeleton
 from neuralop_jax.models._resolution import ResolutionClaim
 
@@ -123,7 +123,7 @@ class MgNO(AbstractGridOperator):
         out_channels: int,
         num_dims: int,
         width: int = 24,
-        depth: int = 4,
+        depth: Depth = 4,
         smoothing: Sequence[Sequence[int]] = ((1, 0), (1, 0), (1, 0), (1, 0), (1, 0), (2, 0)),
         boundary: str = "zeros",
         activation: str = "gelu",

@@ -14,7 +14,7 @@ from neuralop_jax.errors import ConfigError
 from neuralop_jax.layers import MLP
 from neuralop_jax.layers._pointwise import Pointwise
 from neuralop_jax.models._on_sensors import AbstractSensorOperator, products, vanishing
-from neuralop_jax.models._options import check_sizes, sizes_of
+from neuralop_jax.models._options import Depth, check_sizes, sizes_of
 
 
 class LayerWeights(eqx.Module):
@@ -96,7 +96,7 @@ class MultiONet(AbstractSensorOperator):
         sensors: Sequence[int],
         num_dims: int | None = None,
         width: int = 100,
-        depth: int = 6,
+        depth: Depth = 6,
         sum_layers: int = 5,
         branch_sizes: Sequence[int] | None = None,
         trunk_sizes: Sequence[int] | None = None,

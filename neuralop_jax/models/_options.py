@@ -4,12 +4,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+from neuralop_jax._config_values import Bounds
 from neuralop_jax.errors import ConfigError
 
 _MOST_AXES = 4
 
 OperatorSpec = Annotated[Mapping[str, Any], "operator"]
 """An argument that is the specification of another operator, `{"kind": name, **arguments}`: its options are checked, too."""
+
+
+Depth = Annotated[int, Bounds(at_least=1.0, below=1000.0)]
+"""An argument that is a number of parts one behind another. Each is built, traced and compiled by itself: a number of millions
+in a file that nobody vouches for would take hours."""
 
 
 def check_sizes(**sizes: int) -> None:

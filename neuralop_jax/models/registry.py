@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, reason, shortened, shown
 from neuralop_jax._config_values import check_arguments
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.errors import ConfigError
@@ -111,17 +111,17 @@ def check_options(kind: str, options: Mapping[str, Any], *, section: str = "mode
     if kind not in REGISTRY:
         if "." in kind:
             raise ConfigError(
-                f"{section}.kind {kind!r} is not a registered model; configurations cannot import Python objects. {_OWN}"
+                f"{section}.kind {shown(kind)} is not a registered model; configurations cannot import Python objects. {_OWN}"
             )
         at = "" if section == "model" else f" in {section}.kind"
         raise ConfigError(
-            f"unknown model {kind!r}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)} {_OWN}"
+            f"unknown model {shown(kind)}{at}. Known: {', '.join(sorted(REGISTRY))}.{did_you_mean(kind, REGISTRY)} {_OWN}"
         )
     arguments, given = _arguments(kind), _FROM_DATA if section == "model" else _FROM_OUTSIDE
     for name in options:
         if name not in arguments:
             raise ConfigError(
-                f"unknown option '{section}.{name}' for model {kind!r}.{_suggest(name, arguments, section)} "
+                f"unknown option '{section}.{shortened(name, 100)}' for model {kind!r}.{_suggest(name, arguments, section)} "
                 f"Options: {', '.join(a for a in arguments if a not in given)}."
             )
     check_arguments(_class(REGISTRY[kind]).__init__, options, section)
@@ -143,9 +143,9 @@ def _check_inner(section: str, spec: Any) -> None:
 def _kind_of(section: str, spec: Any) -> str:
     """The name of the model that a specification is of; `ConfigError` if it has none."""
     if not isinstance(spec, Mapping):
-        raise ConfigError(f"{section} must be a table of options, got {spec!r}. Write [{section}] with a kind.")
+        raise ConfigError(f"{section} must be a table of options, got {shown(spec)}. Write [{section}] with a kind.")
     if not isinstance(spec.get("kind"), str):
-        found = repr(spec["kind"]) if "kind" in spec else "nothing"
+        found = shown(spec["kind"]) if "kind" in spec else "nothing"
         raise ConfigError(f"{section}.kind must name a model, got {found}. Known: {', '.join(sorted(REGISTRY))}.")
     return spec["kind"]
 
@@ -193,8 +193,8 @@ def build(
     except (TypeError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise ConfigError(f"model {kind!r}: {error}") from error
-        given = ", ".join(f"{n}={v!r}" for n, v in arguments.items() if n not in filled)
-        raise ConfigError(f"model {kind!r} cannot be built from {given}: {str(error).splitlines()[0]}") from error
+        given = ", ".join(f"{n}={shown(v)}" for n, v in arguments.items() if n not in filled)
+        raise ConfigError(f"model {kind!r} cannot be built from {given}: {reason(error)}") from error
 
 
 def spec_of(model: AbstractOperator) -> dict[str, Any]:

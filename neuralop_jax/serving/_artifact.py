@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,10 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from neuralop_jax._checks import reason
+from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
+from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.errors import CheckpointError
 from neuralop_jax.serving._card import ModelCard
 
@@ -24,12 +25,9 @@ def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: d
 
     **Raises:** `CheckpointError` if `path` is in the way or cannot be written.
     """
-    from neuralop_jax._checkpoint_store import force_to_disk  # only who writes needs what checkpoints are made with
-
     path = Path(path)
     if path.exists():
         raise CheckpointError(f"{path} exists and is not overwritten. Choose another path.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     files = {PROGRAM: program, WEIGHTS: safetensors.numpy.save(weights)}
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -39,17 +37,12 @@ def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: d
     }
     content["sha256"] = _digest(content)
     try:
-        partial.mkdir()
-        for name, data in files.items():
-            (partial / name).write_bytes(data)
-        (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        force_to_disk(partial)
-        os.rename(partial, path)
-        force_to_disk(path.parent, deep=False)
+        with whole_directory(path) as partial:
+            for name, data in files.items():
+                (partial / name).write_bytes(data)
+            (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {error.strerror}. Check the path, space and rights.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndarray]]:
@@ -59,7 +52,7 @@ def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndar
     """
     path = Path(path)
     try:
-        content = json.loads((path / CARD).read_text(encoding="utf-8"))
+        content = parse_json(read_file(path / CARD))
         if content["sha256"] != _digest(content):
             raise CheckpointError(f"{path} is damaged ({CARD}: sha256 mismatch). Export the run again.")
         if content["format"] > FORMAT:
@@ -72,10 +65,10 @@ def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndar
             if hashlib.sha256(data).hexdigest() != content["files"][name]:
                 raise CheckpointError(f"{path} is damaged ({name}: sha256 mismatch). Export the run again.")
         return ModelCard.from_json(content["card"]), files[PROGRAM], safetensors.numpy.load(files[WEIGHTS])
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is no exported operator, or damaged: {error}. Export the run again.") from error
+        raise CheckpointError(f"{path} is no exported operator, or damaged: {reason(error)}. Export the run again.") from error
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -17,15 +17,16 @@ import filelock
 import numpy as np
 from jaxtyping import Array
 
-from neuralop_jax._checkpoint_store import force_to_disk
 from neuralop_jax._run_files import read_config
 from neuralop_jax._strict_json import numbers, strict
+from neuralop_jax._untrusted_files import parse_json, read_file
+from neuralop_jax._whole_files import force_to_disk, write_whole
 from neuralop_jax.config import ExperimentConfig, to_json
 from neuralop_jax.errors import RunDirError
 from neuralop_jax.training._changes import check_changes
 
-_LONGEST = 3800
-"""Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more."""
+_LONGEST, _LONGEST_LOG = 3800, 2**30
+"""Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more. Bytes of a log."""
 
 
 _OWN = re.compile(r"run\.lock|\.config\.json\.[0-9a-f]+\.partial")
@@ -156,17 +157,18 @@ class RunDirectory:
         path, lines = self.path / "metrics.jsonl", []
         if not path.exists():
             return lines
-        if not path.is_file():
-            raise RunDirError(f"{path} is no file. Move it away, and the run goes on without what was logged before.")
         try:
-            texts = path.read_bytes().splitlines()
+            texts = read_file(path, _LONGEST_LOG).splitlines()
         except OSError as error:
-            raise RunDirError(f"{path} cannot be read: {error.strerror}. Check rights.") from error
+            raise RunDirError(
+                f"{path} cannot be read: {error.strerror}. Check its rights, or move it away, and the run goes on without "
+                "what was logged before."
+            ) from error
         for number, text in enumerate(texts, start=1):
             try:
-                line = numbers(json.loads(text))
+                line = numbers(parse_json(text))
                 whole = isinstance(line, dict) and isinstance(line.get("step"), int)
-            except (ValueError, RecursionError):
+            except ValueError:
                 whole = False
             if whole:
                 lines.append(line)
@@ -197,16 +199,9 @@ class RunDirectory:
         self._write(name, held.getvalue())
 
     def _write(self, name: str, content: str | bytes) -> None:
-        partial = self.path / f".{name}.{secrets.token_hex(8)}.partial"
         try:
-            with open(partial, "xb") as file:  # never what is there already, which may lead elsewhere
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path / name)
-            force_to_disk(self.path, deep=False)
+            write_whole(self.path / name, content)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise RunDirError(f"{self.path / name} cannot be written: {error.strerror}. Check space and rights.") from error
 
     def _holds_run(self) -> bool:

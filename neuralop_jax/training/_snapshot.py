@@ -2,10 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import jax.numpy as jnp
 
+from neuralop_jax._checkpoint_record import SavedOperator, check_record
+from neuralop_jax._checks import shown
+from neuralop_jax._config_values import Bounds
+from neuralop_jax._json_schema import Count
+from neuralop_jax._run_files import Line
 from neuralop_jax._strict_json import numbers, strict
 from neuralop_jax.checkpoint import CheckpointStore, fill, operator_record
 from neuralop_jax.config import ExperimentConfig, config_difference, config_sha256, from_json, to_json
@@ -17,6 +22,26 @@ from neuralop_jax.training._orders import Order, on_host
 from neuralop_jax.training._setup import Experiment
 from neuralop_jax.training._state import TrainState
 from neuralop_jax.training._stopping import EarlyStopping
+
+
+class _EarlyStop(TypedDict):
+    best: float
+    waited: Count
+
+
+class _Progress(TypedDict):
+    early_stop: _EarlyStop
+    goodput: Goodput
+    line: Line | None
+    rollbacks: Annotated[int, Bounds(at_least=0.0, below=100.0)]
+
+
+class _Record(SavedOperator):
+    config: dict[str, Any]
+    config_sha256: str
+    data: str
+    stream: dict[str, Any] | None
+    progress: _Progress
 
 
 @dataclasses.dataclass
@@ -87,8 +112,15 @@ def read_snapshot(store: CheckpointStore, warn: Callable[[str], None], *, before
     """
     if not any(before is None or step < before for step in store.steps()):
         return None
-    step, (record, arrays) = store.newest(lambda step: (step, store.read(step)), warn=warn, before=before)
-    return Snapshot(str(store.directory / str(step)), step, record, arrays)
+
+    def read(step: int) -> Snapshot:
+        record, arrays = store.read(step)
+        where = str(store.directory / str(step))
+        record |= {"progress": numbers(record.get("progress"))}
+        check_record(_Record, record, where)
+        return Snapshot(where, step, record, arrays)
+
+    return store.newest(read, warn=warn, before=before)
 
 
 def restore_snapshot(
@@ -120,17 +152,17 @@ def restore_snapshot(
     changes = config_difference(stored, config)
     also = f"The configuration differs: {'; '.join(changes)}." if changes else ""
     state = TrainState(
-        fill(state.model, arrays["model"], where, also=also),
-        fill(state.opt_state, arrays["optimizer"], where, also=also),
+        fill(state.model, arrays.get("model", {}), where, also=also),
+        fill(state.opt_state, arrays.get("optimizer", {}), where, also=also),
         None if state.ema is None else fill(state.ema, arrays.get("ema", {}), where, also=also),
         jnp.asarray(snapshot.step, jnp.int32),
-        fill(Guard.create(), arrays["guard"], where),
+        fill(Guard.create(), arrays.get("guard", {}), where),
     )
     if not force:
         _check_spec(record["operator"]["spec"], operator_record(state.model)["spec"], where)
     if record["stream"] is not None and rollbacks == snapshot.rollbacks:
         experiment.interval.resume_at(record["stream"])
-    saved = numbers(record["progress"])
+    saved = record["progress"]
     early, goodput = dataclasses.replace(early, **saved["early_stop"]), Goodput(**saved["goodput"])
     return state, Progress(early, goodput, rollbacks, snapshot.step, snapshot.step, saved["line"])
 
@@ -139,7 +171,7 @@ def _check_spec(stored: dict[str, Any], wanted: dict[str, Any], where: str) -> N
     """Raises `CheckpointError` if another operator was saved, even if its arrays have the same shapes."""
     differ = [name for name in sorted(stored | wanted) if stored.get(name) != wanted.get(name)]
     if differ:
-        listed = "; ".join(f"{name} {stored.get(name, 'unset')!r} -> {wanted.get(name, 'unset')!r}" for name in differ)
+        listed = "; ".join(f"{name} {shown(stored.get(name, 'unset'))} -> {shown(wanted.get(name, 'unset'))}" for name in differ)
         raise CheckpointError(
             f"{where} holds another operator, though its arrays have the same shapes: {listed}. Resume with the configuration "
             "and the version that wrote it, or allow it with --force."

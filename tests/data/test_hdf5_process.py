@@ -1,15 +1,19 @@
 """Whatever happens to the process that parses HDF5 files becomes an error here, and the next file is read again."""
 
+import errno
 import json
 import os
 import signal
 import struct
+import subprocess
+import sys
 
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
-from neuralop_jax.data import HDF5Dataset, _hdf5_process, open_hdf5, read_info
+from neuralop_jax.data import HDF5Dataset, _hdf5_process, open_hdf5, read_info, read_mat
 from neuralop_jax.data._hdf5_process import Worker
 from neuralop_jax.errors import DataError
 
@@ -25,10 +29,11 @@ for line in sys.stdin.buffer:
 ENDINGS = {
     "crash": ("say(-11, b'')", r"\(reader crashed, signal 11\)"),
     "late": ("say(-14, b'')", "reader took more than 21 s"),
-    "lost": ("os.kill(os.getpid(), signal.SIGKILL)", "reader was lost"),
-    "hangs": ("time.sleep(60)", "reader was lost"),
+    "lost": ("os.kill(os.getpid(), signal.SIGKILL)", "was not read: .* may be whole"),
+    "ends": ("sys.exit(3)", r"was not read: .* \(it ended with code 3\)"),
+    "hangs": ("time.sleep(60)", "was not read: .* may be whole"),
     "nothing": ("say(0, b'')", "reader gave no answer"),
-    "cut": ("sys.stdout.buffer.write(bytes(7)); sys.stdout.flush(); sys.exit()", "reader was lost"),
+    "cut": ("sys.stdout.buffer.write(bytes(7)); sys.stdout.flush(); sys.exit()", "was not read"),
     "nonsense": ("say(0, text(b'{'))", "reader gave no answer"),
     "deep": ("say(0, text(b'[' * 10**6))", "reader gave no answer"),
     "list": ("say(0, text(b'[1]'))", "reader gave no answer"),
@@ -159,6 +164,47 @@ def test_a_fork_has_a_reader_of_its_own(path, own_worker):
         os._exit(0 if read_info(path) == info and own_worker._process is not None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert read_info(path) == info
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE])
+@pytest.mark.parametrize("name", ["u.h5", "v.mat"])
+def test_a_reader_that_cannot_be_started_is_no_fault_of_the_file(path, own_worker, monkeypatch, number, name):
+    scipy.io.savemat(path.with_name("v.mat"), {"u": np.ones((2, 3))})
+    path.rename(path.with_name("u.h5"))
+
+    def refuse(*args, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    read = read_mat if name == "v.mat" else read_info
+    with pytest.raises(DataError) as caught:
+        read(path.with_name(name))
+    line = str(caught.value)
+    assert f"{name} was not read: the process that reads such files does not run (" in line and os.strerror(number) in line
+    assert "The file may be whole" in line and "damaged" not in line
+    monkeypatch.undo()
+    monkeypatch.setattr("neuralop_jax.data._hdf5_file.worker", own_worker)
+    assert read(path.with_name(name))
+
+
+def test_a_missing_python_is_no_fault_of_the_file(path, own_worker, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(
+        DataError, match=r"was not read: .* \(/nowhere/python: No such file or directory\)\. The file may be whole"
+    ):
+        read_info(path)
+
+
+def test_a_reader_that_cannot_fork_says_so_and_goes_on(path, tmp_path, own_worker, monkeypatch):
+    """A limit on processes does not hold for root: the fork is refused in its place."""
+    text = _hdf5_process.WORKER.read_text()
+    refusing = "def refuse():\n    raise BlockingIOError(11, os.strerror(11))\nos.fork = refuse\n"
+    (tmp_path / "worker.py").write_text(text.replace('if __name__ == "__main__":', f'{refusing}if __name__ == "__main__":'))
+    monkeypatch.setattr(_hdf5_process, "WORKER", tmp_path / "worker.py")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"was not read: .* \(Resource temporarily unavailable\)"):
+            read_info(path)
+    assert own_worker._process.poll() is None
 
 
 def test_limits_reach_the_reader(path, own_worker, monkeypatch):

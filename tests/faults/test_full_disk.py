@@ -3,6 +3,7 @@
 import contextlib
 import re
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -51,6 +52,29 @@ def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path):
         store.save(2, large, {})
         np.testing.assert_array_equal(store.read(2)[1]["model"]["value"], large["model"])
         assert store.steps() == [2]
+
+
+def test_f06_a_full_disk_prints_nothing_but_its_error(tmp_path, capfd):
+    """Trees of many leaves, of which the first that cannot be written finds others under way."""
+    trees = {name: {str(k): np.random.default_rng(k).normal(size=5000) for k in range(12)} for name in ("model", "optimizer")}
+    with CheckpointStore(tmp_path) as store:
+        store.save(1, trees, {})
+        for step, size in enumerate((100, 3000, 100_000), start=2):
+            with files_of_at_most(size), pytest.raises(CheckpointError, match=r"cannot be written \("):
+                store.save(step, trees, {})
+        assert store.steps() == [1] and [path.name for path in tmp_path.iterdir()] == ["1"]
+        np.testing.assert_array_equal(store.read(1)[1]["model"]["['3']"], trees["model"]["3"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_f06_a_disk_that_is_known_to_be_full_is_not_written_to(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    with CheckpointStore(tmp_path) as store:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=900_000))
+        store.save(1, {"model": np.ones(50_000)}, {})
+        monkeypatch.setattr(store._items, "save", None)
+        with pytest.raises(CheckpointError, match="No space left on device.* needs 800,000 bytes, 900,000 are free"):
+            store.save(2, {"model": np.ones(100_000)}, {})
 
 
 def test_f06_a_full_disk_stops_a_training_in_the_same_interval(unmeasured, configure, quiet, run, refused_saves):

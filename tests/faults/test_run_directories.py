@@ -233,7 +233,7 @@ def test_f23_links_and_pipes_in_a_run_directory_lead_nowhere(configure, run, tmp
         directory.write_json("metrics.jsonl", {})
         (run / "metrics.jsonl").unlink()
         os.mkfifo(run / "metrics.jsonl")
-        with pytest.raises(RunDirError, match=r"metrics\.jsonl is no file"):
+        with pytest.raises(RunDirError, match=r"metrics\.jsonl cannot be read: it is a pipe"):
             directory.metrics()
     assert victim.read_text() == "mine"
 

@@ -27,8 +27,10 @@ def read_npy(path: Path) -> dict[str, FileArray]:
     return {"u": _mapped(path, str(path), dtype, shape, fortran, offset)}
 
 
-def read_npz(path: Path, *, kinds: str = "fiub") -> dict[str, FileArray]:
+def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[str, FileArray]:
     """The arrays of an `.npz` file by name; their types must be of `kinds`, the letters of NumPy's `dtype.kind`.
+
+    With `whole` all of each will be read at once: a compressed one may then claim at most 64 times the bytes of the file.
 
     **Raises:** `DataError` for an archive that is damaged, or holds arrays of other types or objects.
 
@@ -60,7 +62,10 @@ def read_npz(path: Path, *, kinds: str = "fiub") -> dict[str, FileArray]:
                 start = _data_start(path, entry, where)
                 found[name] = _mapped(path, where, dtype, shape, fortran, start + offset)
             else:
-                if fortran and size > SIZE_LIMIT * path.stat().st_size:
+                held = path.stat().st_size
+                if whole and size > SIZE_LIMIT * held:
+                    raise DataError(f"{where} claims {size:,} bytes, the file has {held:,}; refused (limit {SIZE_LIMIT} × that).")
+                if fortran and size > SIZE_LIMIT * held:
                     raise DataError(f"{where} is compressed and stored by columns; save it with numpy.savez, which maps it.")
                 reopen = functools.partial(Inflated, path, entry.filename, dtype, shape, fortran, offset)
                 found[name] = FileArray(shape, dtype, reopen)

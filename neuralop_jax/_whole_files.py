@@ -1,0 +1,91 @@
+"""Files and directories that appear under their names only when they are complete and on the disk."""
+
+import contextlib
+import io
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from neuralop_jax.errors import RunDirError
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[io.BufferedRandom]:
+    """A new binary file that takes the name `path` at the end of the block, in place of what has it.
+
+    Whoever reads `path` meanwhile, or after a kill or a loss of power, has the old file or the new one. If the block raises,
+    nothing is left of the new one.
+
+    **Raises:** `OSError` if the system refuses any of it.
+    """
+    partial = _beside(path)
+    try:
+        with open(partial, "x+b") as file:  # never what is there already, which may lead elsewhere
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        force_to_disk(path.parent, deep=False)
+    finally:
+        with contextlib.suppress(OSError):  # the name may be one that the system refuses
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file as `whole_file` does; text as UTF-8."""
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
+    """A new directory that takes the name `path`, which must be free, at the end of the block, as `whole_file` does.
+
+    `partial` is what it is called until then; by default a name beside `path` that no other has.
+    """
+    partial = partial or _beside(path)
+    try:
+        partial.mkdir()
+        yield partial
+        force_to_disk(partial)
+        os.rename(partial, path)
+        force_to_disk(path.parent, deep=False)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone_with(path: Path, *, seconds: float = 60.0) -> Iterator[None]:
+    """Lets one process at a time into the block: the file `path` is read, changed and written by one after the other.
+
+    **Raises:** `RunDirError` if another process takes longer than `seconds`, or the system refuses the lock.
+    """
+    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=seconds)
+    except filelock.Timeout as error:
+        raise RunDirError(f"{path} has been held by another process for {seconds:g} s. Wait for it, and try again.") from error
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be locked: {error.strerror}. Choose a directory that you may write to.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def force_to_disk(directory: Path, *, deep: bool = True) -> None:
+    """Makes the operating system write what it holds of a directory, and of all below it if `deep`."""
+    for path in (*(directory.rglob("*") if deep else ()), directory):
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")

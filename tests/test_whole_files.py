@@ -1,0 +1,75 @@
+"""Files that appear whole or not at all, and one process at a time."""
+
+import errno
+import multiprocessing
+import os
+
+import pytest
+
+from neuralop_jax import _whole_files
+from neuralop_jax._whole_files import alone_with, whole_directory, whole_file, write_whole
+from neuralop_jax.errors import RunDirError
+
+
+def test_a_file_is_the_old_one_until_the_new_one_is_whole_and_on_the_disk(tmp_path, monkeypatch):
+    path, forced = tmp_path / "a.txt", []
+    path.write_text("old")
+    fsync, identity = os.fsync, lambda status: (status.st_dev, status.st_ino)
+    monkeypatch.setattr(os, "fsync", lambda number: forced.append(identity(os.fstat(number))) or fsync(number))
+    with whole_file(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert forced == [identity(path.stat()), identity(tmp_path.stat())]
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_whole(path, "é")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
+        file.write(b"new")
+        raise KeyboardInterrupt
+    with pytest.raises(OSError, match="File name too long"):
+        write_whole(tmp_path / ("x" * 300), "")
+
+    def full(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_whole_files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, "new")
+    with pytest.raises(OSError, match="No space left"), whole_directory(tmp_path / "folder"):
+        pass
+    assert path.read_text() == "é"
+    monkeypatch.undo()
+    with pytest.raises(ZeroDivisionError), whole_directory(tmp_path / "folder") as folder:
+        (folder / "b").write_text("")
+        raise ZeroDivisionError
+    assert not (tmp_path / "folder").exists() and not list(tmp_path.glob("*.partial"))
+
+
+def count(path, times):
+    for _ in range(times):
+        with alone_with(path):
+            write_whole(path, str(int(path.read_text()) + 1))
+
+
+def test_of_two_processes_that_change_a_file_none_loses_what_the_other_wrote(tmp_path):
+    path = tmp_path / "number"
+    path.write_text("0")
+    processes = [multiprocessing.get_context("fork").Process(target=count, args=(path, 30)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert path.read_text() == "60"
+
+
+def test_a_file_that_is_held_is_one_line(tmp_path):
+    path = tmp_path / "a"
+    with (
+        alone_with(path),
+        pytest.raises(RunDirError, match=r"a has been held by another process for 0 s\. Wait"),
+        alone_with(path, seconds=0.0),
+    ):
+        pass
