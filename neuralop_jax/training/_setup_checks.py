@@ -133,9 +133,9 @@ def _check_fit(config: ExperimentConfig, info: DatasetInfo, operator: Normalized
         raise ConfigError(f"{where} has {found} space axes, the training data {wanted}. Take it out of the file.")
     sample = sample_shapes(config.data, info, split)
     u, target = sample.inputs["u"], sample.target
-    operator = models.on_times(operator, pairing_of(config.data).target_times(info, split))
+    evaluated = models.on_times(operator, pairing_of(config.data).target_times(info, split))
     try:
-        returned = eqx.filter_eval_shape(lambda operator, u: operator(u), operator, u).shape
+        returned = eqx.filter_eval_shape(lambda operator, u: operator(u), evaluated, u).shape
     except ModelInputError as error:
         raise ConfigError(f"{where} does not fit the model: {error}") from error
     if returned != target.shape:
