@@ -16,6 +16,8 @@ from neuralop_jax.training._environment import versions
 _MOST_NAMED = 5
 _LONGEST = 300
 """Bytes of an error that other processes are told of."""
+DEVICE_ERRORS = (RuntimeError, ValueError)
+"""What JAX raises for a program that failed: a `JaxRuntimeError`, or where its results are awaited a plain `ValueError`."""
 
 
 @contextlib.contextmanager
@@ -48,10 +50,9 @@ def told(error: BaseException) -> str:
 
 def lost(error: BaseException) -> ProcessLost:
     """What to raise in the place of an error in the middle of what all processes compute at once."""
-    what = "lost the others" if isinstance(error, jax.errors.JaxRuntimeError) else "failed in the middle of a step"
     return ProcessLost(
-        f"process {jax.process_index()} of {jax.process_count()} {what}: {told(error)}. See what the others say; with --resume "
-        "the run goes on from its newest checkpoint."
+        f"process {jax.process_index()} of {jax.process_count()} cannot go on with the others: {told(error)}. See what they say; "
+        "with --resume the run goes on from its newest checkpoint."
     )
 
 
@@ -97,6 +98,6 @@ def _gathered(text: str) -> list[str]:
         padded = np.zeros(max(lengths), np.uint8)
         padded[: len(own)] = own
         texts = multihost_utils.process_allgather(padded) if len(padded) else [padded] * len(lengths)
-    except jax.errors.JaxRuntimeError as error:
+    except DEVICE_ERRORS as error:
         raise lost(error) from error
     return [row[:length].tobytes().decode() for row, length in zip(texts, lengths, strict=True)]

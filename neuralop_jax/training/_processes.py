@@ -10,8 +10,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import ProcessError
-from neuralop_jax.training._agreement import lost, prepared_by_all, told
+from neuralop_jax.errors import NeuralOpError, ProcessError
+from neuralop_jax.training._agreement import DEVICE_ERRORS, lost, prepared_by_all, told
 from neuralop_jax.training._interval import History, Interval
 from neuralop_jax.training._orders import Order, from_first, on_host, receive, receive_text, send, send_text
 from neuralop_jax.training._setup import Experiment, prepare
@@ -87,7 +87,8 @@ def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
     try:
         yield lead
     except Exception as error:
-        if _is_of_devices(error) or not all(interval.in_step for interval in led):
+        on_purpose = isinstance(error, NeuralOpError) or not isinstance(error, DEVICE_ERRORS)
+        if not (on_purpose and all(interval.in_step for interval in led)):
             raise lost(error) from error
         _end(told(error))
         raise
@@ -159,13 +160,8 @@ def _end(text: str) -> None:
     """Tells the others that the training has ended, and by which error."""
     try:
         send_text(Order.END, text)
-    except jax.errors.JaxRuntimeError as error:
+    except DEVICE_ERRORS as error:
         raise lost(error) from error
-
-
-def _is_of_devices(error: BaseException | None) -> bool:
-    """Whether a program failed, all of which the processes run together."""
-    return error is not None and (isinstance(error, jax.errors.JaxRuntimeError) or _is_of_devices(error.__cause__))
 
 
 def _advance(interval: Interval, state: TrainState, num_steps: int, stop: StopRequest) -> tuple[TrainState, History]:

@@ -71,7 +71,9 @@ def test_f01_a_process_of_several_is_killed(tmp_path, count):
                 process.kill()
         line, codes = said[1 - victim], [process.returncode for process in both]
         assert (codes[victim], codes[1 - victim]) == (-signal.SIGKILL, 1) and time.monotonic() - began < 60, said
-        assert re.fullmatch(rf"process {1 - victim} of 2 lost the others: .*; with --resume the run goes on .*\n", line), line
+        assert re.fullmatch(
+            rf"process {1 - victim} of 2 cannot go on with the others: .*; with --resume the run goes on .*\n", line
+        ), line
         steps = lines_of(run)[-1]["step"] + 8
         for _ in range(count(0, 1)):
             for words in (["--out", run.name, "--resume"], ["--out", f"whole_{victim}"]):
