@@ -140,13 +140,11 @@ for kind, exchanges in planned.exchanges.items():
 # device has as much work as one alone, a step of 2 ms:
 
 # %%
-links = {"": Network(), ", 5 GB/s": Network(bandwidth=5e9, node_bandwidth=5e9)}
+fast, slow = Network(), Network(bandwidth=5e9, node_bandwidth=5e9)
 devices = (1, 2, 4, 8, 16, 64, 256, 1024, 4096)
 curves = {}
-for name, link in links.items():
-    for kind in ("data", "space"):
-        found = predicted_efficiency(planned.exchanges[kind], 2e-3, link, devices)
-        curves[kind + name] = (devices, list(found.values()))
+for name, kind, links in (("data", "data", fast), ("space", "space", fast), ("data, 5 GB/s", "data", slow)):
+    curves[name] = (devices, list(predicted_efficiency(planned.exchanges[kind], 2e-3, links, devices).values()))
 plot_curves(curves, "part of the time computing", over="devices", log=False, log_over=True)
 
 # %% [markdown]
