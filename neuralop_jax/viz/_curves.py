@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *, log: bool = True) -> "matplotlib.figure.Figure":
-    """Curves over training steps in one figure; a curve of few points shows them.
+def plot_curves(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *, over: str = "step", log: bool = True
+) -> "matplotlib.figure.Figure":
+    """Curves over training steps, or over time, in one figure; a curve of few points shows them.
 
     **Arguments:**
 
     - `curves`: by name, the steps and the values.
     - `label`: what the values are, with their unit.
+    - `over`: what the steps are, with their unit.
     - `log`: a logarithmic axis of values.
     """
     with style():
@@ -29,7 +32,7 @@ def plot_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], label: str, *
         if log:
             axes.set_yscale("log")
             few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
-        axes.set_xlabel("step")
+        axes.set_xlabel(over)
         axes.set_ylabel(label)
         axes.set_xlim(left=0)
         axes.grid(True)
