@@ -34,7 +34,6 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from rich.console import Console
 
 from neuralop_jax import apply_batched, equations
 from neuralop_jax.config import load_config
@@ -44,25 +43,26 @@ from neuralop_jax.kernels import resample
 from neuralop_jax.layers import NeuralODE, OperatorField, control
 from neuralop_jax.models import at_times, count_parameters
 from neuralop_jax.solvers import ETDRK, integrate
-from neuralop_jax.training import fit
+from neuralop_jax.training import prepare
 from neuralop_jax.viz import Label, animate, plot_curves
 
 # %matplotlib inline
 # %config InlineBackend.figure_format = "retina"
 
 QUICK = os.environ.get("NEURALOP_JAX_QUICK") == "1"  # a few steps, to see that everything runs
-BURGERS_STEPS, SERIES_STEPS, SERIES, TESTED = (20, 20, 100, 20) if QUICK else (2000, 1000, 2000, 500)
+BURGERS_STEPS, SERIES_STEPS, SERIES, TESTED, DEPTH = (20, 20, 100, 20, 1) if QUICK else (2000, 1000, 2000, 500, 3)
 
 here, folder = Path.cwd(), Path(tempfile.mkdtemp())
 root = next(place for place in (here, *here.parents) if (place / "configs").is_dir())
 
 
-def train(name, *overrides):
-    """The operator of a configuration, in physical units, and the seconds that it took."""
-    began, run = time.perf_counter(), Path(tempfile.mkdtemp(dir=folder)) / "run"
-    small = ["--model.operator.depth", "1"] if QUICK and name.startswith("burgers") else []
-    config = load_config(root / f"configs/{name}.toml", [*overrides, *small])
-    return fit(config, run_dir=run, console=Console(quiet=True)).operator, time.perf_counter() - began
+def train(name, path, steps, *overrides):
+    """The operator that a configuration describes, trained, in physical units, and the seconds that it took."""
+    began = time.perf_counter()
+    lengths = ["--training.steps", str(steps), "--optimizer.warmup-steps", str(steps // 20)]
+    experiment = prepare(load_config(root / f"configs/{name}.toml", ["--data.path", str(path), *lengths, *overrides]))
+    state, _ = experiment.interval(experiment.initial(), steps)
+    return state.operator(), time.perf_counter() - began
 
 
 # %% [markdown]
@@ -78,12 +78,9 @@ def train(name, *overrides):
 
 # %%
 path = root / "datasets/burgers_small/burgers_small.h5"
-training = ["--data.path", str(path), "--training.steps", str(BURGERS_STEPS), "--training.log-every", str(BURGERS_STEPS // 2)]
-training += ["--training.save-every", str(BURGERS_STEPS), "--training.evaluate-every", "0"]
-training += ["--optimizer.warmup-steps", str(BURGERS_STEPS // 20)]
 models, seconds = {}, {}
 for name in ("autoregressive", "continuous_time"):
-    models[name], seconds[name] = train(f"burgers_small/{name}", *training)
+    models[name], seconds[name] = train(f"burgers_small/{name}", path, BURGERS_STEPS, "--model.operator.depth", str(DEPTH))
     print(f"{name}: {count_parameters(models[name]):,} parameters, {BURGERS_STEPS} steps in {seconds[name]:.0f} s")
 
 # %% [markdown]
@@ -198,10 +195,7 @@ with plt.rc_context({"font.size": 9, "axes.titlesize": 9}):
 # of the last, so that we can watch it being formed.
 
 # %%
-training = ["--data.path", str(folder / "spirals_0.3.h5"), "--model.readout", "all", "--training.steps", str(SERIES_STEPS)]
-training += ["--training.log-every", str(SERIES_STEPS // 2), "--training.save-every", str(SERIES_STEPS)]
-training += ["--training.evaluate-every", "0", "--optimizer.warmup-steps", str(SERIES_STEPS // 20)]
-classifier, took = train("spirals/neural_cde", *training)
+classifier, took = train("spirals/neural_cde", folder / "spirals_0.3.h5", SERIES_STEPS, "--model.readout", "all")
 print(f"{count_parameters(classifier):,} parameters, {SERIES_STEPS} steps in {took:.0f} s")
 
 

@@ -190,8 +190,9 @@ for name, prediction in rollouts.items():
 plot_curves({name: (times, e) for name, e in errors.items()}, "relative L2", over="time", log=False)
 
 # %% [markdown]
-# Two states of this flow that have nothing to do with each other are a relative error of about $\sqrt 2$ apart. No curve can stay far
-# below that for ever: where the flow is chaotic, an error grows until it is as large as that.
+# Two states that have nothing to do with each other are a relative error of about $\sqrt 2$ apart, a little less where they share a mean
+# flow. In a chaotic flow every error grows until it is as large as that. The published figures are for a flow at $\nu = 10^{-3}$ that
+# two cores cannot compute in minutes; none is set beside ours, because another flow has another horizon.
 #
 # ## The flow, its prediction, and what is between them
 #
