@@ -43,7 +43,7 @@ from neuralop_jax.metrics import energy_spectrum
 from neuralop_jax.models import count_parameters
 from neuralop_jax.solvers import ETDRK, integrate
 from neuralop_jax.training import prepare
-from neuralop_jax.viz import Label, animate, plot_curves, plot_resolutions, plot_sample, plot_spectra
+from neuralop_jax.viz import Label, animate, plot_curves, plot_sample, plot_spectra
 
 # %matplotlib inline
 # %config InlineBackend.figure_format = "retina"
@@ -139,30 +139,21 @@ errors = [e["relative_l2"] for e in ours.values()]
 print(f"largest error over smallest: {max(errors) / min(errors):.3f}")
 
 # %%
-bars = {f"{n} points": ((n,), e["relative_l2"], e["spread"]["relative_l2"]) for n, e in ours.items()}
-plot_resolutions(bars, "relative L2", trained_on=(256,))
+curves = {name: (points, row) for name, row in published.items()}
+plot_curves({"ours": (list(ours), errors), **curves}, "relative L2", over="points")
 
 # %% [markdown]
-# ## Pictures
+# ## A picture
 #
-# The test sample with the median error and the one with the largest, on 1024 points.
+# The test sample with the median error, on 1024 points.
 
 # %%
 shown = min(1024, FINEST)
 thin, fine = slice(None, None, FINEST // shown), Burgers().grid(shown)
 order = np.argsort(sample_errors(operator, Sample({"u": start[..., thin]}, target[..., thin]), grid=fine)["relative_l2"])
-
-
-def show(index):
-    u = start[index, :, thin]
-    velocity = [Label("velocity")]
-    return plot_sample(u, target[index, :, thin], operator(jnp.asarray(u)), fine, input=velocity, output=velocity)
-
-
-show(int(order[len(order) // 2]))
-
-# %%
-show(int(order[-1]))
+median, worst, velocity = int(order[len(order) // 2]), int(order[-1]), [Label("velocity")]
+u, v = start[median, :, thin], target[median, :, thin]
+plot_sample(u, v, operator(jnp.asarray(u)), fine, input=velocity, output=velocity)
 
 # %% [markdown]
 # ## From the start to the answer
@@ -171,7 +162,7 @@ show(int(order[-1]))
 # largest error; the line is where it will be at $t = 1$ according to the operator.
 
 # %%
-u0 = jnp.asarray(start[int(order[-1]), :, :: FINEST // 256])
+u0 = jnp.asarray(start[worst, :, :: FINEST // 256])
 step = ETDRK(equations.Burgers(viscosity=0.1), grid, dt=0.005)
 solution = integrate(step, u0, 200, save_every=50 if QUICK else 10)
 answer = np.broadcast_to(np.asarray(operator(u0)), solution.values[:, 0].shape)

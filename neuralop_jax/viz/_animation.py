@@ -113,7 +113,7 @@ def _checked(name: str, values: ArrayLike, num_times: int, grid: Grid) -> np.nda
 def _curves(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], grid: Grid, label: Label) -> _Drawn:
     """One diagram of the fields, the first as a broad pale band, and below it one of the errors."""
     rows = 2 if errors else 1
-    figure = new_figure(5.6, 2.4 + 1.1 * (rows - 1))
+    figure = new_figure(5.6, 2.8 + 1.2 * (rows - 1))
     diagrams = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=(2, 1)[:rows])[:, 0]
     x, moving = grid.coordinates()[0], []
     for axes, group, limits in zip(diagrams, (fields, errors), (_range(fields), _about_zero(errors)), strict=False):
