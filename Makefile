@@ -19,11 +19,7 @@ faults: setup
 
 # All notebooks in their quick mode, with what they claim; `make notebooks FULL=1` runs them whole and keeps what they show.
 notebooks: setup
-ifdef FULL
-	cd notebooks && JAX_PLATFORMS=cpu ../$(BIN)/python -m jupytext --quiet --to ipynb --execute *.py
-else
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q -n 2 tests/test_notebooks.py
-endif
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q $(if $(FULL),-n 0 --timeout 3600 --whole-notebooks,-n 2) tests/test_notebooks.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

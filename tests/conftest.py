@@ -49,6 +49,7 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat the tests of faults as often as `make faults` does")
+    parser.addoption("--whole-notebooks", action="store_true", help="run notebooks whole and keep what they show")
 
 
 def pytest_collection_finish() -> None:

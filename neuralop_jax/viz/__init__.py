@@ -1,5 +1,6 @@
-"""Figures of fields, errors, spectra and training, and the page that a report is made of."""
+"""Figures of fields, errors, spectra and training, moving pictures, and the page that a report is made of."""
 
+from neuralop_jax.viz._animation import Animation as Animation, animate as animate
 from neuralop_jax.viz._certificate import plot_certificate as plot_certificate
 from neuralop_jax.viz._curves import (
     plot_curves as plot_curves,

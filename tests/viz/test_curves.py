@@ -11,7 +11,8 @@ def test_curves_show_their_numbers():
     np.testing.assert_array_equal(axes.lines[1].get_xydata(), [[20, 0.6], [30, 0.4]])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["loss", "test"]
     assert (axes.get_yscale(), axes.get_xlabel(), axes.get_ylabel()) == ("log", "step", "relative L2 error")
-    assert plot_curves({"rate": ([1, 2], [0.0, 1.0])}, "rate", log=False).axes[0].get_yscale() == "linear"
+    (axes,) = plot_curves({"rate": ([1, 2], [0.0, 1.0])}, "rate", over="time [s]", log=False).axes
+    assert (axes.get_yscale(), axes.get_xlabel()) == ("linear", "time [s]")
 
 
 def test_curves_run_over_other_things_than_steps():

@@ -1,0 +1,54 @@
+import base64
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from neuralop_jax.errors import ConfigError
+from neuralop_jax.grids import Grid
+from neuralop_jax.viz import Label, animate
+
+
+def decoded(picture):
+    return [np.asarray(frame.convert("RGB"), int) for frame in ImageSequence.Iterator(Image.open(io.BytesIO(picture.gif)))]
+
+
+def close_to(frame, color):
+    return np.abs(frame - np.round(255 * np.asarray(matplotlib.colors.to_rgb(color)))).max(axis=-1) < 24
+
+
+def test_images_have_the_colors_of_their_values_in_every_frame():
+    grid, times = Grid((4, 4), boundary=("periodic", "periodic")), (0.0, 0.5, 1.0)
+    level = lambda *values: np.broadcast_to(np.reshape(values, (3, 1, 1)), (3, 4, 4))
+    target, prediction = level(0.0, 0.5, 1.0), level(0.0, 0.5, 3.0)
+    picture = animate({"target": target, "prediction": prediction}, grid, times, label=Label("w"), errors={"error": target})
+    assert base64.b64decode(picture._repr_mimebundle_()["image/gif"]) == picture.gif
+    with Image.open(io.BytesIO(picture.gif)) as image:
+        assert (image.n_frames, image.info["duration"], image.info["loop"]) == (3, 100, 0)
+    viridis, red_blue = matplotlib.colormaps["viridis"], matplotlib.colormaps["RdBu_r"]
+    frames = decoded(picture)
+    width = frames[0].shape[1] // 3
+    for frame, value in zip(frames, (0.0, 0.5, 1.0), strict=True):
+        shown = [frame[:, panel * width : (panel + 1) * width] for panel in range(3)]
+        for panel, color in zip(shown, (viridis(value), viridis(value), red_blue(0.5 + value / 2)), strict=True):
+            assert close_to(panel, color).sum() > 5000  # the prediction's 3 keeps the last color of the target's range
+
+
+def test_curves_move_and_one_that_leaves_does_not_change_the_scale():
+    grid, times = Grid((8,), boundary=("periodic",)), (0.0, 1.0)
+    level = lambda *values: np.broadcast_to(np.reshape(values, (2, 1)), (2, 8))
+    first, last = decoded(animate({"a": level(0.0, 1.0), "b": level(0.5, np.inf)}, grid, times, label=Label("u")))
+    rows = lambda pixels: np.flatnonzero(pixels.sum(axis=1) > 200)
+    bluish = lambda frame: frame[..., 2] - frame[..., 0] > 60
+    low, high, middle = rows(close_to(first, "#b5b5b5")), rows(close_to(last, "#b5b5b5")), rows(bluish(first))
+    assert abs(low.mean() + high.mean() - 2 * middle.mean()) < 3 and low.mean() - high.mean() > 100
+    assert len(rows(bluish(last))) == 0
+
+
+def test_what_cannot_be_shown_is_refused():
+    with pytest.raises(ConfigError, match=r"'u' as \(time, \*space\) = \(2, 8\), got \(2, 1, 8\)"):
+        animate({"u": np.zeros((2, 1, 8))}, Grid((8,)), (0.0, 1.0), label=Label("u"))
+    with pytest.raises(ConfigError, match="1 or 2 dimensions, got 3"):
+        animate({"u": np.zeros((1, 2, 2, 2))}, Grid((2, 2, 2)), (0.0,), label=Label("u"))
