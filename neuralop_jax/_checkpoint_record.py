@@ -69,7 +69,8 @@ def check_sizes(spec: dict[str, Any], numbers: int, where: str) -> None:
 
     Nothing is built before this: it would take hours to find out otherwise that a width or a depth of 10^8 does not fit.
     """
-    most, places = max(numbers, _ANY_MODEL), [("spec", spec)]
+    most = max(numbers, _ANY_MODEL)
+    places: list[tuple[str, Any]] = [("spec", spec)]
     while places:
         name, value = places.pop()
         if isinstance(value, dict):

@@ -245,7 +245,8 @@ class CheckpointStore:
             raise DamagedCheckpoint(f"{where.parent} is damaged ({where.name}: {size:,} bytes claim to hold {claims:,})")
         if not stored:
             return
-        held = self._items.metadata(where.absolute()).item_metadata.tree
+        metadata: Any = self._items.metadata(where.absolute()).item_metadata
+        held = metadata.tree
         for path, leaf in stored.items():
             found = tuple(held[path].shape) if path in held else None
             if found != tuple(leaf["shape"]):

@@ -108,8 +108,10 @@ class Grid:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Grid":
         """The grid that `to_json` described."""
-        ends = {"extent": tuple((a, b) for a, b in data["extent"])} if "extent" in data else {}
-        return cls(**{name: value if name == "unit" else tuple(value) for name, value in data.items()} | ends)
+        known: dict[str, Any] = {name: value if name == "unit" else tuple(value) for name, value in data.items()}
+        if "extent" in known:
+            known["extent"] = tuple((a, b) for a, b in known["extent"])
+        return cls(**known)
 
 
 def strides_to(fine: Grid, shape: Sequence[int]) -> tuple[int, ...] | None:

@@ -1,11 +1,12 @@
 """Writing a dataset in the library's schema: checked first, then written beside its place and moved there in one step."""
 
 import hashlib
+import io
 import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import h5py
 import numpy as np
@@ -94,7 +95,7 @@ def write_hdf5(
     _check(info, arrays)
     try:
         with whole_file(path) as opened:
-            disk = DiskFile(opened.raw)
+            disk = DiskFile(cast(io.FileIO, opened.raw))
             with h5py.File(disk, "w", libver=_FORMAT, track_times=False) as file:
                 _write(file, info, arrays, disk)
             disk.check()

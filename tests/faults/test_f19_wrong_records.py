@@ -146,7 +146,7 @@ PROGRESS = ("record", "progress")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (at(*PROGRESS), "record has no entry 'progress'"),
+        (at(*PROGRESS, to=None), "record.progress must be a table, got null"),
         (at(*PROGRESS, "rollbacks", to=10**9), "record.progress.rollbacks must be an integer >= 0 and < 100, got 1000000000"),
         (at(*PROGRESS, "goodput", to={"x": 1}), "record.progress.goodput has an entry 'x', wanted none but steps, compile"),
         (at(*PROGRESS, "early_stop", "best", to="x"), "record.progress.early_stop.best must be a number, got the string 'x'"),
