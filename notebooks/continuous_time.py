@@ -171,8 +171,8 @@ for solver in ("bosh3",) if QUICK else ("bosh3", "tsit5"):
 # piece of the path. The path is made of Hermite cubics with slopes taken from the past.
 #
 # What stands for a missing number? Where the whole series lies there, one may interpolate between the neighbors. Here we want an answer
-# *while* the point moves, so nothing may look ahead: `fill="forward"` keeps the last number seen. The difference is not small. With
-# interpolation, the answers behind early observations know what comes later, and look better the more is missing.
+# *while* the point moves, so nothing may look ahead: `fill="forward"` keeps the last number seen. With interpolation, the answers
+# behind early observations would know what comes later, and the more is missing, the better they would look.
 
 # %%
 data = {}
