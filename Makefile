@@ -19,7 +19,7 @@ faults: setup
 
 # All notebooks in their quick mode, with what they claim; `make notebooks FULL=1` runs them whole and keeps what they show.
 notebooks: setup
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -q $(if $(FULL),-n 0 --timeout 3600 --whole-notebooks,-n 2) tests/test_notebooks.py
+	JAX_PLATFORMS=cpu $(if $(FULL),XLA_FLAGS=) $(BIN)/python -m pytest -q $(if $(FULL),-n 0 --timeout 3600 --whole-notebooks,-n 2) tests/test_notebooks.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
