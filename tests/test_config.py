@@ -58,7 +58,7 @@ def test_file_and_defaults(read):
 @pytest.mark.parametrize("option", ["optimizer.learning_rate", "optimizer.clip", "training.spike_factor"])
 def test_numbers_beyond_single_precision(refused, option):
     line = refused(DATA, f"--{option}", "1e39")
-    assert line == f"{option} must be at most 3.4e+38, as single precision holds, got 1e+39 (command line)."
+    assert line == f"{option} must be at most 3.4e+38 in size, as single precision holds, got 1e+39 (command line)."
 
 
 def test_overrides_win_and_take_the_type_of_their_option(read):
