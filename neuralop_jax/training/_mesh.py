@@ -44,7 +44,7 @@ class DeviceMesh:
         ```
     """
 
-    mesh: Mesh
+    mesh: Mesh | AbstractMesh
     shard_above: int = 0
 
     @classmethod
@@ -82,7 +82,7 @@ class DeviceMesh:
     def planned(cls, data: int, space: int = 1, *, shard_above: int = 0) -> "DeviceMesh":
         """A mesh of devices that need not be there: with it a step can be traced, not computed."""
         sizes, names = ((data, space), (DATA, SPACE)) if space > 1 else ((data,), (DATA,))
-        return cls(AbstractMesh(sizes, names), shard_above)  # pyright: ignore[reportArgumentType]
+        return cls(AbstractMesh(sizes, names), shard_above)
 
     @property
     def data(self) -> int:
