@@ -1,20 +1,14 @@
 """Numbered checkpoints in one directory: named trees of arrays beside a JSON record, written whole, verified when read."""
 
-import contextlib
 import errno
-import glob
 import hashlib
 import json
-import logging
 import math
 import os
 import re
 import shutil
-import sys
-import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -28,6 +22,7 @@ from jaxtyping import PyTree
 from neuralop_jax._checkpoint_formats import FORMAT, Arrays, migrate
 from neuralop_jax._checkpoint_record import DamagedCheckpoint, Leaf, Meta, check_record
 from neuralop_jax._checks import shown, shown_path
+from neuralop_jax._orbax import quietly, without_pattern
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._version import __version__
 from neuralop_jax._whole_files import whole_directory
@@ -35,8 +30,8 @@ from neuralop_jax.errors import CheckpointError
 
 T = TypeVar("T")
 _TRASH = "trash"
-_OVERHEAD, _LATE = 2**18, 0.2
-"""Bytes that the files of a step take besides the numbers in them; seconds in which the writes of a failed save end."""
+_OVERHEAD = 2**18
+"""Bytes that the files of a step take besides the numbers in them."""
 _SIZE_LIMIT, _HARMLESS = 64, 2**28
 """A tree may claim so many times the bytes of its files, for what is zero takes none, and so many bytes besides."""
 
@@ -130,8 +125,8 @@ class CheckpointStore:
         try:
             if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            with _quietly(), whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
-                with _no_pattern(partial) as place:
+            with quietly(), whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
+                with without_pattern(partial) as place:
                     for name, leaves in arrays.items():
                         if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty
                             self._items.save(place / name, args=self._ocp.args.PyTreeSave(stored))
@@ -334,44 +329,6 @@ def _read_meta(where: Path) -> Meta:
     meta = meta or parse_json(found)
     check_record(Meta, meta, str(where), name="meta")
     return meta
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keeps the tracebacks off standard error that threads of Orbax and TensorStore print of a save that fails.
-
-    Orbax logs the error before it raises it, and closes its event loop while other writes still want to report there.
-    """
-    log, usual = logging.getLogger("absl"), sys.unraisablehook
-    is_other = lambda record: "_SignalingThread" not in str(record.msg)
-
-    def print_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            usual(unraisable)
-
-    log.addFilter(is_other)
-    sys.unraisablehook = print_others
-    try:
-        yield
-    except BaseException:
-        time.sleep(_LATE)
-        raise
-    finally:
-        log.removeFilter(is_other)
-        sys.unraisablehook = usual
-
-
-@contextlib.contextmanager
-def _no_pattern(directory: Path) -> Iterator[Path]:
-    """A path of the directory that is no pattern: Orbax looks for what it wrote by `glob`, and would find nothing, or more."""
-    path = directory.absolute()
-    if glob.escape(str(path)) == str(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / "directory"
-        link.symlink_to(path, target_is_directory=True)
-        yield link
 
 
 def _sha256_of_files(directory: Path) -> dict[str, str]:
