@@ -41,7 +41,10 @@ class GrainBatches:
         return {**self._identity, "position": self._iterator.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continues with the batch that followed when `get_state` gave `state`."""
+        """Continues with the batch that followed when `get_state` gave `state`.
+
+        **Raises:** `DataError` for the position in other batches, `CheckpointError` for what is none.
+        """
         for name, ours in self._identity.items():
             if state.get(name) != ours:
                 raise DataError(

@@ -134,7 +134,7 @@ def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
     for number, (name, part) in enumerate(parts):
         bad = finished(tmp_path / f"bad{number}", "c/fno.toml", 0, 0.25)
         (bad / "results.json").write_text(json.dumps(json.loads((bad / "results.json").read_text()) | {name: part}))
-        with pytest.raises(RunDirError, match="is not what train wrote") as caught:
+        with pytest.raises(RunDirError, match=f"results.json is damaged: its table.{name}") as caught:
             record(bad)
         assert "\n" not in str(caught.value)
 
