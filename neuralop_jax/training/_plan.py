@@ -121,7 +121,7 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
     - `devices`: devices that share the samples of a batch; 0 takes those of `mesh.data`.
     - `timed`: whether to run a few steps on random numbers.
 
-    **Raises:** `ConfigError` and `DataError`, as `prepare`, but for what the numbers in the file or the devices of this machine decide.
+    **Raises:** `ConfigError` and `DataError`, as `prepare`, but for what the numbers in the file or the devices here decide.
 
     !!! example
 
