@@ -23,12 +23,12 @@ def refused(capsys, *words):
     [
         (
             [],
-            "neuralop-jax needs a command: train, sweep, plan, evaluate, predict, report, export, leaderboard, invert, generate, data info, data convert, ",
+            "neuralop-jax needs a command: train, sweep, plan, evaluate, uncertainty, predict, report, export, leaderboard, invert, generate, data info, data convert, ",
         ),
         (
             ["trian", "x.toml"],
             (
-                "unknown command 'neuralop-jax trian'. Known: train, sweep, plan, evaluate, predict, report, export, leaderboard, invert, generate, data info, "
+                "unknown command 'neuralop-jax trian'. Known: train, sweep, plan, evaluate, uncertainty, predict, report, export, leaderboard, invert, generate, data info, "
                 "data convert, convert, doctor, benchmark. Did you mean 'train'?"
             ),
         ),

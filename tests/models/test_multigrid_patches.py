@@ -212,7 +212,7 @@ def test_a_configuration_with_an_operator_inside(tmp_path):
         (("--model.operator.kind", "3"), "model.operator.kind must name a model, got 3. Known: .*fno"),
         (("--model.operator", "fno"), r"model.operator must be a table of options, got 'fno'. Write \[model.operator\]"),
         (("--model.operator", "{width = 3}"), "model.operator.kind must name a model, got nothing"),
-        (("--model.operator.depth", "two"), "model.operator.depth must be an integer, got the string 'two'"),
+        (("--model.operator.depth", "two"), "model.operator.depth must be an integer >= 1 and < 1000, got the string 'two'"),
         (("--model.operator.in_channels", "2"), "model.operator.in_channels follows from the operator around it. Leave it out"),
         (("--model.levles", "2"), "unknown option 'model.levles'.*Did you mean 'model.levels'"),
     ],
@@ -235,7 +235,7 @@ def test_mistakes_inside_a_specification(tmp_path, overrides, words):
         ({"coordinates": True}, "coordinates=True needs num_dims"),
         ({"coordinates": True, "num_dims": -1}, "num_dims must be an integer of at least 1, got -1"),
         ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built"),
-        ({"operator": FOURIER | {"depth": 0}}, "model 'fno': depth must be an integer of at least 1"),
+        ({"operator": FOURIER | {"depth": 0}}, "operator.depth must be >= 1 and < 1000, got 0"),
     ],
 )
 def test_wrong_options(options, words):
