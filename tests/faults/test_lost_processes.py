@@ -69,11 +69,13 @@ def test_f01_a_process_of_several_is_killed(tmp_path, count):
         finally:
             for process in both:
                 process.kill()
-        line, codes = said[1 - victim], [process.returncode for process in both]
-        assert (codes[victim], codes[1 - victim]) == (-signal.SIGKILL, 1) and time.monotonic() - began < 60, said
-        assert re.fullmatch(
-            rf"process {1 - victim} of 2 cannot go on with the others: .*; with --resume the run goes on .*\n", line
-        ), line
+        codes = [process.returncode for process in both]
+        assert codes[victim] == -signal.SIGKILL and time.monotonic() - began < 60, said
+        if victim == 1:
+            line = r"process 0 of 2 cannot go on with the others: .*; with --resume the run goes on .*\n"
+            assert codes[0] == 1 and re.fullmatch(line, said[0]), said
+        else:  # JAX talks through the first process: whether it misses that before we do is chance
+            assert codes[1] in (1, -signal.SIGABRT), said
         steps = lines_of(run)[-1]["step"] + 8
         for _ in range(count(0, 1)):
             for words in (["--out", run.name, "--resume"], ["--out", f"whole_{victim}"]):
