@@ -33,7 +33,8 @@ class SeriesCDE(AbstractGridOperator):
     - `out_channels`: for instance the classes.
     - `masked`: whether the last half of the channels behind the time says which values are observed.
     - `control`: `"hermite"`, `"linear"` or `"rectilinear"`; see `layers.control`.
-    - `fill`: what stands for missing values, `"interpolate"` or `"forward"`; `None` is the rule of the control.
+    - `fill`: what stands for missing values, `"interpolate"` or `"forward"`; `None` is the rule of the control. With
+      `"interpolate"`, the rule of all but rectilinear controls, an answer with `readout="all"` depends on later observations.
     - `count_weight`: by how much an observation raises the channel that counts it; 0 leaves counts out.
     - `width`: of $z$.
     - `hidden`: widths of the hidden layers of $f$.

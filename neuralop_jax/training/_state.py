@@ -32,7 +32,11 @@ class TrainState(eqx.Module):
 
     @classmethod
     def create(cls, model: PyTree, optimizer: optax.GradientTransformation, *, averaged: bool = False) -> "TrainState":
-        """The state before the first step; `averaged` makes room for averaged weights."""
+        """The state before the first step; `averaged` makes room for averaged weights.
+
+        Its arrays are those of `model`, and an interval uses up the state that it is given, so that `model`, and normalizers that
+        it shares with others, cannot be used after the first one: use `operator()` of a later state.
+        """
         weights = eqx.filter(model, models.trainable(model))
         ema = jax.tree.map(jnp.copy, weights) if averaged else None
         return cls(model, optimizer.init(weights), ema, jnp.zeros((), jnp.int32), Guard.create())
