@@ -98,7 +98,7 @@ class Worker:
             code, length = struct.unpack("<qq", process.stdout.read(16))
             said = process.stdout.read(length)
         except (OSError, struct.error) as error:
-            code = process.poll()
+            code = _end(process)
             self.stop()
             raise not_started(path, f"it ended with code {code}" if code else "it was lost") from error
         except BaseException:
@@ -143,6 +143,14 @@ class Worker:
         if self._process is not None:
             self._process.returncode = 0  # not ours: neither waited for nor warned about
         self._lock, self._process = threading.Lock(), None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int | None:
+    """The code of a process that has closed its pipes, which it does shortly before it ends."""
+    try:
+        return process.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

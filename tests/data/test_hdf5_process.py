@@ -31,6 +31,7 @@ ENDINGS = {
     "late": ("say(-14, b'')", "reader took more than 21 s"),
     "lost": ("os.kill(os.getpid(), signal.SIGKILL)", "was not read: .* may be whole"),
     "ends": ("sys.exit(3)", r"was not read: .* \(it ended with code 3\)"),
+    "ends slowly": ("os.close(0); os.close(1); time.sleep(0.3); os._exit(3)", r"was not read: .* \(it ended with code 3\)"),
     "hangs": ("time.sleep(60)", "was not read: .* may be whole"),
     "nothing": ("say(0, b'')", "reader gave no answer"),
     "cut": ("sys.stdout.buffer.write(bytes(7)); sys.stdout.flush(); sys.exit()", "was not read"),
