@@ -125,7 +125,7 @@ class CheckpointStore:
         try:
             if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            with quietly(), whole_directory(whole, partial=self.directory / f"{step}.partial") as partial:
+            with whole_directory(whole, partial=self.directory / f"{step}.partial") as partial, quietly():
                 with without_pattern(partial) as place:
                     for name, leaves in arrays.items():
                         if stored := {path: leaf for path, leaf in leaves.items() if leaf.size}:  # Orbax refuses what is empty

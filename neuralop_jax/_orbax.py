@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _LATE = 0.2
-"""Seconds in which the writes of a failed save end."""
+"""Seconds in which the other writes of a failed save end; whoever removes what it wrote does so after them."""
 
 
 @contextlib.contextmanager

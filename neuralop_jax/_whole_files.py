@@ -45,9 +45,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def whole_directory(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
     """A new directory that takes the name `path`, which must be free, at the end of the block, as `whole_file` does.
 
-    `partial` is what it is called until then; by default a name beside `path` that no other has.
+    `partial` is what it is called until then; by default a name beside `path` that no other has. What is left there of an
+    earlier try is removed.
     """
     partial = partial or _beside(path)
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir()
         yield partial

@@ -67,6 +67,14 @@ def test_f06_a_full_disk_prints_nothing_but_its_error(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_f06_what_a_late_write_left_of_a_failed_save_does_not_stop_the_next(tmp_path):
+    with CheckpointStore(tmp_path) as store:
+        (tmp_path / "2.partial" / "model").mkdir(parents=True)
+        store.save(2, {"model": np.ones(10)}, {})
+        assert store.steps() == [2] and [path.name for path in tmp_path.iterdir()] == ["2"]
+        assert store.read(2)[1]["model"]["value"].tolist() == [1.0] * 10
+
+
 def test_f06_a_disk_that_is_known_to_be_full_is_not_written_to(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     with CheckpointStore(tmp_path) as store:
