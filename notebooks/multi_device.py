@@ -134,7 +134,7 @@ for kind, exchanges in planned.exchanges.items():
 #
 # Along data it is one sum of the gradient, four bytes per parameter, however many samples there are. Along space it is the kept coefficients
 # of every layer, there and back: they do not grow with the grid. In the README is what the compiled program moves: along data this
-# and the loss, along space more sums of coefficients, and the edges of blocks, which the padding of this network needs.
+# and the loss, along space the loss as well, and the edges of blocks, which the padding of this network needs.
 #
 # What that costs depends on the links: here nodes of eight devices with 450 GB/s inside and 50 GB/s between them, or 5 GB/s everywhere. Every
 # device has as much work as one alone, a step of 2 ms:

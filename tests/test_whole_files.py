@@ -3,11 +3,12 @@
 import errno
 import multiprocessing
 import os
+import signal
 
 import pytest
 
 from neuralop_jax import _whole_files
-from neuralop_jax._whole_files import alone_with, whole_directory, whole_file, write_whole
+from neuralop_jax._whole_files import alone_with, whole_directory, whole_file, write_together, write_whole
 from neuralop_jax.errors import RunDirError
 
 
@@ -46,6 +47,40 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         (folder / "b").write_text("")
         raise ZeroDivisionError
     assert not (tmp_path / "folder").exists() and not list(tmp_path.glob("*.partial"))
+
+
+def killed(folder, calls):
+    """Is killed as `calls` files or folders have been forced to the disk."""
+    fsync, left = os.fsync, iter(range(calls))
+    os.fsync = lambda number: fsync(number) if next(left, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
+    write_together(folder, {"a": "new", "b": b"new", "c": "new"})
+
+
+def test_of_several_files_all_are_whole_before_one_has_its_name(tmp_path):
+    """Whenever a kill comes, what is there is whole, and the first file says that all are."""
+    for calls in range(9):
+        folder = tmp_path / str(calls)
+        folder.mkdir()
+        process = multiprocessing.get_context("fork").Process(target=killed, args=(folder, calls))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        named = {path.name: path.read_text() for path in folder.iterdir() if not path.name.endswith(".partial")}
+        assert set(named.values()) <= {"new"} and set(named) == set("cba"[: max(0, (calls - 2) // 2)])
+
+
+def test_of_several_files_none_is_left_on_a_full_disk(tmp_path, monkeypatch):
+    fsync, left = os.fsync, iter(range(1))
+
+    def full(number):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(number)
+
+    monkeypatch.setattr(_whole_files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_together(tmp_path, {"a": "new", "b": "new"})
+    assert not list(tmp_path.iterdir())
 
 
 def count(path, times):

@@ -1,6 +1,7 @@
 """A twin experiment: a medium that is known, observed as if it were not, and the page about what was found."""
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from neuralop_jax import inverse, viz
+from neuralop_jax._checks import reason
 from neuralop_jax._result import MAX_STEPS, SUCCESS
 from neuralop_jax._run_files import read_config
+from neuralop_jax._strict_json import strict
 from neuralop_jax._typing import RealField
+from neuralop_jax._whole_files import write_together
 from neuralop_jax.data import GaussianRandomField
 from neuralop_jax.errors import CheckpointError, ConfigError, DataError
 from neuralop_jax.grids import Grid
@@ -140,7 +144,7 @@ class Twin:
 
 
 def write_inversion(out: Path, twin: Twin, found: inverse.Inversion, results: dict[str, Any]) -> None:
-    """Writes `result.json`, `arrays.npz`, `inversion.png` and `report.html` into the folder `out`.
+    """Writes `arrays.npz`, `inversion.png`, `report.html` and last `result.json` into the folder `out`, all of them or none.
 
     **Raises:** `DataError` if it cannot be written.
     """
@@ -164,14 +168,20 @@ def write_inversion(out: Path, twin: Twin, found: inverse.Inversion, results: di
     )
     label = viz.Label("permeability")
     figure = viz.plot_inversion(arrays["truth"], arrays["reconstruction"], twin.grid, arrays["sensors"], curves, label=label)
+    held, picture = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(held, allow_pickle=False, **arrays)
+    figure.savefig(picture, format="png", dpi=150)
+    contents = {
+        "result.json": json.dumps(strict(results), indent=1) + "\n",
+        "arrays.npz": held.getvalue(),
+        "inversion.png": picture.getvalue(),
+        "report.html": _page(results, figure),
+    }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "result.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        np.savez_compressed(out / "arrays.npz", allow_pickle=False, **arrays)
-        figure.savefig(out / "inversion.png", dpi=150)
-        (out / "report.html").write_text(_page(results, figure), encoding="utf-8")
+        write_together(out, contents)
     except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror}. Check space and rights.") from error
+        raise DataError(f"{out} cannot be written: {reason(error)}. Check space and rights.") from error
 
 
 def _page(results: dict[str, Any], figure: Any) -> str:

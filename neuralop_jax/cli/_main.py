@@ -68,31 +68,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         return _command(_without_imports(words))() or 0
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except NeuralOpError as error:
-        if debug:
-            traceback.print_exc()
-        print(error, file=sys.stderr)
-        if isinstance(error, ProcessLost):
-            leave(1)
-        return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError | ProcessError) else 2
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+    except BaseException as error:
+        gone = error if isinstance(error, ProcessLost) else error.__cause__ if isinstance(error.__cause__, ProcessLost) else None
+        code = _explained(error, debug)
+        if code is None and gone is None:
             raise
-        print("out of memory: lower the batch, the resolution or the number of samples at once.", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # whoever read our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(printable(f"{shown_path(error.filename)}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
-        return 2
+        if gone is None:
+            return code or 0
+        if code is None:
+            traceback.print_exception(error, chain=False)
+        if gone is not error:
+            print(gone, file=sys.stderr)
+        leave(1 if code is None else code)
+
+
+def _explained(error: BaseException, debug: bool) -> int | None:
+    """Says what went wrong in one line; the exit code, or `None` for what only a traceback explains."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 0
+        case KeyboardInterrupt():
+            print("interrupted", file=sys.stderr)
+            return 130
+        case NeuralOpError():
+            if debug:
+                traceback.print_exception(error)
+            print(error, file=sys.stderr)
+            return 1 if isinstance(error, TrainingDiverged | SolverError | OutOfMemoryError | ProcessError) else 2
+        case MemoryError() | RuntimeError():
+            if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+                return None
+            print("out of memory: lower the batch, the resolution or the number of samples at once.", file=sys.stderr)
+            return 1
+        case BrokenPipeError():  # whoever read our output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case OSError() if error.filename is not None:
+            where = shown_path(error.filename)
+            print(printable(f"{where}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
+            return 2
+    return None
 
 
 def _without_imports(words: Sequence[str]) -> list[str]:

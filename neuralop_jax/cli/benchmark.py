@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json as json_format
 import math
 import os
 import shlex
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._run import write_json
 from neuralop_jax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def benchmark(
     say(", ".join(f"{name} {version}" for name, version in versions.items()))
     say(f"median of {repeats} calls (fastest - slowest)")
     if json is not None:
-        json.write_text(json_format.dumps(rows, indent=1) + "\n")
+        write_json(json, rows, indent=1)
         say(f"Written to {json}.")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from neuralop_jax._checks import reason
+from neuralop_jax._checks import reason, shown
 from neuralop_jax._json_schema import Count, Finite, check_json
 from neuralop_jax._run_files import read_environment, read_json, read_results
 from neuralop_jax._strict_json import numbers
@@ -25,6 +25,9 @@ _SAID = {"--seed", "--out", "--resume"}
 """Options that a line leaves out."""
 _WATCHING = {"--training.log_every", "--training.save_every", "--training.evaluate_every"}
 """Others: they change nothing in the trained network, unless it stops early."""
+_LARGEST = 1e100
+_BAR = r"\|"
+"""One that ends no cell of a table."""
 _ALWAYS = ("relative_l2", "relative_h1")
 _MEASURED = (*_ALWAYS, "accuracy", "num_evaluations")
 _SHOWN = {"relative_l2": ("relative L2", 4), "accuracy": ("accuracy", 3), "num_evaluations": ("evaluations", 1)}
@@ -99,7 +102,7 @@ def record(run: str | Path) -> Record:
             "cores": known["cores"],
             "date": known["started"][:10],
         }
-        check_json(_Record, entry, "it")
+        _check(entry, "it")
     except RunDirError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
@@ -123,7 +126,7 @@ def read_records(path: str | Path) -> list[Record]:
         if not isinstance(records, list):
             raise TypeError(f"it holds a {type(records).__name__}, wanted a list")
         for number, entry in enumerate(records):
-            check_json(_Record, entry, f"entry {number}")
+            _check(entry, f"entry {number}")
         return sorted(records, key=_identity)
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path} is no file of results: {reason(error)}. Restore it from version control.") from error
@@ -173,10 +176,10 @@ def table(records: Sequence[Record]) -> str:
                 *(_mean(_values(runs, key, name), _intervals(runs, name, key=key), _SHOWN[key][1]) for key, name in columns),
                 ", ".join(str(entry["seed"]) for entry in runs),
                 f"{first['steps']:,}",
-                f"{statistics.fmean(entry['seconds'] for entry in runs):.0f}",
+                f"{sum(entry['seconds'] for entry in runs) / len(runs):.0f}",
             ]
         )
-    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    body = "\n".join(f"| {' | '.join(cell.replace('|', _BAR) for cell in line)} |" for line in lines)
     return f"{body}\n\n{_circumstances(records)}\n"
 
 
@@ -215,6 +218,15 @@ def _unpaired(page: Path, text: str, mark: re.Match[str]) -> DataError:
     )
 
 
+def _check(entry: Any, name: str) -> None:
+    """Raises `ValueError` unless it is a record whose words leave a page as it is, but for the table."""
+    check_json(_Record, entry, name)
+    plain = (entry[key] for key in ("configuration", "options", "model", "commit", "device", "date"))
+    for word in (*plain, *entry["versions"].values(), *entry["splits"]):
+        if not isinstance(word, str) or not word.isprintable() or "<!--" in word:
+            raise ValueError(f"{name} holds {shown(word)}, wanted words on one line that open no comment")
+
+
 def _identity(entry: Mapping[str, Any]) -> tuple[str, str, int]:
     return entry["configuration"], entry["options"], entry["seed"]
 
@@ -243,7 +255,9 @@ def _honest(split: Mapping[str, Any], key: str) -> float:
 
 
 def _values(runs: Iterable[Record], key: str, *splits: str) -> list[float]:
-    return [entry["splits"][split][key] for entry in runs for split in splits if key in entry["splits"].get(split, {})]
+    """What runs have measured; beyond a bound no square is a number."""
+    found = [entry["splits"][split][key] for entry in runs for split in splits if key in entry["splits"].get(split, {})]
+    return [math.copysign(math.inf, value) if abs(value) > _LARGEST else value for value in found]
 
 
 def _rank(values: Sequence[float], classes: bool) -> float:

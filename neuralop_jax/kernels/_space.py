@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Inexact, Int, Num, Shaped
+from jaxtyping import Array, Float, Inexact, Int, Num, PyTree, Shaped
 
 Result = TypeVar("Result")
 
@@ -101,15 +101,26 @@ def space_max(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.lax.pmax(jax.lax.stop_gradient(x), SPACE) if _is_shared() else x
 
 
+def differs(x: Shaped[Array, "..."]) -> bool:
+    """Whether `x` is another array on every device that shares the domain, in JAX's types."""
+    try:
+        jax.lax.pcast(x, SPACE, to="varying")
+    except ValueError:  # it is so already
+        return True
+    return False
+
+
 def everywhere(x: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
     """`x`, the same on all devices, as something that each may use in its own way.
 
     JAX does this by itself, but where its gradient has to be summed over the devices it should do so for the smallest array.
     """
-    try:
-        return jax.lax.pcast(x, SPACE, to="varying")
-    except ValueError:  # it differs from device to device already
-        return x
+    return x if differs(x) else jax.lax.pcast(x, SPACE, to="varying")
+
+
+def everywhere_beside(x: Inexact[Array, "..."], weights: PyTree[Array]) -> Inexact[Array, "..."]:
+    """`everywhere(x)` if an array of `weights` differs from device to device, else `x`, before they meet in several products."""
+    return everywhere(x) if _is_shared() and any(map(differs, jax.tree.leaves(weights))) else x
 
 
 def gathered(x: Shaped[Array, "..."], axis: int) -> Shaped[Array, "..."]:

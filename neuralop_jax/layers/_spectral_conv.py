@@ -19,6 +19,7 @@ from neuralop_jax.kernels import (
     whole_shape,
 )
 from neuralop_jax.kernels._modes import centered
+from neuralop_jax.kernels._space import everywhere_beside
 from neuralop_jax.kernels._transform import Transform
 from neuralop_jax.layers._pointwise import over_space
 from neuralop_jax.layers._spectral_weight import AbstractSpectralWeight, Rank, spectral_weight
@@ -154,7 +155,7 @@ class SpectralConv(eqx.Module):
             raise ModelInputError(_SHARED)
         kept, stored = kept_modes(self.n_modes, points, real=real), _stored_modes(own, dims)
         place = tuple(centered(k, s, half=real and i == dims - 1) for i, (k, s) in enumerate(zip(kept, stored, strict=True)))
-        c = forward_transform(u, kept, transform=self.transform)
+        c = everywhere_beside(forward_transform(u, kept, transform=self.transform), own)
         if isinstance(own, AbstractSpectralWeight):
             if weight is None and key is not None and self.tensor_dropout > 0:
                 own = own.dropped(self.tensor_dropout, rescale=self.tensor_dropout_rescale, key=key)

@@ -27,18 +27,34 @@ def prepared_by_all(config: ExperimentConfig) -> Iterator[None]:
     All enter it together, with one configuration, and at its end tell each other how it went.
 
     **Raises:** `ConfigError` if the configurations differ, see `check_agreement`; what is raised in the block; `ProcessError` in
-    the processes where nothing was, if something was in another; `ProcessLost` if one is gone.
+    the processes where nothing was, if something was in another; `ProcessLost` if one is gone, or as the cause of what was
+    raised in the block.
     """
     check_agreement(config)
     try:
         yield
     except BaseException as error:
-        _gathered(told(error))
+        with first_of_all(error):
+            _gathered(told(error))
         raise
     failed = [(process, text) for process, text in enumerate(_gathered("")) if text]
     if failed:
         process, text = failed[0]
         raise ProcessError(f"process {process} of {jax.process_count()} failed before the first step: {text}")
+
+
+@contextlib.contextmanager
+def first_of_all(error: BaseException) -> Iterator[None]:
+    """Within the block others are told of an error of this process. If one is gone, the error comes first, caused by that."""
+    try:
+        yield
+    except ProcessLost as gone:
+        raise error from gone
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether an error is one of this process, and not what JAX makes of another that is gone."""
+    return isinstance(error, NeuralOpError) or not isinstance(error, DEVICE_ERRORS)
 
 
 def told(error: BaseException) -> str:

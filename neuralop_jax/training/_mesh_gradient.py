@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from neuralop_jax.data import Drawn, Sample
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.kernels import SPACE, is_bound
+from neuralop_jax.kernels._space import differs
 from neuralop_jax.training._mesh import DATA, DeviceMesh
 
 MeanGradient = Callable[[PyTree, PyTree, Sample | Drawn, Array], tuple[Float[Array, ""], PyTree]]
@@ -75,13 +76,9 @@ def same_in_space(value: Array) -> Array:
 
     **Raises:** `ModelInputError` if it is not.
     """
-    if not is_bound(SPACE):
-        return value  # nobody shares the domain
-    try:
-        jax.lax.pcast(value, SPACE, to="varying")  # refused for what differs already
-    except ValueError as error:
+    if is_bound(SPACE) and differs(value):
         raise ModelInputError(
             "the loss is not the same on all devices along mesh.space: it has to be summed over all blocks of the domain, as "
             "those of neuralop_jax.losses are. Sum it with jax.lax.psum(..., 'space'), or use --mesh.space 1."
-        ) from error
+        )
     return value

@@ -10,8 +10,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig
-from neuralop_jax.errors import NeuralOpError, ProcessError
-from neuralop_jax.training._agreement import DEVICE_ERRORS, lost, prepared_by_all, told
+from neuralop_jax.errors import ProcessError
+from neuralop_jax.training._agreement import DEVICE_ERRORS, first_of_all, is_own, lost, prepared_by_all, told
 from neuralop_jax.training._interval import History, Interval
 from neuralop_jax.training._orders import Order, from_first, on_host, receive, receive_text, send, send_text
 from neuralop_jax.training._setup import Experiment, prepare
@@ -72,28 +72,27 @@ def leading(stop: StopRequest) -> Iterator[Callable[[Interval], Interval]]:
 
     Gives what makes an interval one that all processes take part in. With one process it changes nothing.
 
-    **Raises:** `ProcessLost` in the place of an error in the middle of what all compute: nobody can be told of it, but they
-    notice when this process has ended.
+    **Raises:** `ProcessLost` in the place of what JAX raises; as the cause of any other error in the middle of what all compute,
+    or if one of them is gone: they cannot be told of it, but notice when this process has ended.
     """
     if jax.process_count() == 1:
         yield lambda interval: interval
         return
     led: list[LeadingInterval] = []
 
-    def lead(interval: Interval) -> Interval:
+    def lead(interval: Interval) -> Any:  # what has all that the loop asks of an interval
         led.append(LeadingInterval(interval, stop))
-        return led[-1]  # pyright: ignore[reportReturnType]
+        return led[-1]
 
     try:
         yield lead
-    except Exception as error:
-        on_purpose = isinstance(error, NeuralOpError) or not isinstance(error, DEVICE_ERRORS)
-        if not (on_purpose and all(interval.in_step for interval in led)):
-            raise lost(error) from error
-        _end(told(error))
-        raise
     except BaseException as error:
-        _end(told(error))
+        if not is_own(error):
+            raise lost(error) from error
+        if not all(interval.in_step for interval in led):
+            raise error from lost(error)
+        with first_of_all(error):
+            _end(told(error))
         raise
     _end("")
 
@@ -108,8 +107,8 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> None
 
     **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ; what `prepare` raises;
     `ProcessError` if another process failed before the first step, or the first one ever, with what it said; `ProcessLost` if
-    one is gone, or this one failed in the middle of a step. Then end this process by `os._exit`: at a usual end JAX waits for the
-    others, and aborts after 100 seconds.
+    one is gone, or as the cause of an error of this one in the middle of a step. Then end this process by `os._exit`: at a usual
+    end JAX waits for the others, and aborts after 100 seconds.
 
     !!! example
 
@@ -130,6 +129,8 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> None
     except ProcessError:
         raise
     except Exception as error:
+        if is_own(error):
+            raise error from lost(error)
         raise lost(error) from error
 
 

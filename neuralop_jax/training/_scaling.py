@@ -96,9 +96,9 @@ def mesh_exchanges(
         the weights for every portion of a step and gets its part of the sum of gradients: as many bytes in two exchanges.
     - `"space"`: every device has a part of the points of all samples, along the first axis. The kept coefficients of every
         Fourier layer are summed over the devices, and so are those of its gradient, real and imaginary parts in float32; beside
-        them the gradients of the weights. The messages do not grow with the grid. What domain padding exchanges is not
-        in it. Only of an `FNO`, which calls each Fourier layer once; and of `MultigridPatches`, whose windows are counted in a
-        program: what each device gets of the blocks of the others, and nothing for the gradient by the fields, which are data.
+        them the gradients of the weights. The messages do not grow with the grid. What domain padding and the loss exchange is
+        not in it. Only of an `FNO`, which calls each Fourier layer once; and of `MultigridPatches`, whose windows are counted in
+        a program: what each device gets of the blocks of the others, and nothing for the gradient by the fields, which are data.
         It depends on how many share a domain; on more devices, these groups share the samples.
 
     **Arguments:**

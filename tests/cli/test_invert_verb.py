@@ -1,6 +1,8 @@
 """`invert`: its folder, through the solver and through an operator of a run, and its refusals in one line."""
 
+import contextlib
 import json
+import resource
 
 import jax
 import numpy as np
@@ -8,7 +10,9 @@ import pytest
 
 from neuralop_jax import checkpoint
 from neuralop_jax.__main__ import main
+from neuralop_jax.cli import _inversion
 from neuralop_jax.config import DataConfig, ExperimentConfig, ModelConfig, to_json
+from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 from neuralop_jax.models import FNO
@@ -28,7 +32,20 @@ def refused(capsys, *words):
     return err.strip()
 
 
-def test_folder_through_the_solver(tmp_path, capsys):
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """The operating system refuses larger files, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_folder_through_the_solver(tmp_path, capsys, monkeypatch):
+    written, write = [], _inversion.write_inversion
+    monkeypatch.setattr(_inversion, "write_inversion", lambda *what: written.append(what) or write(*what))
     assert main(["invert", "out", *SMALL, "--prior", "h1"]) == 0
     printed = capsys.readouterr().out
     result, arrays = json.loads((tmp_path / "out/result.json").read_text()), np.load(tmp_path / "out/arrays.npz")
@@ -47,7 +64,14 @@ def test_folder_through_the_solver(tmp_path, capsys):
     page = (tmp_path / "out/report.html").read_text()
     assert result["command"] and "20 sensors, 5 % noise, through the solver" in page and page.count("<img") == 1
     assert (tmp_path / "out/inversion.png").read_bytes().startswith(b"\x89PNG")
+    kept = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert "exists and is not overwritten" in refused(capsys, "out")
+    ((_, *what),) = written
+    for out in (tmp_path / "out", tmp_path / "new/out"):  # on a disk that has room for the arrays and figures, not for the page
+        with files_of_at_most(30_000), pytest.raises(DataError, match=r"out cannot be written: File too large\. Check space"):
+            write(out, *what)
+    assert kept == {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} and len(kept) == 4
+    assert not list((tmp_path / "new/out").iterdir())
 
 
 def write_run(directory, boundary):

@@ -139,6 +139,24 @@ def test_what_is_no_finished_run_is_refused(tmp_path, monkeypatch, capsys):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("word", ["fno <!-- end of results -->", "fno\n\n# Title", "\ud800", "fno\x1b[2J"])
+@pytest.mark.parametrize("key", ["model", "options", "commit"])
+def test_words_that_would_change_a_page_beyond_its_table_are_refused(tmp_path, key, word):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps([{**record(finished(tmp_path / "a", "c/fno.toml", 0, 0.1)), key: word}]))
+    with pytest.raises(DataError, match="entry 0 holds .*, wanted words on one line that open no comment") as caught:
+        read_records(file)
+    assert str(caught.value).isprintable()
+
+
+def test_no_word_ends_a_cell_and_no_number_a_table(tmp_path):
+    """Sums and squares that are too large are infinite, without a warning."""
+    command, errors = "c/fno.toml --model.x 'a|b'", {"error": 1e308, "relative_h1": 1.0}
+    runs = [record(finished(tmp_path / str(seed), command, seed, **errors)) for seed in (0, 1)]
+    line = table([{**run, "seconds": 1e308} for run in runs]).splitlines()[2]
+    assert r"a\|b" in line and line.count(" | ") == table(runs).splitlines()[0].count(" | ") and "| inf |" in line
+
+
 @pytest.mark.parametrize(
     "text", ["{", "[" * 10_000, "{}", '"none"', "[1]", "[{}]", "null", '[{"configuration": "c", "options": "", "seed": 0}]']
 )

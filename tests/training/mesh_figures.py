@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -30,10 +31,12 @@ from neuralop_jax.training import (
     fit,
     in_precision,
     make_step,
+    mesh_exchanges,
     prepare,
     rematerialize,
     supervised,
 )
+from neuralop_jax.training._interval import on_arrays
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adamw(1e-2))
@@ -83,6 +86,11 @@ class StandardizedPatches(AbstractGridOperator):
 
 def normalized(model):
     return Normalized(model, GaussianNormalizer([0.3], [2.0]), GaussianNormalizer([1.0], [0.5]))
+
+
+def single(tree):
+    """In single precision."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
 
 
 def shared_error(prediction, target):
@@ -178,9 +186,24 @@ def domain():
     return figures
 
 
+def exchanged():
+    """Bytes in the all-reduces of a compiled step whose domain is divided, in those that a plan counts, and in those of the loss."""
+    small = {"n_modes": (6, 6), "width": 5, "depth": 1, "channel_mlp": False, "lifting_ratio": 0}
+    model = single(FNO(in_channels=1, out_channels=1, **small, key=jax.random.key(0)))
+    u, mesh = np.zeros((12, 1, 32, 16), np.float32), DeviceMesh.create(1, 4)
+    step = make_step(supervised(losses.relative_l2), optax.sgd(1e-2), mesh=mesh)
+    arrays, static = eqx.partition(mesh.place_state(TrainState.create(model, optax.sgd(1e-2))), eqx.is_array)
+    one = on_arrays(step, static, jax.random.key(0))
+    text, found = jax.jit(one).lower(arrays, mesh.place_batch(Sample({"u": u}, u), 1)).compile().as_text(), 0
+    for shapes in re.findall(r"= (.*?) all-reduce(?:-start)?\(.*replica_groups=(?:\{\{0,1,2,3\}\}|\[1,4\])", text):
+        found += sum(4 * math.prod(map(int, filter(None, shape.split(",")))) for shape in re.findall(r"f32\[([\d,]*)\]", shapes))
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)))
+    planned = mesh_exchanges(model, weights, 12, (32, 16))["space"]
+    return {"found": found, "planned": sum(each.message * each.calls for each in planned), "loss": 12 * 3 * 4}
+
+
 def precision():
     """Products in bfloat16 of weights in single precision; and every type that is not what it should be."""
-    single = lambda tree: jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
     operator, batch = single(normalized(FOURIER)), single(Sample(DATA.inputs, DATA.target))
     slope = lambda model: jax.grad(lambda m: jnp.mean((eqx.combine(m, model).batched(batch.inputs["u"]) - batch.target) ** 2))
     weights = eqx.filter(operator, eqx.is_inexact_array)
@@ -316,5 +339,5 @@ def each():
 
 
 if __name__ == "__main__":
-    parts = (parallel, domain, patches, precision, remembered, resumed, refused, each)
+    parts = (parallel, domain, exchanged, patches, precision, remembered, resumed, refused, each)
     print(json.dumps({part.__name__: part() for part in parts}))

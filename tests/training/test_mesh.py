@@ -61,6 +61,12 @@ def test_the_domain_is_divided(figures):
     assert found["refusal"].startswith("the loss is not the same on all devices along mesh.space: it has to be summed")
 
 
+def test_a_plan_counts_what_a_compiled_step_exchanges(figures):
+    """To the byte, beside the largest value and both norms of every sample that the loss sums."""
+    found = figures["exchanged"]
+    assert found["found"] == found["planned"] + found["loss"]
+
+
 @pytest.mark.parametrize("name", ["step", "batch_norm"])
 def test_patches_are_divided(figures, name):
     """A batch norm inside them has the statistics of all patches of the batch. Edges and coarser views travel, no fields."""

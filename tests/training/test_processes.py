@@ -1,5 +1,6 @@
 """Two processes with two devices each, joined on this machine, against one process with four."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,16 +9,24 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import h5py
+import jax
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
+from neuralop_jax.cli import _main
 from neuralop_jax.cli._processes import cluster, join
+from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import HDF5Dataset, grain_batches
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, DataError, ProcessError, ProcessLost
+from neuralop_jax.training import _agreement, _processes
 from neuralop_jax.training._agreement import disagreement
+from neuralop_jax.training._interval import DeviceInterval
+from neuralop_jax.training._stopping import StopRequest
 
 CONFIG = """
 [data]
@@ -48,6 +57,9 @@ ema = 0.9
 data = 4
 shard_parameters_above = 50
 """
+
+
+ANY = ExperimentConfig(DataConfig("sines.h5", ("a",), ("v",)))
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +185,84 @@ def test_what_ends_the_first_process_later_is_told_in_part(failures):
     start = "process 0 of 2 failed: the disk is full. xxx"
     assert second["kind"] == "ProcessError" and second["said"].startswith(start) and second["said"].endswith("xxx...")
     assert len(second["said"]) == len("process 0 of 2 failed: ") + 300
+
+
+@pytest.fixture
+def without_the_other(monkeypatch):
+    """As in one of two processes, of which the other is gone."""
+
+    def gone(*_, **__):
+        raise RuntimeError("Gloo: connection closed by peer")
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(multihost_utils, "process_allgather", gone)
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", gone)
+    monkeypatch.setattr(_agreement, "check_agreement", lambda config: None)
+
+
+@pytest.mark.parametrize("own", [DataError("no such file: a.h5"), TypeError("a bug"), KeyboardInterrupt()])
+def test_an_error_of_its_own_comes_before_that_another_process_is_gone(without_the_other, own):
+    """Before the first step, between steps and in the middle of them; the loss of the other is its cause."""
+
+    def between():
+        with _processes.leading(StopRequest()):
+            raise own
+
+    def in_the_middle():
+        with _processes.leading(StopRequest()) as lead:
+            lead(object.__new__(DeviceInterval)).in_step = False
+            raise own
+
+    def before():
+        with _agreement.prepared_by_all(ANY):
+            raise own
+
+    for fail in (before, between, in_the_middle):
+        with pytest.raises(type(own)) as caught:
+            fail()
+        assert caught.value is own and isinstance(own.__cause__, ProcessLost)
+        assert str(own.__cause__).startswith("process 0 of 2 cannot go on with the others: ")
+
+
+def test_what_jax_raises_is_that_another_process_is_gone(without_the_other):
+    with pytest.raises(ProcessLost, match="process 0 of 2 cannot go on with the others: ValueError: Gloo"):
+        with _processes.leading(StopRequest()):
+            raise ValueError("Gloo: timed out")
+
+
+def test_a_follower_that_fails_says_why_first(monkeypatch):
+    for own, raised in (
+        (DataError("bad"), DataError),
+        (RuntimeError("Gloo: closed"), ProcessLost),
+        (ProcessError("x"), ProcessError),
+    ):
+
+        def obey(*_, own=own):
+            raise own
+
+        monkeypatch.setattr(_processes, "_obey", obey)
+        monkeypatch.setattr(_processes, "prepare", lambda config: types.SimpleNamespace(initial=lambda: None))
+        monkeypatch.setattr(_processes, "prepared_by_all", lambda config: contextlib.nullcontext())
+        with pytest.raises(raised) as caught:
+            _processes.follow(ANY)
+        assert type(caught.value) is raised and isinstance(caught.value.__cause__, ProcessLost) is (raised is DataError)
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "begin"), [(DataError("bad"), 2, "bad\n"), (TypeError("a bug"), 1, "TypeError: a bug\n"), (None, 1, "")]
+)
+def test_the_command_says_its_own_error_first_and_leaves(monkeypatch, capsys, own, code, begin):
+    """At a usual end JAX would wait for the process that is gone."""
+    gone = ProcessLost("process 0 of 2 cannot go on")
+
+    def fail(words):
+        raise gone if own is None else own from gone
+
+    monkeypatch.setattr(_main, "_command", fail)
+    monkeypatch.setattr(_main, "leave", sys.exit)
+    with pytest.raises(SystemExit) as left:
+        _main.main(["train"])
+    assert left.value.code == code and capsys.readouterr().err.endswith(f"{begin}process 0 of 2 cannot go on\n")
 
 
 def test_what_differs_is_named_up_to_a_point():
