@@ -123,6 +123,8 @@ class HDF5Dataset:
     def take(self, indices: Integer[np.ndarray, " batch"]) -> Sample:
         """The samples of these indices as one `Sample` whose arrays have a leading axis; faster than one after the other."""
         rows = self._rows[indices]
+        for name in self.pairing.names:
+            self._field(name).expect(rows)
         return self._paired({name: read_each(self._field(name), rows) for name in self.pairing.names})
 
     def read_all(self) -> Sample:

@@ -1,5 +1,6 @@
 """HDF5 files read without the HDF5 library: another process parses them, this one takes the numbers from their places."""
 
+import contextlib
 import itertools
 import math
 import os
@@ -149,6 +150,11 @@ class HDF5File(HDF5Group):
             found = found + piece if found else piece
         return found
 
+    def expect(self, place: int, size: int) -> None:
+        """Lets the system fetch bytes that are read soon, and does not wait for them."""
+        if hasattr(os, "posix_fadvise") and self._finalizer.alive and 0 <= place and 0 < size <= self.size - place:
+            os.posix_fadvise(self._descriptor, place, size, os.POSIX_FADV_WILLNEED)
+
     def _check_unchanged(self) -> None:
         if identity(os.fstat(self._descriptor)) != self._identity:
             raise OSError("the file was changed while it was open")
@@ -216,6 +222,22 @@ class HDF5Array(HDF5Object):
         except (ValueError, KeyError, TypeError, IndexError, ArithmeticError) as error:
             raise OSError(str(error)) from error
         return values
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Says that these rows are read next: a disk finds many faster at once than one after the other.
+
+        Raises nothing; if something is wrong, reading says so.
+        """
+        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, ArithmeticError, OSError):
+            if self._told.get("table"):
+                assert self.chunks is not None
+                table = self.file.table[slice(*self._told["table"])].reshape(-(-len(self) // self.chunks[0]), -1, 3)
+                for place, size, _ in table[np.unique(rows // self.chunks[0])].reshape(-1, 3).tolist():
+                    self.file.expect(place, size)
+            elif self._told.get("place") is not None:
+                size = self.dtype.itemsize * math.prod(self.shape[1:])
+                for row in np.sort(rows).tolist():
+                    self.file.expect(int(self._told["place"]) + row * size, size)
 
     def _read_chunks(self, values: np.ndarray, box: list[tuple[int, int]]) -> None:
         assert self.chunks is not None

@@ -1,6 +1,7 @@
 import json
 import math
 import multiprocessing
+import os
 import pickle
 
 import h5py
@@ -48,6 +49,36 @@ def test_a_batch_is_the_stack_of_its_samples(tmp_path, dtype):
     np.testing.assert_array_equal(batch.target, np.stack([dataset[int(index)].target for index in order]))
     np.testing.assert_array_equal(batch.inputs["u"][1, 0], values[0].astype(np.float32))
     assert batch.target.dtype == np.float32
+
+
+@pytest.mark.parametrize("layout", [{}, {"chunks": (1, 4, 4)}, {"chunks": (2, 3, 4), "compression": "gzip", "fletcher32": True}])
+def test_a_disk_is_told_beforehand_what_a_batch_takes(tmp_path, monkeypatch, layout):
+    """All bytes that are read, and no others, unless a system knows no such call."""
+    values = np.random.default_rng(0).normal(size=(9, 4, 4))
+    values[2] = np.nan
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name in ("u", "v"):
+            file.create_dataset(name, data=values, **layout)
+    dataset = HDF5Dataset(tmp_path / "x.h5", "train", "u", "v", nonfinite="drop")
+    dataset.take(np.asarray([0]))  # opens the file
+    bytes_of = lambda calls: {byte for place, size in calls for byte in range(place, place + size)}
+    told, found, pread = [], [], os.pread
+
+    def read(descriptor, size, place):
+        assert {*range(place, place + size)} <= bytes_of(told)
+        found.append((place, size))
+        return pread(descriptor, size, place)
+
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, place, size, advice: told.append((place, size)), raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    monkeypatch.setattr(os, "pread", read)
+    order = np.asarray([7, 0, 2])
+    batch = dataset.take(order)
+    assert bytes_of(told) == bytes_of(found)
+    monkeypatch.setattr(os, "pread", pread)
+    monkeypatch.delattr(os, "posix_fadvise")
+    np.testing.assert_array_equal(dataset.take(order).target, batch.target)
+    np.testing.assert_array_equal(batch.target[:, 0], values[[8, 0, 3]].astype(np.float32))
 
 
 def test_frames_become_channels_in_order_of_time(toy):
