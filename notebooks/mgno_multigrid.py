@@ -17,10 +17,10 @@
 #
 # $$-\nabla \cdot (a \nabla p) = f \ \text{ in } (0, 1)^2, \qquad p = 0 \ \text{ on the boundary,}$$
 #
-# which is Poisson's for $a = 1$; all quantities are dimensionless. On a grid of spacing $h$ it is a linear system $Au = f$. Multigrid
-# solves it at a cost proportional to the number of points. Every part of it is a small stencil, so it can be read as a convolutional network, and
-# the multigrid neural operator (MgNO, He, Liu and Xu 2023, arXiv:2310.19809) is that network with learned stencils. We take multigrid
-# apart, put its numbers into an MgNO, which then *is* multigrid, and train one.
+# which is Poisson's for $a = 1$; all quantities are dimensionless. On a grid of spacing $h$ it is a linear system $Au = f$.
+# Multigrid solves it at a cost proportional to the number of points. Every part of it is a small stencil, so it can be read as a
+# convolutional network, and the multigrid neural operator (MgNO, He, Liu and Xu 2023, arXiv:2310.19809) is that network with
+# learned stencils. We take multigrid apart, put its numbers into an MgNO, which then *is* multigrid, and train one.
 
 # %%
 import dataclasses
@@ -64,9 +64,10 @@ jax.config.update("jax_enable_x64", True)  # for residuals of 1e-8
 # %% [markdown]
 # ## Smoothing, and what it leaves
 #
-# `Multigrid` takes a stencil and sets up levels of grids with half the points per axis each. A level has a stencil, a smoother and
-# transfers to the next one. The smoother here is Jacobi's, $u \leftarrow u + \tfrac45 D^{-1}(f - Au)$ with the diagonal $D$ of $A$. We
-# look at the error: for $f = 0$ the solution is $0$, and $u$ itself is the error. It starts as one long wave and noise.
+# `Multigrid` takes a stencil and sets up levels of grids with half the points per axis each. A level has a stencil, a smoother
+# and transfers to the next one. The smoother here is Jacobi's, $u \leftarrow u + \tfrac45 D^{-1}(f - Au)$ with the diagonal $D$
+# of $A$. We look at the error: for $f = 0$ the solution is $0$, and $u$ itself is the error. It starts as one long wave and
+# noise.
 
 
 # %%
@@ -86,7 +87,7 @@ def poisson(n, smoother, *, coarsest=1, **options):
 
 
 def correct(multigrid, u, f):
-    """The coarse correction alone: the residual restricted, its equation solved on the coarser grid, the result interpolated and added."""
+    """The coarse correction alone: restrict the residual, solve on the coarser grid, interpolate and add."""
     finest, *coarser = multigrid.levels
     start, right = finest.descend(u, f)
     return finest.ascend(u, cycle(coarser, right, start))
@@ -120,8 +121,8 @@ for place, name in zip(axes, ("start", "2 smoothing steps", "coarse correction",
 plt.show()
 
 # %% [markdown]
-# Smoothing removes the noise and hardly touches the wave. The wave looks the same on the coarser grid, where it is found for a quarter of
-# the work. What the coarse grid cannot show, and what interpolation adds, is rough, and smoothing removes it.
+# Smoothing removes the noise and hardly touches the wave. The wave looks the same on the coarser grid, where it is found for a
+# quarter of the work. What the coarse grid cannot show, and what interpolation adds, is rough, and smoothing removes it.
 #
 # The same for every wave $\sin(j \pi x) \sin(k \pi y)$ of the grid: the factor by which its norm changes.
 
@@ -153,13 +154,15 @@ for name, factor in factors.items():
     print(f"{name:30} largest factor of long waves {factor[~rough].max():6.3f}, of the others {factor[rough].max():6.3f}")
 
 # %% [markdown]
-# Long waves are those below the dotted lines, which the coarser grid can show. In theory a smoothing step multiplies the others by at most
-# 0.6, and the two-grid cycle multiplies any error by about 0.36 in the long run (Trottenberg, Oosterlee, Schüller, *Multigrid*, 2001).
+# Long waves are those below the dotted lines, which the coarser grid can show. In theory a smoothing step multiplies the others
+# by at most 0.6, and the two-grid cycle multiplies any error by about 0.36 in the long run (Trottenberg, Oosterlee, Schüller,
+# *Multigrid*, 2001).
 #
 # ## The V-cycle, on every grid
 #
-# The coarse equation is solved in the same way, and so on down to one point: that is the V-cycle. By how much does the error shrink per
-# cycle, and per smoothing step if there is nothing else? Measured after a few cycles from noise; of the smoother the largest of the factors above, $1 - \tfrac45 (1 - \cos \pi h)$.
+# The coarse equation is solved in the same way, and so on down to one point: that is the V-cycle. By how much does the error
+# shrink per cycle, and per smoothing step if there is nothing else? Measured after a few cycles from noise; of the smoother the
+# largest of the factors above, $1 - \tfrac45 (1 - \cos \pi h)$.
 
 
 # %%
@@ -191,9 +194,9 @@ for name, found in contractions.items():
     print(f"{name:32}", *(f"{factor:11.4f}" for factor in found))
 
 # %% [markdown]
-# The smoother alone comes to a halt on fine grids, the V-cycle does not notice them. In iterations, to a residual of $10^{-8}$ of its
-# start, for a random $f$. Conjugate gradients are the method to compare with; with the V-cycle as preconditioner they are best, and that is
-# what `solvers.solve_darcy` does. Seconds are those of the finest grid, compilation left out.
+# The smoother alone comes to a halt on fine grids, the V-cycle does not notice them. In iterations, to a residual of $10^{-8}$ of
+# its start, for a random $f$. Conjugate gradients are the method to compare with; with the V-cycle as preconditioner they are
+# best, and that is what `solvers.solve_darcy` does. Seconds are those of the finest grid, compilation left out.
 
 
 # %%
@@ -240,8 +243,9 @@ for name, method in methods.items():
     print(f"{name:32}", *(f"{count:11,}" for count in iterations[name]), f"{found[-1][1]:9.4f}")
 
 # %% [markdown]
-# The error of a Poisson problem as it goes, $\log_{10}|e|$: V-cycles, and Jacobi steps at the same cost. A cycle counts as four steps: it
-# applies $A$ three times on every level, and all coarser levels together have a third of the points of the finest. $t$ counts cycles.
+# The error of a Poisson problem as it goes, $\log_{10}|e|$: V-cycles, and Jacobi steps at the same cost. A cycle counts as four
+# steps: it applies $A$ three times on every level, and all coarser levels together have a third of the points of the finest. $t$
+# counts cycles.
 
 # %%
 n = 15 if QUICK else 63
@@ -271,9 +275,10 @@ animate(
 # %% [markdown]
 # ## Permeabilities that jump
 #
-# For Darcy's equation `darcy_stencil` makes the stencil. Two materials, as in the data sets below, with a ratio of permeabilities from 4, that of
-# the FNO paper, to 10,000. The coarse equations can be discretized anew, with the permeability at the points that are left, or be the Galerkin products $RAP$ of the
-# finer stencil with restriction and interpolation, which is what `Multigrid` does by itself.
+# For Darcy's equation `darcy_stencil` makes the stencil. Two materials, as in the data sets below, with a ratio of permeabilities
+# from 4, that of the FNO paper, to 10,000. The coarse equations can be discretized anew, with the permeability at the points that
+# are left, or be the Galerkin products $RAP$ of the finer stencil with restriction and interpolation, which is what `Multigrid`
+# does by itself.
 
 # %%
 n = 16 if QUICK else 64
@@ -289,7 +294,10 @@ def darcy_steps(permeability):
     galerkin = Multigrid(stencil, nodes)
     one = jnp.ones((n - 1, n - 1))
     operator = lx.FunctionLinearOperator(stencil, one, lx.positive_semidefinite_tag)
-    ends = {name: m.solve(one, throw=False) for name, m in {"V-cycles, discretized anew": anew, "V-cycles, Galerkin": galerkin}.items()}
+    ends = {
+        name: m.solve(one, throw=False)
+        for name, m in {"V-cycles, discretized anew": anew, "V-cycles, Galerkin": galerkin}.items()
+    }
     ends = {name: (end.num_steps, end.result) for name, end in ends.items()}
     for name, options in {"conjugate gradients": {}, "both, Galerkin": {"preconditioner": galerkin}}.items():
         solver = FlexibleConjugateGradient(rtol=1e-8, max_steps=10_000)
@@ -320,9 +328,10 @@ print("+: stopped there")
 # | $R$, the restriction | $\tfrac14 \begin{pmatrix} 1 & 2 & 1 \\ 2 & 4 & 2 \\ 1 & 2 & 1 \end{pmatrix}$, at every other point | a convolution of stride 2 |
 # | $P$, the interpolation | the transpose of $R$ | a transposed convolution of stride 2 |
 #
-# where $R$ is four times the average, since the coarse equation is multiplied by $(2h)^2$. In an MgNO $f$ and $u$ have many channels, kernels are
-# learned, and an activation follows the V-cycle, $v \leftarrow \sigma(Wv + Lv)$. With one channel and nothing around it, `depth=0, head="multigrid"`,
-# the model is the V-cycle $W$. We put the numbers of the table in; the one point of the coarsest level gets $S = \tfrac14$, which solves it.
+# where $R$ is four times the average, since the coarse equation is multiplied by $(2h)^2$. In an MgNO $f$ and $u$ have many
+# channels, kernels are learned, and an activation follows the V-cycle, $v \leftarrow \sigma(Wv + Lv)$. With one channel and
+# nothing around it, `depth=0, head="multigrid"`, the model is the V-cycle $W$. We put the numbers of the table in; the one point
+# of the coarsest level gets $S = \tfrac14$, which solves it.
 
 
 # %%
@@ -370,14 +379,15 @@ for n, f in forces.items():
 # %% [markdown]
 # ## What the released models compute
 #
-# The published code restricts $f$ itself, not the residual $f - Au$, smooths only on the way down, and starts a coarser level from a restricted
-# iterate $\Pi u$; this is the default here. Is that still multigrid? With the numbers of the table and $\Pi = 0$ every level smooths the restricted $f$ on its
-# own, and what they find is added up,
+# The published code restricts $f$ itself, not the residual $f - Au$, smooths only on the way down, and starts a coarser level
+# from a restricted iterate $\Pi u$; this is the default here. Is that still multigrid? With the numbers of the table and $\Pi =
+# 0$ every level smooths the restricted $f$ on its own, and what they find is added up,
 #
 # $$W = \sum_l P^l S R^l ,$$
 #
-# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). It is no iteration by itself, $u \leftarrow u + W(f - Au)$ would
-# diverge, since levels correct the same error again and again. But it is a preconditioner. Iterations of conjugate gradients with either form:
+# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). It is no iteration by itself, $u \leftarrow u
+# + W(f - Au)$ would diverge, since levels correct the same error again and again. But it is a preconditioner. Iterations of
+# conjugate gradients with either form:
 
 
 # %%
@@ -413,8 +423,8 @@ for name, counts in rows.items():
 # %% [markdown]
 # ## Other grids
 #
-# The same kernels on all levels, `sharing="all_levels"`: four kernels for any grid. `with_smoothing` gives the same weights more levels. By how much does
-# the error shrink per cycle if the levels are kept, and if the grid's doubling adds one?
+# The same kernels on all levels, `sharing="all_levels"`: four kernels for any grid. `with_smoothing` gives the same weights more
+# levels. By how much does the error shrink per cycle if the levels are kept, and if the grid's doubling adds one?
 
 # %%
 few = with_kernels(v_cycle(depths[SIZES[0]], sharing="all_levels"), solves_coarsest=False)
@@ -439,14 +449,14 @@ for name, levels in {"levels of the first grid": {n: depths[SIZES[0]] for n in S
     print(f"{name:32}", *(f"{float(learned_contraction(model, n)):11.4f}" for n, model in models.items()))
 
 # %% [markdown]
-# Two things tie a multigrid network to its grid. Its levels reach only so far. And kernels count points: here lengths entered through the
-# factor $h^2$, which we gave; with the $h^2$ of a grid of twice the spacing the answer would be four times as large. A trained network has no such
-# factor to be changed. `MgNO.resolution` claims nothing of other grids.
+# Two things tie a multigrid network to its grid. Its levels reach only so far. And kernels count points: here lengths entered
+# through the factor $h^2$, which we gave; with the $h^2$ of a grid of twice the spacing the answer would be four times as large.
+# A trained network has no such factor to be changed. `MgNO.resolution` claims nothing of other grids.
 #
 # ## Boundary conditions
 #
-# What a convolution reads beyond the edge *is* the boundary condition. The kernel $(-1, 2, -1)$ then has waves that it only multiplies by a number, sines
-# or cosines at certain points. How far is each rule from doing that with each wave?
+# What a convolution reads beyond the edge *is* the boundary condition. The kernel $(-1, 2, -1)$ then has waves that it only
+# multiplies by a number, sines or cosines at certain points. How far is each rule from doing that with each wave?
 
 # %%
 n, j = 16, np.arange(16)
@@ -467,8 +477,9 @@ for name, wave in eigenwaves.items():
     print(f"{name:29}", *(f"{'exact' if apart < 1e-12 else f'{apart:.2f}':>10}" for apart in found))
 
 # %% [markdown]
-# All convolutions of a V-cycle follow its rule, prolongation too, with any weights. A periodic one commutes with shifts, if the shift is one of
-# the coarsest grid. The released models pad prolongations with zeros always; `zero_padded_prolongation=True` does so, for their weights.
+# All convolutions of a V-cycle follow its rule, prolongation too, with any weights. A periodic one commutes with shifts, if the
+# shift is one of the coarsest grid. The released models pad prolongations with zeros always; `zero_padded_prolongation=True` does
+# so, for their weights.
 
 # %%
 smoothing = ((1, 0), (2, 0))
@@ -482,11 +493,12 @@ for name, options in {"periodic": {}, "periodic, prolongation with zeros": {"zer
 # %% [markdown]
 # ## Learned V-cycles
 #
-# Now kernels are learned, from 1000 permeabilities and pressures on 16 × 16 points. `configs/darcy_small/mgno.toml` is four layers of four
-# levels, 24 channels wide, in the released form; trained here for fewer steps than there, once as it is, and once in textbook form, with residuals and
-# corrections from zero. The first row is the published setting most like it; it takes 500 epochs on 256 × 256 points, which could not be run here.
-# Its figure is given as other authors transcribe it. `configs/darcy/mgno.toml` is on 85 × 85 points; that and the long training on 16 × 16 points, with three seeds, are those of
-# the data sets' pages, and took the time given there.
+# Now kernels are learned, from 1000 permeabilities and pressures on 16 × 16 points. `configs/darcy_small/mgno.toml` is four
+# layers of four levels, 24 channels wide, in the released form; trained here for fewer steps than there, once as it is, and once
+# in textbook form, with residuals and corrections from zero. The first row is the published setting most like it; it takes 500
+# epochs on 256 × 256 points, which could not be run here. Its figure is given as other authors transcribe it.
+# `configs/darcy/mgno.toml` is on 85 × 85 points; that and the long training on 16 × 16 points, with three seeds, are those of the
+# data sets' pages, and took the time given there.
 
 # %%
 jax.config.update("jax_enable_x64", False)
@@ -539,8 +551,8 @@ names = {"input": [Label("permeability")], "output": [Label("pressure")]}
 plot_sample(data_16.inputs["u"][median], data_16.target[median], predicted_16[median], test_16.grid, **names)
 
 # %% [markdown]
-# Which level does what? The same sample, with all coarser levels cut off in every layer, by prolongations of zero. The network was
-# not trained so: this is a look inside, not a smaller model.
+# Which level does what? The same sample, with all coarser levels cut off in every layer, by prolongations of zero. The network
+# was not trained so: this is a look inside, not a smaller model.
 
 # %%
 num_levels = len(operator.model.smoothing)
@@ -563,8 +575,8 @@ for level, place in enumerate(axes[0]):
 plt.show()
 
 # %% [markdown]
-# One level sees a few points around, which the edges of the permeability fill. The pressure is a matter of the whole square, and comes from the coarse
-# levels. (Each picture has its own range of color.)
+# One level sees a few points around, which the edges of the permeability fill. The pressure is a matter of the whole square, and
+# comes from the coarse levels. (Each picture has its own range of color.)
 #
 # ## A trained network on another grid
 #
@@ -575,16 +587,20 @@ plt.show()
 predicted_32 = answers(operator, jnp.asarray(data_32.inputs["u"]))
 for name, v, target in (("16 x 16", predicted_16, data_16.target), ("32 x 32", predicted_32, data_32.target)):
     factor = float(jnp.sum(v * target) / jnp.sum(v * v))
-    print(f"{name}: relative L2 {relative(v, target).mean():.3f}; times {factor:.2f}, the best factor: {relative(factor * v, target).mean():.3f}")
+    print(
+        f"{name}: relative L2 {relative(v, target).mean():.3f}; times {factor:.2f}, the best factor: {relative(factor * v, target).mean():.3f}"
+    )
 
 # %% [markdown]
-# No factor repairs it, since activations are not homogeneous, and normalization was learned with the small grid. Train an MgNO on the grid of use.
+# No factor repairs it, since activations are not homogeneous, and normalization was learned with the small grid. Train an MgNO on
+# the grid of use.
 #
 # ## How many V-cycles is the network worth?
 #
-# The error of the network is that of how many cycles? The page of the data set (`datasets/darcy_small/README.md`) estimates what the files do
-# not say: permeabilities of ratio 19, $f / a = 50$ in the lower one. With these, from zero, the error after each
-# cycle against the converged solution on the points of `test_32`, as a mean over the test samples; beside it the difference from the pressure in the file.
+# The error of the network is that of how many cycles? The page of the data set (`datasets/darcy_small/README.md`) estimates what
+# the files do not say: permeabilities of ratio 19, $f / a = 50$ in the lower one. With these, from zero, the error after each
+# cycle against the converged solution on the points of `test_32`, as a mean over the test samples; beside it the difference from
+# the pressure in the file.
 
 
 # %%
@@ -614,7 +630,7 @@ for count in range(1, 6):
     print(f"{count:8}{relative(u, iterates[:, -1]).mean():22.4f}{relative(u, stored).mean():18.4f}")
 
 # %% [markdown]
-# Where the equation is known and linear, a few cycles of a method that needs no data do what the network does, and a few more what it cannot. What
-# MgNO takes from multigrid is the shape: long and short waves each on a grid of their own, at a cost proportional to the points, with the boundary
-# condition in every layer. It pays where there is no stencil to start from: only data, an equation that is nonlinear or not known, or fields that are
-# not those of the equation's unknowns.
+# Where the equation is known and linear, a few cycles of a method that needs no data do what the network does, and a few more
+# what it cannot. What MgNO takes from multigrid is the shape: long and short waves each on a grid of their own, at a cost
+# proportional to the points, with the boundary condition in every layer. It pays where there is no stencil to start from: only
+# data, an equation that is nonlinear or not known, or fields that are not those of the equation's unknowns.
