@@ -195,8 +195,8 @@ for name, found in contractions.items():
 
 # %% [markdown]
 # The smoother alone comes to a halt on fine grids, the V-cycle does not notice them. In iterations, to a residual of $10^{-8}$ of
-# its start, for a random $f$. Conjugate gradients are the method to compare with; with the V-cycle as preconditioner they are
-# best, and that is what `solvers.solve_darcy` does. Seconds are those of the finest grid, compilation left out.
+# its start, for a random $f$. Conjugate gradients are the method to compare with. With the V-cycle as preconditioner they take
+# the fewest iterations, and that is what `solvers.solve_darcy` does. Seconds are those of the finest grid, compilation left out.
 
 
 # %%
@@ -380,14 +380,13 @@ for n, f in forces.items():
 # ## What the released models compute
 #
 # The published code restricts $f$ itself, not the residual $f - Au$, smooths only on the way down, and starts a coarser level
-# from a restricted iterate $\Pi u$; this is the default here. Is that still multigrid? With the numbers of the table and $\Pi =
-# 0$ every level smooths the restricted $f$ on its own, and what they find is added up,
+# from a restricted iterate $\Pi u$; this is the default here. Is that still multigrid? With the numbers of the table and $\Pi=0$
+# every level smooths the restricted $f$ on its own, and what they find is added up,
 #
 # $$W = \sum_l P^l S R^l ,$$
 #
-# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). It is no iteration by itself, $u \leftarrow u
-# + W(f - Au)$ would diverge, since levels correct the same error again and again. But it is a preconditioner. Iterations of
-# conjugate gradients with either form:
+# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). As an iteration it would diverge, since all
+# levels correct the same error. But it is a preconditioner. Iterations of conjugate gradients with either form:
 
 
 # %%
@@ -498,7 +497,7 @@ for name, options in {"periodic": {}, "periodic, prolongation with zeros": {"zer
 # in textbook form, with residuals and corrections from zero. The first row is the published setting most like it; it takes 500
 # epochs on 256 × 256 points, which could not be run here. Its figure is given as other authors transcribe it.
 # `configs/darcy/mgno.toml` is on 85 × 85 points; that and the long training on 16 × 16 points, with three seeds, are those of the
-# data sets' pages, and took the time given there.
+# data sets' pages, and took the time given there. Seconds are wall time, other work on the machine included.
 
 # %%
 jax.config.update("jax_enable_x64", False)
@@ -575,13 +574,13 @@ for level, place in enumerate(axes[0]):
 plt.show()
 
 # %% [markdown]
-# One level sees a few points around, which the edges of the permeability fill. The pressure is a matter of the whole square, and
-# comes from the coarse levels. (Each picture has its own range of color.)
+# Without the coarser levels the answer follows the permeability around each point. The pressure is a matter of the whole square,
+# and comes from the coarse levels. (Each picture has its own range of color.)
 #
 # ## A trained network on another grid
 #
 # `test_32` holds the same fields with twice as many points per axis. Is the answer there that of an equation which takes $h$ for
-# twice what it is? It would be wrong by a factor, as a V-cycle's is.
+# twice what it is? That of a linear V-cycle with levels enough would be, and right after multiplication by 1/4.
 
 # %%
 predicted_32 = answers(operator, jnp.asarray(data_32.inputs["u"]))
@@ -592,8 +591,8 @@ for name, v, target in (("16 x 16", predicted_16, data_16.target), ("32 x 32", p
     )
 
 # %% [markdown]
-# No factor repairs it, since activations are not homogeneous, and normalization was learned with the small grid. Train an MgNO on
-# the grid of use.
+# A factor repairs a part at most: activations are not homogeneous, the normalizers are those of the data and not of $h$, and the
+# levels end at twice as many points. Train an MgNO on the grid of use.
 #
 # ## How many V-cycles is the network worth?
 #
