@@ -385,8 +385,8 @@ for n, f in forces.items():
 #
 # $$W = \sum_l P^l S R^l ,$$
 #
-# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). As an iteration it would diverge, since all
-# levels correct the same error. But it is a preconditioner. Iterations of conjugate gradients with either form:
+# which is the additive multigrid of Bramble, Pasciak and Xu (Math. Comp. 55, 1990). Levels correct the error without knowing of
+# each other, which takes more steps than a V-cycle, and still few. Iterations of conjugate gradients with either form:
 
 
 # %%
