@@ -106,6 +106,18 @@ def claims_of_fno_navier_stokes(printed: str, num_pictures: int) -> None:
     assert abs(float(ours[1]) - float(ours[2])) < 0.1 * float(ours[1])
 
 
+def claims_of_mgno_multigrid(printed: str, num_pictures: int) -> None:
+    assert num_pictures == 5 and number(printed, "weights: ") == 36
+    assert all(float(found) < 1e-12 for found in re.findall(r"MgNO is the V-cycle to (\S+)", printed))
+    assert 0.3 < number(printed, "V-cycle, Jacobi") < 0.37  # whatever the grid
+    table = printed.split("iterations  ")[1].replace(",", "")
+    steps = [number(table, f"{name}  ") for name in ("both", "V-cycles", "conjugate gradients", "Jacobi alone")]
+    assert steps == sorted(steps) and steps[0] < 10
+    rules = [line.split()[-4:] for line in printed.split("replicate   periodic\n")[1].splitlines()[:4]]
+    assert [[found == "exact" for found in row] for row in rules] == [[i == j for j in range(4)] for i in range(4)]
+    assert number(printed, "periodic:                           shift before or after, difference ") < 1e-12
+
+
 CLAIMS = {name.removeprefix("claims_of_"): check for name, check in globals().items() if name.startswith("claims_of_")}
 
 
