@@ -94,6 +94,8 @@ def benchmark(
                 if what != "all":
                     raise
                 say(f"{part} is left out: {error}")
+        if json is not None and rows:
+            write_json(json, rows, indent=1)  # what is measured outlives the end of a later part
     if not rows:
         raise ConfigError(f"benchmark all measured nothing for --case {case!r}. Give another one, or leave it out.")
     here, peers = rows[0]["machine"], [row.get("peer_versions", {}) for row in rows]
@@ -102,7 +104,6 @@ def benchmark(
     say(", ".join(f"{name} {version}" for name, version in versions.items()))
     say(f"median of {repeats} calls (fastest - slowest)")
     if json is not None:
-        write_json(json, rows, indent=1)
         say(f"Written to {json}.")
 
 

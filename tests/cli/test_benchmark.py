@@ -158,6 +158,11 @@ def test_all_parts_are_one_list_and_peers_that_are_not_there_are_left_out(tmp_pa
     ]
     assert "fno alone: --peer-python" in printed and "models is left out: --case" in printed
     assert "peer_versions" in rows[2] and "peer_versions" not in rows[1]
+    monkeypatch.setattr(_benchmark_solvers, "cases", lambda *_: {"two": lambda: 1 / 0})
+    words[words.index("--json") + 1] = str(tmp_path / "first.json")
+    with pytest.raises(ZeroDivisionError):
+        main(words)  # rows of parts that were finished are in the file
+    assert [each["part"] for each in json.loads((tmp_path / "first.json").read_text())] == ["kernels", "fno"]
     assert main(["benchmark", "all", "--case", "nothing"]) == 2
     assert "measured nothing for --case 'nothing'" in capsys.readouterr().err
 
