@@ -174,20 +174,20 @@ for scale, (block, field) in enumerate(zip(lsm.network.across, fields, strict=Tr
     )
 
 # %% [markdown]
-# Where do the tokens of the finest scale come from? For two of the heads, the share that every point has in the four tokens of its
-# patch, beside the permeability. If all points of a patch had the same share, a token would be an average; how far is it from that?
+# Where do the tokens of the finest scale come from? If all points of a patch had the same share in a token, it would be an average. For two
+# of the heads, how far the shares of the points in the four tokens are above or below that, beside the permeability:
 
 # %%
 attention, _ = collect(lsm.network.across[0], fields[0])
 shares = [unpatchify(attention[:, head], (lsm.num_tokens, 16, 16), patch) for head in (0, 1)]
+excess = [np.asarray(share) * patch[0] * patch[1] - 1 for share in shares]
 figure, axes = plt.subplots(2, 1 + lsm.num_tokens, figsize=(10, 4), layout="constrained")
-for row, share in zip(axes, shares, strict=True):
+for row, values in zip(axes, excess, strict=True):
     row[0].imshow(u[0].T, origin="lower", cmap="cividis")
-    images = [
-        place.imshow(values.T, origin="lower", cmap="viridis", vmin=0, vmax=share.max())
-        for place, values in zip(row[1:], np.asarray(share), strict=True)
-    ]
-    figure.colorbar(images[-1], ax=row, label="share", fraction=0.03, pad=0.01)
+    limit = np.abs(values).max()
+    for place, token in zip(row[1:], values, strict=True):
+        image = place.imshow(token.T, origin="lower", cmap="RdBu_r", vmin=-limit, vmax=limit)
+    figure.colorbar(image, ax=row, label="share over the even one, − 1", fraction=0.03, pad=0.01)
 for number, row in enumerate(axes):
     row[0].set_ylabel(f"head {number}")
     for place, title in zip(row, ("permeability", *(f"token {m}" for m in range(lsm.num_tokens))), strict=True):
@@ -200,7 +200,7 @@ plt.show()
 # ## Inside: what the basis does to a token
 #
 # For three channels of the finest and of the coarsest scale, those whose correction varies most: the correction $\hat t - t$ over the values that tokens
-# take on the test data. The marks below are those values.
+# take on the test data; thick where nine tenths of them are.
 
 # %%
 fields = jax.vmap(fields_of)(jnp.asarray(test.read_all().inputs["u"][:20]))
@@ -212,15 +212,11 @@ for axis, scale in zip(axes, (0, lsm.num_scales - 1), strict=True):
     change = jnp.std(trigonometric_step(values, block.sines, block.cosines, lsm.frequencies) - values, axis=0)
     for color, channel in zip(("#0072b2", "#d55e00", "#009e73"), np.argsort(change)[::-1][:3], strict=True):
         own = values[:, channel]
-        line = jnp.linspace(own.min(), own.max(), 200)
         weights = block.sines[:, [channel]], block.cosines[:, [channel]]
-        axis.plot(
-            line,
-            trigonometric_step(line[:, None], *weights, lsm.frequencies)[:, 0] - line,
-            color=color,
-            label=f"channel {channel}",
-        )
-        axis.plot(own[:: max(1, len(own) // 200)], jnp.full_like(own[:: max(1, len(own) // 200)], 0), "|", color=color, alpha=0.5)
+        for low, high, width, label in ((0, 1, 1.2, f"channel {channel}"), (0.05, 0.95, 3.5, None)):
+            line = jnp.linspace(*np.quantile(own, [low, high]), 200)
+            after = trigonometric_step(line[:, None], *weights, lsm.frequencies)[:, 0]
+            axis.plot(line, after - line, color=color, linewidth=width, label=label)
     axis.set_title(f"scale {scale}, {fields[scale].shape[-1]} × {fields[scale].shape[-1]} points", fontsize=9)
     axis.set_xlabel("value of a token, t")
     axis.set_ylabel("correction")
@@ -247,7 +243,7 @@ def without(frequency):
 
 norm = lambda v: jnp.linalg.norm(v.reshape(len(v), -1), axis=1)
 changes = [float(jnp.mean(norm(apply(without(k), inputs) - whole) / norm(whole))) for k in range(lsm.num_basis)]
-plot_curves({"change of the pressure": (range(lsm.num_basis), changes)}, "relative L2", over="frequency k")
+plot_curves({"change of the pressure": (range(lsm.num_basis), changes)}, "relative L2", log=False, over="frequency k")
 
 # %% [markdown]
 # $k = 0$ is a constant that is added to the tokens. Last, without any basis, and without any blocks, where the field of a scale passes as
