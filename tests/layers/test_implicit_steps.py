@@ -52,16 +52,17 @@ def test_nor_does_that_of_a_steady_state():
 def test_samples_count_for_themselves_and_fail_alone():
     layer = NeuralODE(lambda t, z, rate: rate * z**2, solver="kvaerno5", rtol=1e-6, atol=1e-8, max_steps=200, only_end=True)
     rates = jnp.asarray([0.5, 3.0, -5.0])  # the second is infinite at time 1/3
-    solve = jax.jit(lambda rate: layer(jnp.ones(1), ENDS, rate))
-    together = jax.jit(jax.value_and_grad(lambda rates: _sum(jax.vmap(solve)(rates)), has_aux=True))
+    solve = jax.vmap(lambda rate: layer(jnp.ones(1), ENDS, rate))
+    together = jax.jit(jax.value_and_grad(lambda rates: _sum(solve(rates)), has_aux=True))
     (_, found), slope = together(rates)
     assert found.result.tolist()[::2] == [0, 0] and found.result[1] != 0
     exact, found = 1 / (1 - np.asarray(rates)), jax.tree.map(np.asarray, found)
     np.testing.assert_allclose(found.values[::2, 0], exact[::2], rtol=1e-3)
-    np.testing.assert_allclose(slope, np.where([1, 0, 1], exact**2, 0), rtol=1e-2)
+    np.testing.assert_allclose(slope, np.where([1, 0, 1], exact**2, 0), rtol=1e-4)
     for i in (0, 2):
-        alone = solve(rates[i])
-        assert (alone.num_evaluations, alone.num_products) == (found.num_evaluations[i], found.num_products[i])
+        (_, equals), _ = together(jnp.full(3, rates[i]))  # none of which costs more than it would alone
+        assert set(np.asarray(equals.num_evaluations)) == {found.num_evaluations[i]}
+        assert set(np.asarray(equals.num_products)) == {found.num_products[i]}
 
 
 def _sum(solution):
@@ -69,13 +70,10 @@ def _sum(solution):
 
 
 def test_the_adjoint_equation_takes_implicit_steps_too():
-    def loss(rate, adjoint):
-        layer = NeuralODE(lambda t, z, a: -a * z**3, solver="kvaerno3", rtol=1e-7, atol=1e-7, adjoint=adjoint, only_end=True)
-        return layer(jnp.ones(1), ENDS, rate).values[0]
-
-    exact = -((1 + 2 * 2.0) ** -1.5)  # of (1 + 2 a)^(-1/2)
-    for adjoint in ("checkpoint", "backsolve"):
-        assert abs(eqx.filter_jit(jax.grad(loss))(2.0, adjoint) - exact) < 1e-5
+    options = {"solver": "kvaerno3", "rtol": 1e-7, "atol": 1e-7, "adjoint": "backsolve", "only_end": True}
+    layer = NeuralODE(lambda t, z, a: -a * z**3, **options)
+    slope = jax.jit(jax.grad(lambda rate: layer(jnp.ones(1), ENDS, rate).values[0]))(2.0)
+    assert abs(slope + (1 + 2 * 2.0) ** -1.5) < 1e-5  # of (1 + 2 a)^(-1/2)
 
 
 def test_states_of_any_size_and_type_converge():
