@@ -89,22 +89,28 @@ def test_chosen_steps_keep_the_tolerance_on_each_kind():
 def test_adjoints_agree_with_each_other_and_with_central_differences(compiled):
     path = drawn(jnp.asarray(TIMES[:4]), jnp.asarray(VALUES[:4]))
 
-    def loss_of(adjoint):
-        moving, rest = eqx.partition(cde_of("silu", solver="dopri8", steps=4, adjoint=adjoint), eqx.is_inexact_array)
+    def loss_of(**options):
+        moving, rest = eqx.partition(cde_of("silu", **options), eqx.is_inexact_array)
         weights, unravel = jax.flatten_util.ravel_pytree(moving)
         return lambda w: jnp.sum(eqx.combine(unravel(w), rest)(path, throw=False).values ** 2), weights
 
-    loss, weights = loss_of("checkpoint")
-    grad, direction = jax.jit(jax.value_and_grad(loss)), jnp.asarray(RNG.standard_normal(weights.shape))
-    gradient = np.asarray(grad(weights)[1])
-    central = (grad(weights + 1e-5 * direction)[0] - grad(weights - 1e-5 * direction)[0]) / 2e-5
-    np.testing.assert_allclose(gradient @ direction, central, rtol=1e-7)
-    direct = compiled(jax.grad(loss_of("direct")[0]), weights)
+    def along(directions, **options):
+        """The gradient, and central differences."""
+        loss, weights = loss_of(**options)
+        both = jax.jit(jax.value_and_grad(loss))
+        central = [(both(weights + 1e-5 * d)[0] - both(weights - 1e-5 * d)[0]) / 2e-5 for d in directions]
+        return np.asarray(both(weights)[1]), central
+
+    weights = loss_of()[1]
+    directions = jnp.asarray(RNG.standard_normal((5, *weights.shape)))
+    gradient, central = along(directions)
+    np.testing.assert_allclose(directions @ gradient, central, rtol=1e-7, atol=1e-8)
+    direct = compiled(jax.grad(loss_of(adjoint="direct")[0]), weights)
     np.testing.assert_allclose(direct, gradient, rtol=1e-10, atol=1e-12)
-    pushed = compiled(lambda w, t: jax.jvp(loss_of("forward")[0], (w,), (t,))[1], weights, direction)
-    np.testing.assert_allclose(pushed, gradient @ direction, rtol=1e-10)
-    backward = compiled(jax.grad(loss_of("backsolve")[0]), weights)
-    np.testing.assert_allclose(backward, gradient, rtol=1e-6, atol=1e-7)
+    pushed = compiled(lambda w, t: jax.jvp(loss_of(adjoint="forward")[0], (w,), (t,))[1], weights, directions[0])
+    np.testing.assert_allclose(pushed, gradient @ directions[0], rtol=1e-10)
+    backward, central = along(directions, solver="bosh3", steps=128, adjoint="backsolve")
+    np.testing.assert_allclose(directions @ backward, central, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("steps", [1, None])
