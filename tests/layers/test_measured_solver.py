@@ -50,11 +50,16 @@ def test_stiffness_of_a_linear_field_is_its_rate():
 
 def test_gradients_of_the_sums_agree_with_differences_at_constant_steps():
     ode = NeuralODE(lambda t, z, a: -a * z + jnp.sin(a * t), step=0.25, max_steps=4, only_end=True)
-    penalties = lambda a: global_penalties(ode, jnp.ones(1), TIMES, a)[1]
-    for name in ("error", "stiffness"):
-        value = jax.jit(lambda a, name=name: getattr(penalties(a), name))
-        exact = jax.jit(jax.grad(value))(2.0)
-        assert abs((value(2.0 + 1e-5) - value(2.0 - 1e-5)) / 2e-5 - exact) < 4e-6 * abs(exact) + 1e-9
+
+    @jax.jit
+    @jax.value_and_grad
+    def both(a, for_error):
+        penalties = global_penalties(ode, jnp.ones(1), TIMES, a)[1]
+        return jnp.where(for_error, penalties.error, penalties.stiffness)
+
+    for for_error in (True, False):
+        (above, _), (_, exact), (below, _) = (both(a, for_error) for a in (2.0 + 1e-5, 2.0, 2.0 - 1e-5))
+        assert abs((above - below) / 2e-5 - exact) < 4e-6 * abs(exact) + 1e-9
 
 
 @pytest.mark.parametrize(("adjoint", "sampling"), [("checkpoint", "uniform"), ("backsolve", "accepted")])
@@ -69,7 +74,7 @@ def test_local_penalties_have_gradients_under_any_adjoint(adjoint, sampling):
 
     (value, measured), slope = solve(3.0, jax.random.key(1))
     assert abs(value - 3 - np.exp(-3)) < 1e-5 and abs(slope - 1 + np.exp(-3)) < 1e-4
-    assert jnp.allclose(measured.state[0], jnp.exp(-3 * measured.time), rtol=1e-4)
+    assert np.allclose(measured.state[0], np.exp(-3 * measured.time), rtol=1e-4)
 
 
 def test_random_times_are_uniform_in_time_or_over_the_steps():
@@ -77,7 +82,7 @@ def test_random_times_are_uniform_in_time_or_over_the_steps():
     for visit, share in (("uniform", 0.5), ("accepted", None)):
         keys = jax.random.split(jax.random.key(2), 200)
         solution = eqx.filter_jit(eqx.filter_vmap(lambda key, v=visit: ode(jnp.ones(1), TIMES, visit=v, key=key)))(keys)
-        late = jnp.mean(solution.measured.time > 0.5)
+        late = np.mean(np.asarray(solution.measured.time) > 0.5)
         assert abs(late - 0.5) < 0.12 if share else late > 0.75
 
 

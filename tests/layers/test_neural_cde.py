@@ -15,26 +15,51 @@ RNG = np.random.default_rng(1)
 TIMES = np.cumsum(RNG.uniform(0.2, 0.5, 7))
 VALUES = RNG.standard_normal((7, 2))
 KINDS = ("hermite", "linear", "rectilinear")
-DRAW = jax.jit(lambda times, values: control(times, values, throw=False))
+
+# Solves that tests have in common are compiled once, for hermite and linear controls together: those have one form.
+EACH = {"readout": "all"}
+CHOSEN = {"readout": "all", "steps": None, "solver": "tsit5", "rtol": 1e-4, "atol": 1e-6, "max_steps": 24}
+EXACT = {"readout": "all", "steps": 8, "solver": "dopri8"}
+CALLS = []
 
 
-def cde_of(**options):
-    made = NeuralCDE(**{"in_channels": 3, "out_channels": 2, "width": 4, "hidden": (6,), **options}, key=jax.random.key(0))
+@pytest.fixture(autouse=True, scope="module")
+def _counted():
+    with pytest.MonkeyPatch.context() as patch:
+        counted = lambda u: (jax.debug.callback(lambda: CALLS.append(1)), jnp.tanh(u))[1]
+        patch.setitem(ACTIVATIONS, "counted", counted)
+        yield
+
+
+def cde_of(activation="counted", **options):
+    small = {"in_channels": 3, "out_channels": 2, "width": 4, "hidden": (6,), "activation": activation}
+    made = NeuralCDE(**small | options, key=jax.random.key(0))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array(leaf) else leaf, made)
 
 
 @eqx.filter_jit
-def solved(cde, times, values, kind, fill):
-    return cde(control(times, values, kind=kind, fill=fill, throw=False), throw=False)
+def drawn(times, values, kind="hermite", fill=None):
+    return control(times, values, kind=kind, fill=fill, throw=False)
+
+
+@eqx.filter_jit
+def solved(cde, path):
+    return cde(path, throw=False)
 
 
 def solve(cde, times, values, kind, fill=None):
-    return jax.tree.map(np.asarray, solved(cde, jnp.asarray(times), jnp.asarray(values), kind, fill))
+    """The solution, which reports as many evaluations as were made."""
+    path = drawn(jnp.asarray(times), jnp.asarray(values), kind, fill)
+    CALLS.clear()
+    found = jax.tree.map(np.asarray, solved(cde, path))
+    jax.effects_barrier()
+    assert len(CALLS) == found.num_evaluations
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_constant_field_adds_what_the_control_moves(kind, compiled):
-    cde = cde_of(solver="bosh3", readout="all")
+    cde = cde_of(**EXACT)
     last = lambda m: (m.field.network.layers[-1].weight, m.field.network.layers[-1].bias)
     bias = RNG.standard_normal(12)
     cde = eqx.tree_at(last, cde, (jnp.asarray(np.zeros((12, 6))), jnp.asarray(bias)))
@@ -45,7 +70,7 @@ def test_a_constant_field_adds_what_the_control_moves(kind, compiled):
 
 
 def test_fixed_steps_converge_at_the_order_of_the_solver():
-    exact = solve(cde_of(solver="dopri8", steps=8), TIMES, VALUES, "hermite").values
+    exact = solve(cde_of(**EXACT), TIMES, VALUES, "hermite").values[-1]
     for solver, order in (("euler", 1), ("heun", 2), ("bosh3", 3)):
         errors = [
             np.linalg.norm(solve(cde_of(solver=solver, steps=steps), TIMES, VALUES, "hermite").values - exact)
@@ -56,34 +81,36 @@ def test_fixed_steps_converge_at_the_order_of_the_solver():
 
 def test_chosen_steps_keep_the_tolerance_on_each_kind():
     for kind in KINDS:
-        exact = solve(cde_of(solver="dopri8", steps=8), TIMES, VALUES, kind).values
+        exact = solve(cde_of(**EXACT), TIMES, VALUES, kind).values[-1]
         found = solve(cde_of(solver="tsit5", steps=None, rtol=1e-8, atol=1e-8), TIMES, VALUES, kind)
         np.testing.assert_allclose(found.values, exact, atol=1e-7)
 
 
-def flat_loss(cde):
-    weights, rest = eqx.partition(cde, eqx.is_inexact_array)
-    start, unravel = jax.flatten_util.ravel_pytree(weights)
-    path = DRAW(jnp.asarray(TIMES[:4]), jnp.asarray(VALUES[:4]))
-    return jax.jit(lambda w: jnp.sum(eqx.combine(unravel(w), rest)(path, throw=False).values ** 2)), start
-
-
 def test_adjoints_agree_with_each_other_and_with_central_differences(compiled):
-    loss, weights = flat_loss(cde_of())
-    direction = RNG.standard_normal(weights.shape)
-    moved = lambda size: loss(jnp.asarray(weights + size * direction))
-    central = (float(moved(1e-5)) - float(moved(-1e-5))) / 2e-5
-    gradient = compiled(jax.grad(loss), weights)
-    np.testing.assert_allclose(gradient @ direction, central, rtol=1e-7)
-    direct = compiled(jax.grad(flat_loss(cde_of(adjoint="direct"))[0]), weights)
+    path = drawn(jnp.asarray(TIMES[:4]), jnp.asarray(VALUES[:4]))
+
+    def loss_of(**options):
+        moving, rest = eqx.partition(cde_of("silu", **options), eqx.is_inexact_array)
+        weights, unravel = jax.flatten_util.ravel_pytree(moving)
+        return lambda w: jnp.sum(eqx.combine(unravel(w), rest)(path, throw=False).values ** 2), weights
+
+    def along(directions, **options):
+        """The gradient, and central differences."""
+        loss, weights = loss_of(**options)
+        both = jax.jit(jax.value_and_grad(loss))
+        central = [(both(weights + 1e-5 * d)[0] - both(weights - 1e-5 * d)[0]) / 2e-5 for d in directions]
+        return np.asarray(both(weights)[1]), central
+
+    weights = loss_of()[1]
+    directions = jnp.asarray(RNG.standard_normal((5, *weights.shape)))
+    gradient, central = along(directions)
+    np.testing.assert_allclose(directions @ gradient, central, rtol=1e-7, atol=1e-8)
+    direct = compiled(jax.grad(loss_of(adjoint="direct")[0]), weights)
     np.testing.assert_allclose(direct, gradient, rtol=1e-10, atol=1e-12)
-    forward = flat_loss(cde_of(adjoint="forward"))[0]
-    pushed = compiled(lambda w, t: jax.jvp(forward, (w,), (t,))[1], weights, jnp.asarray(direction))
-    np.testing.assert_allclose(pushed, gradient @ direction, rtol=1e-10)
-    fine = {"solver": "dopri8", "steps": 4}
-    through = compiled(jax.grad(flat_loss(cde_of(**fine))[0]), weights)
-    backward = compiled(jax.grad(flat_loss(cde_of(**fine, adjoint="backsolve"))[0]), weights)
-    np.testing.assert_allclose(backward, through, rtol=1e-6, atol=1e-7)
+    pushed = compiled(lambda w, t: jax.jvp(loss_of(adjoint="forward")[0], (w,), (t,))[1], weights, directions[0])
+    np.testing.assert_allclose(pushed, gradient @ directions[0], rtol=1e-10)
+    backward, central = along(directions, solver="bosh3", steps=128, adjoint="backsolve")
+    np.testing.assert_allclose(directions @ backward, central, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("steps", [1, None])
@@ -93,8 +120,9 @@ def test_what_comes_later_changes_no_bit(kind, steps):
     values[[0, -1]] = VALUES[[0, -1]]
     later, times = values.copy(), TIMES.copy()
     later[4:], times[4:] = later[4:] * 3 + 1, times[4:] + 0.25
-    cde = cde_of(readout="all", steps=steps)
+    cde = cde_of(**(EACH if steps else CHOSEN))
     one, other = solve(cde, TIMES, values, kind, "forward"), solve(cde, times, later, kind, "forward")
+    assert one.result == other.result == SUCCESS
     np.testing.assert_array_equal(one.values[:4], other.values[:4])
     assert np.all(one.values[4:] != other.values[4:])
 
@@ -103,90 +131,84 @@ def test_what_comes_later_changes_no_bit(kind, steps):
 @pytest.mark.parametrize("kind", KINDS)
 def test_fifty_repeats_of_the_end_change_nothing(kind, steps):
     times, values = (np.pad(part, [(0, 50), (0, 0)][: part.ndim], mode="edge") for part in (TIMES, VALUES))
-    cde = cde_of(steps=steps)
+    cde = cde_of(**(EACH if steps else CHOSEN))
     short, long = solve(cde, TIMES, VALUES, kind), solve(cde, times, values, kind)
-    np.testing.assert_allclose(long.values, short.values, atol=1e-6, rtol=0)
-    np.testing.assert_allclose(long.values, short.values, atol=1e-14, rtol=0)
+    assert len(long.values) == 57 and long.result == short.result == SUCCESS
+    np.testing.assert_allclose(long.values[-1], short.values[-1], atol=1e-14, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_ends_where_the_whole_series_does(kind):
     values = np.where(RNG.uniform(size=VALUES.shape) < 0.3, np.nan, VALUES)
     values[0] = VALUES[0]
-    cde, stream = cde_of(readout="all"), ControlStream(kind)
+    cde, stream = cde_of(**EACH), ControlStream(kind)
     whole = solve(cde, TIMES, values, kind, "forward")
 
     @eqx.filter_jit
-    def begin(time, value):
-        knot = stream.begin(time, value)
+    def streamed(cde, times, values):
+        def observe(carry, observation):
+            knot, pieces = stream.extend(carry[0], *observation)
+            state = cde.advance(carry[1], pieces, throw=False)
+            return (knot, state), cde.read(state)
+
+        knot = stream.begin(times[0], values[0])
         state = cde.begin(knot.value)
-        return knot, state, cde.read(state)
+        (_, end), read = jax.lax.scan(observe, (knot, state), (times[1:], values[1:]))
+        return end, jnp.concatenate([cde.read(state)[None], read])
 
-    @eqx.filter_jit
-    def observe(knot, state, time, value):
-        knot, pieces = stream.extend(knot, time, value)
-        state = cde.advance(state, pieces, throw=False)
-        return knot, state, cde.read(state)
-
-    knot, state, value = begin(jnp.asarray(TIMES[0]), jnp.asarray(values[0]))
-    read = [value]
-    for time, value in zip(TIMES[1:], values[1:], strict=True):
-        knot, state, value = observe(knot, state, jnp.asarray(time), jnp.asarray(value))
-        read.append(value)
-    np.testing.assert_allclose(np.stack(read), whole.values, atol=1e-13)
+    state, read = streamed(cde, jnp.asarray(TIMES), jnp.asarray(values))
+    np.testing.assert_allclose(read, whole.values, atol=1e-13)
     assert state.num_evaluations == whole.num_evaluations == whole.state.num_evaluations
 
 
 @pytest.mark.parametrize("solver", sorted(EXPLICIT_SOLVERS))
-def test_the_evaluations_reported_are_those_made(solver, monkeypatch):
-    calls = []
-    counted = lambda u: (jax.debug.callback(lambda: calls.append(1)), jnp.tanh(u))[1]
-    monkeypatch.setitem(ACTIVATIONS, "counted", counted)
-    for steps in (2, None) if solver in ("heun", "tsit5") else (2,):
-        calls.clear()
-        found = solve(cde_of(solver=solver, steps=steps, rtol=1e-4, activation="counted"), TIMES[:3], 4 * VALUES[:3], "hermite")
+def test_the_evaluations_reported_are_those_made(solver):
+    chosen = {"steps": None, "rtol": 1e-4}
+    known = {"dopri8": [EXACT], "heun": [EACH, chosen], "tsit5": [{"steps": 2}, CHOSEN]}
+    for options in known.get(solver, [{"steps": 16}]):
+        found = solve(cde_of(**{"solver": solver} | options), TIMES, 4 * VALUES, "hermite")
         assert found.result == SUCCESS
-        jax.effects_barrier()
-        assert len(calls) == found.num_evaluations
 
 
 def test_a_failed_solve_is_nan_and_leaves_the_others_alone():
-    cde = cde_of(steps=None, solver="tsit5", rtol=1e-4, atol=1e-6, max_steps=24, readout="all")
+    cde = cde_of("silu", **CHOSEN)
     wild = VALUES.copy()
     wild[3:] *= 300.0  # more than 24 steps of Tsit5 can follow
-    times, values = jnp.asarray(np.stack([TIMES] * 3)), jnp.asarray(np.stack([VALUES, wild, VALUES]))
-    many = jax.vmap(lambda m, t, v: m(control(t, v, throw=False), throw=False), (None, 0, 0))
+    paths = [drawn(jnp.asarray(TIMES), jnp.asarray(values)) for values in (VALUES, wild, VALUES)]
 
-    def loss(cde):
-        found = many(cde, times, values)
+    @eqx.filter_jit
+    @lambda f: eqx.filter_grad(f, has_aux=True)
+    def gradient_of(cde, paths):
+        found = jax.vmap(lambda path: cde(path, throw=False))(paths)
         return jnp.sum(jnp.where(found.result[:, None, None] == SUCCESS, found.values, 0) ** 2), found
 
-    gradient, found = eqx.filter_jit(eqx.filter_grad(loss, has_aux=True))(cde)
+    gradient, found = gradient_of(cde, jax.tree.map(lambda *leaves: jnp.stack(leaves), *paths))
     assert found.result.tolist() == [SUCCESS, MAX_STEPS, SUCCESS]
     finite = np.isfinite(found.values[1]).all(axis=1)
     assert 3 <= finite.sum() < 7 and finite[: finite.sum()].all() and np.isnan(found.values[1, finite.sum() :]).all()
-    np.testing.assert_allclose(found.values[0], solve(cde, TIMES, VALUES, "hermite").values, rtol=1e-12)
+    alone = eqx.filter_jit(lambda cde, path: cde(path).values)
+    np.testing.assert_allclose(found.values[0], alone(cde, paths[0]), rtol=1e-12)
     np.testing.assert_allclose(found.values[2], found.values[0], rtol=1e-12)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     with pytest.raises(RuntimeError, match=r"used up its steps.*\(result 1\)"):
-        jax.block_until_ready(eqx.filter_jit(lambda m: m(control(times[1], values[1])).values)(cde))
+        jax.block_until_ready(alone(cde, paths[1]))
 
 
 def test_a_field_or_a_series_that_is_not_finite_has_its_code():
-    cde = eqx.tree_at(lambda m: m.field.network.layers[0].bias, cde_of(), jnp.full(6, jnp.nan))
+    cde = eqx.tree_at(lambda m: m.field.network.layers[0].bias, cde_of(solver="euler", steps=16), jnp.full(6, jnp.nan))
     found = solve(cde, TIMES, VALUES, "hermite")
     assert found.result == NONFINITE and np.isnan(found.values).all()
-    found = solve(cde_of(readout="all"), TIMES[::-1].copy(), VALUES, "hermite")
+    found = solve(cde_of(**EACH), TIMES[::-1].copy(), VALUES, "hermite")
     assert found.result == NONFINITE and np.isnan(found.values).all()
     with pytest.raises(SolverError, match=r"NaN or infinity.*\(result 2\)"):
-        cde(control(jnp.asarray(TIMES[:3]), jnp.asarray(VALUES[:3])))
+        cde(drawn(jnp.asarray(TIMES), jnp.asarray(VALUES)))
 
 
 def test_single_precision_stays_single():
-    cde = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32) if eqx.is_inexact_array(leaf) else leaf, cde_of())
+    cde = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32) if eqx.is_inexact_array(leaf) else leaf, cde_of(**EACH))
     rough = solve(cde, TIMES.astype("float32"), VALUES.astype("float32"), "hermite").values
     assert rough.dtype == jnp.float32
-    np.testing.assert_allclose(rough, solve(cde_of(), TIMES, VALUES, "hermite").values, atol=1e-5)
+    np.testing.assert_allclose(rough, solve(cde_of(**EACH), TIMES, VALUES, "hermite").values, atol=1e-5)
 
 
 def test_options_and_controls_that_do_not_fit_are_refused_in_one_line():

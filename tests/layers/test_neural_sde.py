@@ -16,27 +16,28 @@ TIMES = jnp.asarray([0.0, 0.5, 1.0])
 def test_moments_of_the_process_of_ornstein_and_uhlenbeck():
     """At times on the grid of the steps, between steps, and much nearer to each other than a step; backwards they grow."""
     layer = NeuralSDE(lambda t, z, a: -a * z, lambda t, z, a: 0.5 * jnp.ones_like(z), step=1 / 16)
-    solve = eqx.filter_jit(lambda key, ts: layer(2 * jnp.ones(4000), ts, jnp.asarray(1.5), key=key))
-    times = jnp.asarray([0.0, 0.03, 0.031, 0.5, 1.0])
+    program = eqx.filter_jit(lambda key, ts: layer(jnp.full(4000, 2.0), ts, jnp.asarray(1.5), key=key))
+    solve = lambda key, ts: jax.tree.map(np.asarray, program(key, jnp.asarray(ts)))
+    times = np.asarray([0.0, 0.03, 0.031, 0.5, 1.0])
     solution = solve(jax.random.key(0), times)
-    assert solution.successful and solution.num_steps == 1 + 1 + 8 + 8 == solution.num_evaluations - 1
+    assert solution.result == 0 and solution.num_steps == 1 + 1 + 8 + 8 == solution.num_evaluations - 1
     back = solve(jax.random.key(0), -times)
-    assert jnp.allclose(back.values.mean(axis=1), 2 * jnp.exp(1.5 * times), rtol=0.02)
-    assert solve(jax.random.key(0), times[jnp.asarray([0, 2, 1, 3, 4])]).result == 9
-    near = jnp.diff(solution.values[1:3], axis=0)
+    assert np.allclose(back.values.mean(axis=1), 2 * np.exp(1.5 * times), rtol=0.02)
+    assert solve(jax.random.key(0), times[[0, 2, 1, 3, 4]]).result == 9
+    near = np.diff(solution.values[1:3], axis=0)
     assert abs(near.var() - 0.25e-3) < 0.1 * 0.25e-3
     for z, t in zip(solution.values, times):
         variance = 0.25 * (1 - np.exp(-3 * t)) / 3
         assert abs(z.mean() - 2 * np.exp(-1.5 * t)) < 4 * np.sqrt(variance / 4000) + 3e-3
         assert abs(z.var() - variance) < 0.1 * variance + 1e-12
-    assert jnp.array_equal(solution.values, solve(jax.random.key(0), times).values)
+    assert np.array_equal(solution.values, solve(jax.random.key(0), times).values)
 
 
 @pytest.mark.parametrize("solver", ["euler_heun", "reversible_heun"])
 def test_the_sense_is_that_of_stratonovich(solver):
     layer = NeuralSDE(lambda t, z, a: 0 * z, lambda t, z, a: 0.5 * z, step=1 / 32, solver=solver, only_end=True)
     end = eqx.filter_jit(lambda key: layer(jnp.ones(2000), TIMES, key=key).values)(jax.random.key(1))
-    assert abs(jnp.log(end).mean()) < 2 / np.sqrt(2000) < 0.1  # in the sense of Itô it would be -1/8
+    assert abs(np.log(end).mean()) < 2 / np.sqrt(2000) < 0.1  # in the sense of Itô it would be -1/8
 
 
 def test_gradients_of_a_path_agree_between_adjoints_and_with_the_closed_form():
@@ -47,7 +48,7 @@ def test_gradients_of_a_path_agree_between_adjoints_and_with_the_closed_form():
     sigma = jnp.asarray(0.4)
     for adjoint in ("checkpoint", "backsolve"):
         value, slope = jax.jit(jax.value_and_grad(lambda s, adjoint=adjoint: loss(s, adjoint)))(sigma)
-        assert abs(slope - value * jnp.log(value) / sigma) < 0.02 * abs(slope)  # z = exp(sigma W)
+        assert abs(slope - value * np.log(value) / 0.4) < 0.02 * abs(slope)  # z = exp(sigma W)
 
 
 def test_a_failed_path_is_nan_and_the_others_do_not_notice():
@@ -60,7 +61,7 @@ def test_a_failed_path_is_nan_and_the_others_do_not_notice():
         return jnp.sum(jnp.where(found.successful, found.values[:, 0], 0)), found
 
     (_, found), slope = loss(1.0)
-    assert found.result.tolist() == [0, 2] and jnp.isnan(found.values[1]).all() and jnp.isfinite(slope)
+    assert found.result.tolist() == [0, 2] and np.isnan(found.values[1]).all() and np.isfinite(slope)
 
 
 def test_solvers_of_other_equations_are_refused():
