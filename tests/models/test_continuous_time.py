@@ -87,23 +87,9 @@ def test_samples_together_share_steps_that_the_hardest_of_them_needs():
 
 
 def test_gradients_of_samples_together_by_the_adjoint_equation():
-    """Against the gradient through sixteen steps of the classical method of Runge and Kutta."""
-    u, h = jax.random.normal(KEY, (1, 3, 8)), 1 / 16
-
-    def end(model, u):
-        rate = model.inner.evaluate
-
-        def step(u, _):
-            k1 = rate(u)
-            k2 = rate(u + h / 2 * k1)
-            k3 = rate(u + h / 2 * k2)
-            return u + h / 6 * (k1 + 2 * k2 + 2 * k3 + rate(u + h * k3)), None
-
-        return jax.lax.scan(step, u, length=16)[0]
-
-    model, slope_of = model_of(rtol=1e-7, atol=1e-8, adjoint="backsolve"), lambda f: eqx.filter_jit(eqx.filter_grad(f))
-    exact = slope_of(lambda m, u: (end(m, u) ** 2).sum())(model, u)
-    found = slope_of(lambda m, u: (m.frames(u, key=KEY) ** 2).sum())(model, u)
+    u = jax.random.normal(KEY, (1, 3, 8))
+    slope = eqx.filter_jit(eqx.filter_grad(lambda m, u: (m.frames(u, key=KEY) ** 2).sum()))
+    exact, found = (slope(model_of(rtol=1e-7, atol=1e-8, adjoint=name), u) for name in ("checkpoint", "backsolve"))
     for one, other in zip(jax.tree.leaves(exact), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
