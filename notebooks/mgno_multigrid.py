@@ -269,7 +269,8 @@ cycled, jacobi = course(wave + 0.5 * jax.random.normal(jax.random.key(0), (n, n)
 logarithm = lambda u: np.log10(np.abs(np.asarray(u)) + 1e-16)
 animate(
     {"V-cycles": np.clip(logarithm(cycled), -8, 0), "Jacobi steps of the same cost": np.clip(logarithm(jacobi), -8, 0)},
-    Grid((n, n), extent=((h, 1 - h),) * 2), range(13), label=Label("log10 |error|"), frames_per_second=2,
+    Grid((n, n), extent=((h, 1 - h),) * 2), range(13), label=Label("log10 |error|"), over="V-cycles",
+    frames_per_second=2,
 )  # fmt: skip
 
 # %% [markdown]
