@@ -175,7 +175,7 @@ for scale, (block, field) in enumerate(zip(lsm.network.across, fields, strict=Tr
 
 # %% [markdown]
 # Where do the tokens of the finest scale come from? If all points of a patch had the same share in a token, it would be an average. For two
-# of the heads, how far the shares of the points in the four tokens are above or below that, beside the permeability:
+# of the heads, the share of every point in the four tokens over that of an average, less 1, beside the permeability:
 
 # %%
 attention, _ = collect(lsm.network.across[0], fields[0])
@@ -187,7 +187,7 @@ for row, values in zip(axes, excess, strict=True):
     limit = np.abs(values).max()
     for place, token in zip(row[1:], values, strict=True):
         image = place.imshow(token.T, origin="lower", cmap="RdBu_r", vmin=-limit, vmax=limit)
-    figure.colorbar(image, ax=row, label="share over the even one, − 1", fraction=0.03, pad=0.01)
+    figure.colorbar(image, ax=row, label="excess share", fraction=0.03, pad=0.01)
 for number, row in enumerate(axes):
     row[0].set_ylabel(f"head {number}")
     for place, title in zip(row, ("permeability", *(f"token {m}" for m in range(lsm.num_tokens))), strict=True):
@@ -218,6 +218,7 @@ for axis, scale in zip(axes, (0, lsm.num_scales - 1), strict=True):
             after = trigonometric_step(line[:, None], *weights, lsm.frequencies)[:, 0]
             axis.plot(line, after - line, color=color, linewidth=width, label=label)
     axis.set_title(f"scale {scale}, {fields[scale].shape[-1]} × {fields[scale].shape[-1]} points", fontsize=9)
+    axis.locator_params(axis="x", nbins=5)
     axis.set_xlabel("value of a token, t")
     axis.set_ylabel("correction")
     axis.legend(frameon=False, fontsize=8)
