@@ -195,8 +195,9 @@ class CheckpointStore:
         raise CheckpointError(f"{self.directory} holds no checkpoint: nothing was saved yet. Train longer, or name another run.")
 
     def discard_after(self, step: int) -> None:
-        """Removes the steps above `step`, which a continued run will write anew."""
-        self._remove([later for later in self.steps() if later > step])
+        """Removes the steps above `step`, which a continued run will write anew; the newest first, which nobody must take if a
+        kill leaves some."""
+        self._remove([later for later in self.steps()[::-1] if later > step])
 
     def _path(self, step: int) -> Path:
         return self.directory / str(step)

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import equinox as eqx
@@ -78,6 +79,18 @@ def test_only_the_newest_steps_are_kept_and_no_trash(tmp_path):
         store.save(9, of_step(10), {"step": 10})
     assert {file.name for file in tmp_path.iterdir()} == {"6", "9"}
     assert_step(10, *newest(tmp_path)[:2])
+
+
+def test_steps_to_be_written_anew_go_from_the_newest(tmp_path, monkeypatch):
+    """After a kill in the middle none is left that is newer than one that went."""
+    with CheckpointStore(tmp_path) as store:
+        for step in (3, 6, 9):
+            store.save(step, of_step(step), {"step": step})
+        rename = os.rename
+        monkeypatch.setattr(os, "rename", lambda *ends: rename(*ends) if ends[0].name == "9" else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.discard_after(3)
+        assert store.steps() == [3, 6]
 
 
 def test_a_step_is_not_written_twice(two_steps):

@@ -1,5 +1,6 @@
 """The entry of the command line: choose the verb, run it, turn its outcome into an exit code."""
 
+import errno
 import functools
 import importlib
 import logging
@@ -85,8 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _explained(error: BaseException, debug: bool) -> int | None:
     """Says what went wrong in one line; the exit code, or `None` for what only a traceback explains."""
     match error:
-        case SystemExit():
-            return error.code if isinstance(error.code, int) else 0
+        case SystemExit():  # as Python does, whoever raised it: a module of the user's may
+            if not isinstance(error.code, int | None):
+                print(error.code, file=sys.stderr)
+                return 1
+            return error.code or 0
         case KeyboardInterrupt():
             print("interrupted", file=sys.stderr)
             return 130
@@ -107,6 +111,9 @@ def _explained(error: BaseException, debug: bool) -> int | None:
             where = shown_path(error.filename)
             print(printable(f"{where}: {reason(error)}. Check the path and its rights."), file=sys.stderr)
             return 2
+        case OSError() if error.errno == errno.ENOSPC:  # of a file without a name, such as our output
+            print(f"{reason(error)}. Make room where the output goes.", file=sys.stderr)
+            return 1
     return None
 
 
@@ -126,7 +133,7 @@ def _without_imports(words: Sequence[str]) -> list[str]:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name != name.split(".")[0]:
+            if not f"{name}.".startswith(f"{error.name}."):
                 raise
             raise ConfigError(f"--import {name}: there is no such module (looked in {here}). Run where {name}.py is.") from error
     return kept

@@ -42,7 +42,7 @@ class HDF5Object:
         return self if self._file is None else self._file  # type: ignore[return-value]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HDF5Object) and (self.file, self._number) == (other.file, other._number)
+        return isinstance(other, HDF5Object) and self.file is other.file and self._number == other._number
 
     def __hash__(self) -> int:
         return hash((id(self.file), self._number))
@@ -230,9 +230,9 @@ class HDF5Array(HDF5Object):
         """
         with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, ArithmeticError, OSError):
             if self._told.get("table"):
-                assert self.chunks is not None
-                table = self.file.table[slice(*self._told["table"])].reshape(-(-len(self) // self.chunks[0]), -1, 3)
-                for place, size, _ in table[np.unique(rows // self.chunks[0])].reshape(-1, 3).tolist():
+                (length, *_) = self._told["chunks"]
+                table = self.file.table[slice(*self._told["table"])].reshape(-(-len(self) // length), -1, 3)
+                for place, size, _ in table[np.unique(rows // length)].reshape(-1, 3).tolist():
                     self.file.expect(place, size)
             elif self._told.get("place") is not None:
                 size = self.dtype.itemsize * math.prod(self.shape[1:])

@@ -79,6 +79,7 @@ def test_a_flax_model_from_training_to_predictions(registered, capsys):
     ("words", "message"),
     [
         (["--import", "my_modles"], "--import my_modles: there is no such module (looked in "),
+        (["--import", "my_models.more"], "--import my_models.more: there is no such module (looked in "),
         (
             ["--import", "my_models.py"],
             "--import takes the name of a module, such as my_models for my_models.py, got 'my_models.py'.",

@@ -1,5 +1,7 @@
 """Verbs, help, exit codes, and one line per mistake."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -74,6 +76,9 @@ def test_debug_adds_the_traceback(capsys, tmp_path, monkeypatch):
         (SolverError("a b"), 1),
         (KeyboardInterrupt(), 130),
         (SystemExit(3), 3),
+        (SystemExit(None), 0),
+        (SystemExit("needs a GPU"), 1),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 1),
     ],
 )
 def test_exit_codes(capsys, monkeypatch, error, code):
@@ -83,7 +88,7 @@ def test_exit_codes(capsys, monkeypatch, error, code):
     monkeypatch.setattr(_main, "_command", lambda words: fail)
     assert main([]) == code
     err = capsys.readouterr().err
-    assert err.count("\n") == (0 if code == 3 else 1) and "\x1b" not in err
+    assert err.count("\n") == (0 if code in (0, 3) else 1) and "\x1b" not in err
 
 
 def test_version(capsys):

@@ -152,6 +152,14 @@ def test_only_slices_with_steps_of_one(tmp_path):
                 file["u"][index]
 
 
+def test_objects_are_equal_within_one_opening(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["u"], file["v"] = np.arange(3.0), np.arange(3.0)
+    with open_hdf5(tmp_path / "x.h5") as one, open_hdf5(tmp_path / "x.h5") as other:
+        assert one == one and one["u"] == one["u"] and hash(one["u"]) == hash(one["u"])
+        assert one != other and one["u"] != one["v"] and one["u"] != other["u"]
+
+
 def test_changes_are_noticed(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
