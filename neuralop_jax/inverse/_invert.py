@@ -30,13 +30,13 @@ class History(eqx.Module):
     - `objective`: the minimized sum.
     - `misfit`: its first part.
     - `gradient_norm`: the 2-norm of the gradient in the coordinates of the prior.
-    - `monitor`: what the monitor said, NaN without one.
+    - `monitor`: what the monitor said, an array each time or a number; NaN without one.
     """
 
     objective: Float[Array, " steps"]
     misfit: Float[Array, " steps"]
     gradient_norm: Float[Array, " steps"]
-    monitor: Float[Array, " steps"]
+    monitor: Float[Array, "steps *said"]
 
 
 class Inversion(eqx.Module):
@@ -109,7 +109,8 @@ def invert(
     - `noise`: $\sigma > 0$, a number, or one for each datum.
     - `coefficient`: $a(m)$, by default `Exponential()`.
     - `start`: where to start, `(1, *space)`; by default the mean of the prior.
-    - `monitor`: a function of $m$ to a number, recorded after each iteration: the error, where the truth is known.
+    - `monitor`: a function of $m$ to a number or an array, recorded after each iteration: the error, where the truth is known, or
+        the field itself, to see it come.
     - `discrepancy`: stop as soon as the root mean square of the weighted residual is at most this number. *Good values*: `None`
         with a prior that has its right weight; 1.0 to 1.2 with a weak one, where going on would fit the noise (Morozov).
     - `rtol`: the wanted fall of the gradient norm. *Good values*: 1e-3; noise leaves nothing to be found beyond.
@@ -205,6 +206,9 @@ def _minimize(forward, data, observe, prior, noise, coefficient, m, monitor, eno
         misfit = 0.5 * jnp.sum(((predicted - data) / spread) ** 2)
         return misfit + prior(field), (misfit, predicted)
 
+    def say(w: Array) -> Array:
+        return jnp.asarray(jnp.nan if monitor is None else monitor(prior.field(w)), w.dtype)
+
     def accept(state: _State, w: Array, value: Array, gradient: Array, misfit: Array, predicted: Array) -> _State:
         step, curvature = pairs.update(gradient, state.curvature, w)
         curvature = jax.tree.map(lambda new, old: new.astype(old.dtype), curvature, state.curvature)
@@ -221,8 +225,7 @@ def _minimize(forward, data, observe, prior, noise, coefficient, m, monitor, eno
         code = jnp.where(rounded, jnp.where(norm <= _FALLEN * first, SUCCESS, STALLED), RUNNING)
         code = jnp.where(done, SUCCESS, jnp.where((code == RUNNING) & (count >= max_steps), MAX_STEPS, code))
         code = code.astype(state.code.dtype)
-        said = jnp.asarray(jnp.nan if monitor is None else monitor(prior.field(w)), value.dtype)
-        past, now = state.history, (value, misfit, norm, said)
+        past, now = state.history, (value, misfit, norm, say(w))
         kept = (past.objective, past.misfit, past.gradient_norm, past.monitor)
         history = History(*(column.at[count].set(entry) for column, entry in zip(kept, now, strict=True)))
         return _State(
@@ -253,11 +256,11 @@ def _minimize(forward, data, observe, prior, noise, coefficient, m, monitor, eno
         )
 
     w = prior.coordinates(m)
-    empty = jnp.full(max_steps + 1, jnp.nan, w.dtype)
+    empty, said = (jnp.full((max_steps + 1, *shape), jnp.nan, w.dtype) for shape in ((), jax.eval_shape(say, w).shape))
     infinite, zero, before = jnp.full((), jnp.inf, w.dtype), jnp.zeros((), w.dtype), jnp.asarray(-1)
     state = _State(
         w, infinite, jnp.zeros_like(w), jnp.full_like(data, jnp.nan), jnp.zeros_like(w), zero, Step.first(w.dtype),
-        pairs.init(w), zero, History(empty, empty, empty, empty), before, before + 1, before,
+        pairs.init(w), zero, History(empty, empty, empty, said), before, before + 1, before,
     )  # fmt: skip
     state = jax.lax.while_loop(lambda state: state.code == RUNNING, turn, state)
     field = jnp.where(state.code == NONFINITE, jnp.nan, prior.field(state.w))

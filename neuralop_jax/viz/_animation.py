@@ -51,6 +51,7 @@ def animate(
     *,
     label: Label,
     errors: Mapping[str, ArrayLike] | None = None,
+    over: str = "$t$",
     frames_per_second: float = 10.0,
 ) -> Animation:
     """Trajectories of a scalar field, frame by frame: curves in one diagram on a 1-D grid, images side by side on a 2-D grid.
@@ -65,6 +66,7 @@ def animate(
     - `times`: the time of every frame.
     - `label`: name and unit of the field.
     - `errors`: by name, differences that have a scale of their own, symmetric about zero.
+    - `over`: what the times are, for instance iterations.
     - `frames_per_second`: *good values* are 5 to 15.
 
     **Returns:** the picture. A frame of three images of 64 × 64 points takes about 10 kB: show some twenty of a trajectory.
@@ -96,7 +98,7 @@ def animate(
 
         def move(frame: int) -> None:
             update(frame)
-            clock.set_text(f"$t$ = {times[frame]:.3g}")
+            clock.set_text(f"{over} = {times[frame]:.3g}")
 
         return Animation(_gif(figure, move, len(times), frames_per_second))
 

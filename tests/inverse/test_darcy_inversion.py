@@ -81,13 +81,14 @@ def test_memory_of_the_gradient_against_unrolled_conjugate_gradients(problem, co
 def test_the_error_falls_with_every_step_to_a_third_of_that_of_the_prior_mean(problem):
     grid, field, sensors, data, noise = problem
     truth = np.exp(field)
-    error = lambda m: jnp.linalg.norm(m - field) / jnp.linalg.norm(field)
     prior = Tikhonov(grid, order=3.0, weight=3.0**6 / 31.0**2, length=1 / 3)
     pressure = DarcyPressure(jnp.asarray(np.ones(field.shape)), grid)
-    found = invert(pressure, data, sensors, prior, noise=noise, monitor=error, rtol=3e-3)
+    found = invert(pressure, data, sensors, prior, noise=noise, monitor=lambda m: m, rtol=3e-3)
     distance = np.linalg.norm(np.asarray(found.coefficient) - truth)
     assert 3.5 * distance < np.linalg.norm(1 - truth)
-    errors = np.asarray(found.history.monitor)[: int(found.num_steps) + 1]
+    fields = np.asarray(found.history.monitor)[: int(found.num_steps) + 1]  # a monitor may say a field
+    np.testing.assert_array_equal(fields[-1], found.field)
+    errors = np.linalg.norm((fields - np.asarray(field)[None]).reshape(len(fields), -1), axis=1) / np.linalg.norm(field)
     assert len(errors) > 20 and (np.diff(errors[:21]) < 0).all(), errors
     assert errors[-1] * 4 < errors[0] == 1
     assert 0.7 < rms((np.asarray(found.predicted) - np.asarray(data)) / np.asarray(noise)) < 1.1

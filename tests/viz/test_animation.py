@@ -47,6 +47,15 @@ def test_curves_move_and_one_that_leaves_does_not_change_the_scale():
     assert len(rows(bluish(last))) == 0
 
 
+def test_the_clock_says_what_it_counts():
+    fields, grid = {"u": np.zeros((1, 8))}, Grid((8,), boundary=("periodic",))
+    (time,), (iteration,) = (
+        decoded(animate(fields, grid, (3.0,), label=Label("u"), **over)) for over in ({}, {"over": "iteration"})
+    )
+    widths = [np.ptp(np.flatnonzero((frame[:10] < 128).all(axis=2).any(axis=0))) for frame in (time, iteration)]
+    assert 2 * widths[0] < widths[1] < 5 * widths[0]
+
+
 def test_what_cannot_be_shown_is_refused():
     with pytest.raises(ConfigError, match=r"'u' as \(time, \*space\) = \(2, 8\), got \(2, 1, 8\)"):
         animate({"u": np.zeros((2, 1, 8))}, Grid((8,)), (0.0, 1.0), label=Label("u"))
