@@ -59,7 +59,7 @@ from neuralop_jax.viz import InversionCurves, Label, animate, plot_curves, plot_
 jax.config.update("jax_enable_x64", True)  # derivatives are compared to many digits
 QUICK = os.environ.get("NEURALOP_JAX_QUICK") == "1"  # coarse grids and few repetitions, to see that everything runs
 SIZES, SIZE, COARSE = ((9,), 11, 11) if QUICK else ((33, 65, 129), 65, 29)
-WELLS, WEIGHTS, SAMPLES, MEDIA = ((100,), (1e-2, 1.0), 3, 1) if QUICK else ((10, 30, 100, 300), 10.0 ** np.arange(-3, 4), 40, 5)
+WELLS, WEIGHTS, SAMPLES, MEDIA = ((100,), (1e-2, 1.0), 3, 1) if QUICK else ((10, 100, 300), 10.0 ** np.arange(-3, 4), 40, 5)
 
 # %% [markdown]
 # ## A fixed point
@@ -346,8 +346,8 @@ plot_curves(sweep, "mean over media", over="factor of the prior", log_over=True)
 # %% [markdown]
 # ## How many wells?
 #
-# More of them, and better ones: the mean error of log a over the same media. It falls slowly. Diffusion forgets details, and data that
-# are ten times more accurate show only a few more of them. What is not in the data has to come from the prior.
+# More of them, and better ones: the mean error of log a over the same media. It falls much more slowly than the noise. Diffusion forgets
+# details, and more accurate data show only a few more of them. What is not in the data has to come from the prior.
 
 # %%
 levels = (0.2, 0.05, 0.01)
@@ -401,8 +401,8 @@ shown = {"truth": truth, "most probable": found.field, "a sample": ensemble[0], 
 pictures({f"log a: {name}": values for name, values in shown.items()}, "cividis", (-1.5, 1.5))
 
 # %% [markdown]
-# Near the boundary $p$ is zero whatever the medium, and in the middle hardly anything flows: there the data say little, and the bars are
-# wide. The most probable field is smoother than the truth, as a mean must be; the samples look like media.
+# In the corners hardly anything flows, and $p$ is close to its boundary value whatever the medium: there the data say little, and the
+# bars are wide. The most probable field is smoother than the truth, as a mean must be; the samples look like media.
 #
 # ## Two materials
 #
