@@ -122,8 +122,8 @@ every = max(1, STEPS // 100)
 plot_curves({"training loss": (np.arange(STEPS)[::every], loss.reshape(-1, every).mean(1))}, "relative L2")
 
 # %% [markdown]
-# The training functions are known by heart: 1000 examples say little about what a network should make of 128 numbers, when it does not
-# know that neighboring sensors are neighbors. We shall see that this, and not the basis, is where the error comes from.
+# After a full training there is a wide gap between the two: 1000 examples say little about what a network should make of 128 numbers,
+# when it does not know that neighboring sensors are neighbors. We shall see that this, and not the basis, is where the error comes from.
 #
 # The test function on which it does worst, and what a sensor means: the output can be had anywhere, the input cannot.
 
@@ -191,6 +191,9 @@ plot_curves(
 )
 
 # %% [markdown]
+# After a full training the leading directions are the same, and come in pairs in both. Of the 128 that are at hand the predictions use a
+# few; what is small in the data on average is not learned at all.
+#
 # ## How many functions?
 #
 # A POD-DeepONet takes the mean and the POD modes of the training outputs and learns the coefficients alone. Its error cannot be less
