@@ -135,7 +135,7 @@ rules = {
 }
 temperature = jax.jit(lambda count: loop(cold, theta, count=count).max())
 (hot, _), slope = accelerated(theta)
-counts = range(1, 12 if QUICK else 81, 1 if QUICK else 4)
+counts = range(1, 12 if QUICK else 46, 1 if QUICK else 4)
 errors = {"solution": (counts, [abs(temperature(k) / hot - 1) for k in counts])}
 for name, rule in rules.items():
     errors[f"slope, {name}"] = (counts, [abs(rule(theta, k) / slope - 1) for k in counts])
