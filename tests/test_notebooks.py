@@ -7,6 +7,11 @@ import jupytext
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from notebook_claims import (
+    claims_of_darcy_inversion as claims_of_darcy_inversion,
+    claims_of_deeponet_multionet as claims_of_deeponet_multionet,
+    number,
+)
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -68,11 +73,6 @@ def claims_of_multi_device(printed: str, num_pictures: int) -> None:
     assert sent == 2 * 7 / 8 * 4 * parameters
     whole, cut = numbers(r"([\d,]+) bytes on each of 8 devices")
     assert cut < whole / 4
-
-
-def number(printed: str, before: str) -> float:
-    """The number that was printed behind a text."""
-    return float(printed.split(before)[1].split()[0])
 
 
 def claims_of_fno_burgers(printed: str, num_pictures: int) -> None:
