@@ -54,7 +54,7 @@ from neuralop_jax.viz import Label, animate, plot_curves, plot_sample
 
 QUICK = os.environ.get("NEURALOP_JAX_QUICK") == "1"  # a few steps, to see that everything runs
 TRAINED, TESTED, FRAMES, STEPS, SHORT = (60, 20, 5, 20, 20) if QUICK else (1000, 200, 21, 20000, 5000)
-BASIS, SUMMED = ((4,), (2,)) if QUICK else ((2, 4, 8, 16, 32, 64), (1, 2, 4))
+BASIS, SUMMED = ((4,), (2,)) if QUICK else ((2, 4, 8, 16, 64), (1, 4))
 
 # %% [markdown]
 # ## Data
