@@ -59,7 +59,7 @@ from neuralop_jax.viz import InversionCurves, Label, animate, plot_curves, plot_
 jax.config.update("jax_enable_x64", True)  # derivatives are compared to many digits
 QUICK = os.environ.get("NEURALOP_JAX_QUICK") == "1"  # coarse grids and few repetitions, to see that everything runs
 SIZES, SIZE, COARSE = ((9,), 11, 11) if QUICK else ((33, 65, 129), 65, 29)
-WELLS, WEIGHTS, SAMPLES, MEDIA = ((100,), (1e-2, 1.0), 3, 1) if QUICK else ((10, 100, 300), 10.0 ** np.arange(-3, 4), 40, 5)
+WELLS, WEIGHTS, SAMPLES, MEDIA = ((100,), (1e-2, 1.0), 2, 1) if QUICK else ((10, 100, 300), 10.0 ** np.arange(-3, 4), 40, 5)
 
 # %% [markdown]
 # ## A fixed point
