@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._json_file import json_file
 from neuralop_jax.cli._run import show_errors, write_json
 from neuralop_jax.errors import ConfigError
 
@@ -59,6 +60,7 @@ def uncertainty(
         )
     if not runs:
         raise ConfigError("uncertainty needs at least one run directory, got none. Name runs of one configuration.")
+    file = json_file(json)
     configs = [read_config(run) for run in runs]
 
     from neuralop_jax import checkpoint, evaluation, models
@@ -100,7 +102,7 @@ def uncertainty(
     ]
     wanted = f"{1 - alpha:.3g} wanted of {'points' if pointwise else 'functions'}"
     show_table(("output", ">functions inside", ">points inside", ">mean width"), rows, title=f"bands, {wanted}")
-    if json is not None:
+    if file is not None:
         coverage = {"alpha": alpha, "kind": "pointwise" if pointwise else "function", "calibration": len(calibration), **found}
-        write_json(json, {"split": name, "errors": errors, "coverage": coverage})
+        write_json(file, {"split": name, "errors": errors, "coverage": coverage})
         say(f"Written to {json}.")
