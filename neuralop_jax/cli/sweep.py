@@ -196,7 +196,7 @@ def _results(member: Member) -> dict[str, Any]:
     for name in ("splits", "train_seconds"):
         if name not in results:
             raise RunDirError(
-                f"{member.run / 'results.json'} is missing or has no {name!r}. Restore it, or remove {member.run} to train it again."
+                f"{member.run / 'results.json'} is missing or has no {name!r}. Restore it, or remove the run to train it again."
             )
     return results
 
