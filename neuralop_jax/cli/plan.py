@@ -1,6 +1,7 @@
 """`plan CONFIG`: what a training will take, on one screen, before it is started."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from neuralop_jax.training import Network, Plan
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_QUANTITIES = {
+    "step_seconds": ("s", True),
+    "teraflops": ("Tflop/s", False),
+    "bandwidth": ("GB/s", False),
+    "node_bandwidth": ("GB/s", False),
+    "node_size": ("devices", False),
+    "latency": ("us", True),
+}
+"""In what a number is given, and whether it may be 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +73,11 @@ def plan(options: PlanOptions, overrides: list[str]) -> None:
     """Prints the plan of an experiment and, if asked, writes it."""
     config = load_config(options.config, overrides)
     file = json_file(options.json)
-    for name in ("step_seconds", "teraflops"):
+    for name, (unit, may_be_zero) in _QUANTITIES.items():
         value = getattr(options, name)
-        if not (0 <= value < float("inf")) or (name == "teraflops" and value == 0):
-            raise ConfigError(f"--{name.replace('_', '-')} must be finite and above 0, got {value:g}.")
+        if not 0 <= value < math.inf or (value == 0 and not may_be_zero):
+            wanted = "at least 0" if may_be_zero else "above 0"
+            raise ConfigError(f"--{name.replace('_', '-')} must be finite and {wanted}, got {value:g} {unit}.")
 
     from neuralop_jax import models, training
 
