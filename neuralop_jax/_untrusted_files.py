@@ -19,16 +19,23 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
     file: a directory, a pipe or a device, which may never end.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(0, "it is a directory, wanted a file", str(path))
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "it is a pipe or a device, wanted an ordinary file", str(path))
-        content = file.read(most + 1)
+    try:
+        refuse_special(os.fstat(descriptor), path)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(most + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > most:
         raise OSError(0, f"it has more than {most:,} bytes", str(path))
     return content
+
+
+def refuse_special(status: os.stat_result, path: Path) -> None:
+    """Raises `OSError`, with a reason in `strerror`, unless `status` is that of an ordinary file."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(0, "it is a directory, wanted a file", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "it is a pipe or a device, wanted an ordinary file", str(path))
 
 
 def parse_json(content: bytes | str) -> Any:

@@ -5,23 +5,28 @@ import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import filelock
 
+from neuralop_jax._untrusted_files import refuse_special
 from neuralop_jax.errors import RunDirError
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[io.BufferedRandom]:
-    """A new binary file that takes the name `path` at the end of the block, in place of what has it.
+    """A new binary file that takes the name `path` at the end of the block, in place of the ordinary file that has it.
 
     Whoever reads `path` meanwhile, or after a kill or a loss of power, has the old file or the new one. If the block raises,
-    nothing is left of the new one.
+    nothing is left of the new one. A link is replaced and not followed: it may be anybody's.
 
-    **Raises:** `OSError` if the system refuses any of it.
+    **Raises:** `OSError` if the system refuses any of it, or `path` is a directory, a pipe or a device, which stays.
     """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISLNK((status := os.lstat(path)).st_mode):
+            refuse_special(status, path)
     partial = _beside(path)
     try:
         with open(partial, "x+b") as file:  # never what is there already, which may lead elsewhere

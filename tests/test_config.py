@@ -251,7 +251,7 @@ def test_unreadable_files(tmp_path, refused):
     assert "must be finite and > 0, got inf" in refused(DATA + "[optimizer]\nlearning_rate = 1" + 400 * "0")
     with pytest.raises(ConfigError, match=r"no such configuration: .*none\.toml \(looked in "):
         load_config(tmp_path / "none.toml")
-    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory\."):
+    with pytest.raises(ConfigError, match=r"cannot be read: it is a directory, wanted a file\."):
         load_config(tmp_path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"byte 0 is not UTF-8 text\."):

@@ -4,6 +4,8 @@ import errno
 import multiprocessing
 import os
 import signal
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +49,20 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         (folder / "b").write_text("")
         raise ZeroDivisionError
     assert not (tmp_path / "folder").exists() and not list(tmp_path.glob("*.partial"))
+
+
+def test_what_is_no_ordinary_file_is_not_replaced_and_a_link_is_not_followed(tmp_path):
+    victim, link, pipe, folder = (tmp_path / name for name in ("victim", "link", "pipe", "folder"))
+    victim.write_text("mine")
+    link.symlink_to(victim)
+    os.mkfifo(pipe)
+    folder.mkdir()
+    write_whole(link, "new")
+    assert (victim.read_text(), link.read_text(), link.is_symlink()) == ("mine", "new", False)
+    for path, said in ((pipe, "a pipe or a device"), (folder, "a directory"), (Path(os.devnull), "a pipe or a device")):
+        with pytest.raises(OSError, match=said), whole_file(path):
+            raise AssertionError("refused before anything is written")
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and not list(tmp_path.glob("*.partial"))
 
 
 def killed(folder, calls):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._json_file import json_file
 from neuralop_jax.cli._run import write_json
 from neuralop_jax.errors import ConfigError
 
@@ -60,8 +61,7 @@ def benchmark(
     """
     if repeats < 1:
         raise ConfigError(f"--repeats must be at least 1, got {repeats}.")
-    if json is not None and not json.parent.is_dir():
-        raise ConfigError(f"--json {json}: the folder {json.parent} does not exist; create it first.")
+    file = json_file(json)
     if not 0 <= gigabytes < math.inf:
         raise ConfigError(f"--gigabytes must be at least 0, got {gigabytes:g}.")
     _restrict(cores)
@@ -94,8 +94,8 @@ def benchmark(
                 if what != "all":
                     raise
                 say(f"{part} is left out: {error}")
-        if json is not None and rows:
-            write_json(json, rows, indent=1)  # what is measured outlives the end of a later part
+        if file is not None and rows:
+            write_json(file, rows, indent=1)  # what is measured outlives the end of a later part
     if not rows:
         raise ConfigError(f"benchmark all measured nothing for --case {case!r}. Give another one, or leave it out.")
     here, peers = rows[0]["machine"], [row.get("peer_versions", {}) for row in rows]

@@ -1,11 +1,13 @@
 """`data info FILE`: what a file holds, and whether it is whole; `data convert FILE OUT`: a foreign file in our schema."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
+from neuralop_jax._checks import shown
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.errors import DataError
 from neuralop_jax.info import DatasetInfo
@@ -132,7 +134,13 @@ def _part(word: str, file: Path) -> tuple[str, Path, str]:
     if RANGE.fullmatch(what):
         return name, file, what
     path, at, samples = what.rpartition("@")
-    return (name, Path(path), samples) if at and RANGE.fullmatch(samples) else (name, Path(what), ":")
+    path, samples = (path, samples) if at and RANGE.fullmatch(samples) else (what, ":")
+    if ":" in path and not os.path.exists(path):
+        raise DataError(
+            f"--split {shown(word)}: {shown(path)} is neither a range, such as 0:1000 or 10%:, nor a file that is there. Give "
+            "one of them, or FILE@RANGE."
+        )
+    return name, Path(path), samples
 
 
 def _show_source(known: DatasetInfo, fields: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from neuralop_jax._checks import did_you_mean
-from neuralop_jax._run_files import read_config
+from neuralop_jax._run_files import read_config, read_results
 from neuralop_jax.cli._certificate import store_certificate
 from neuralop_jax.cli._console import say
 from neuralop_jax.cli._run import merge_results, show_analyses, show_errors
@@ -38,6 +38,7 @@ def evaluate(
             RUN/certificate.json, which the report shows.
     """
     config = read_config(run)
+    read_results(run)  # whose damage is said before the work
 
     from neuralop_jax import checkpoint, evaluation, models
     from neuralop_jax.cli._held_out import Subsampled, on_grid, parse_resolutions
@@ -87,9 +88,9 @@ def evaluate(
             results[label]["analysis"] = analyses[label]
         if frames:
             results[label]["frames"] = frames
-    merge_results(run, results)
     show_errors(results)
     show_analyses(analyses)
+    merge_results(run, results)
     say(f"Added to {run / 'results.json'}.")
     if certify:
         finest = max(names, key=lambda name: math.prod(grids[name].shape))

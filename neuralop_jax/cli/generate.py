@@ -135,6 +135,11 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def generate(options: Generate, given: Sequence[tuple[str, str]], prog: str) -> int:
     """Computes the dataset; the exit code is 128 + the signal that stopped it, else 0."""
+    if not 1 <= options.n < 2**32:
+        raise ConfigError(f"--n must be at least 1 and below 2**32, got {options.n}.")
+    if options.test is not None and not 0 <= options.test <= options.n:
+        raise ConfigError(f"--test must be between 0 and the {options.n} samples of --n, got {options.test}.")
+
     import jax
 
     from neuralop_jax import data

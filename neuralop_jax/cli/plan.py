@@ -1,16 +1,15 @@
 """`plan CONFIG`: what a training will take, on one screen, before it is started."""
 
 import dataclasses
-import json as json_format
-import os
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from neuralop_jax._checks import reason, shown_path
-from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._json_file import json_file
+from neuralop_jax.cli._run import write_json
 from neuralop_jax.config import ExperimentConfig, load_config
 from neuralop_jax.errors import ConfigError
 
@@ -18,6 +17,15 @@ if TYPE_CHECKING:
     from neuralop_jax.training import Network, Plan
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_QUANTITIES = {
+    "step_seconds": ("s", True),
+    "teraflops": ("Tflop/s", False),
+    "bandwidth": ("GB/s", False),
+    "node_bandwidth": ("GB/s", False),
+    "node_size": ("devices", False),
+    "latency": ("us", True),
+}
+"""In what a number is given, and whether it may be 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,16 +72,12 @@ class PlanHelp(PlanOptions):
 def plan(options: PlanOptions, overrides: list[str]) -> None:
     """Prints the plan of an experiment and, if asked, writes it."""
     config = load_config(options.config, overrides)
-    if options.json is not None:
-        file, folder = shown_path(options.json), options.json.parent
-        if os.path.isdir(options.json):
-            raise ConfigError(f"--json {file} is a directory; name a file.")
-        if not os.path.isdir(folder):
-            raise ConfigError(f"--json {file}: the folder {shown_path(folder)} does not exist; create it first.")
-    for name in ("step_seconds", "teraflops"):
+    file = json_file(options.json)
+    for name, (unit, may_be_zero) in _QUANTITIES.items():
         value = getattr(options, name)
-        if not (0 <= value < float("inf")) or (name == "teraflops" and value == 0):
-            raise ConfigError(f"--{name.replace('_', '-')} must be finite and above 0, got {value:g}.")
+        if not 0 <= value < math.inf or (value == 0 and not may_be_zero):
+            wanted = "at least 0" if may_be_zero else "above 0"
+            raise ConfigError(f"--{name.replace('_', '-')} must be finite and {wanted}, got {value:g} {unit}.")
 
     from neuralop_jax import models, training
 
@@ -93,12 +97,8 @@ def plan(options: PlanOptions, overrides: list[str]) -> None:
         say(f"Expected: {_duration(seconds * found.steps)} for {found.steps:,} steps, without compiling and evaluating.")
     for line in found.warnings:
         say(f"Look at this: {line}")
-    if options.json is not None:
-        text = json_format.dumps(_to_json(found, scaling, assumed, options, network), indent=1) + "\n"
-        try:
-            write_whole(options.json, text)
-        except OSError as error:
-            raise ConfigError(f"--json {shown_path(options.json)} cannot be written: {reason(error)}. Choose another.") from error
+    if file is not None:
+        write_json(file, _to_json(found, scaling, assumed, options, network), indent=1)
         say(f"Written to {options.json}.")
 
 

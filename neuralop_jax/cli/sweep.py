@@ -88,7 +88,9 @@ def sweep(options: Sweep, overrides: Sequence[str]) -> int:
     missing = [member for member in members if not _finished(member)]
     if len(missing) < len(members):
         say(f"{len(members) - len(missing)} of {len(members)} runs are finished.")
-    failed: dict[Path, str] = {}
+    failed = _damaged([member for member in members if member not in missing])
+    for run, why in failed.items():
+        say(f"{run.name} failed: {why}")
     stop = training.StopRequest()
     with stopping(stop) as received:
         for group in _groups(missing, options.at_once):
@@ -188,6 +190,28 @@ def _finished(member: Member) -> bool:
         return False
 
 
+def _results(member: Member) -> dict[str, Any]:
+    """The figures of a finished run; `RunDirError` if they are not there."""
+    results = read_results(member.run)
+    for name in ("splits", "train_seconds"):
+        if name not in results:
+            raise RunDirError(
+                f"{member.run / 'results.json'} is missing or has no {name!r}. Restore it, or remove the run to train it again."
+            )
+    return results
+
+
+def _damaged(finished: Sequence[Member]) -> dict[Path, str]:
+    """The runs that have ended but whose figures cannot be read, and why."""
+    found = {}
+    for member in finished:
+        try:
+            _results(member)
+        except RunDirError as error:
+            found[member.run] = _reason(error)
+    return found
+
+
 def _groups(members: Sequence[Member], at_once: int) -> Iterator[list[Member]]:
     """Members that one program can train, at most so many at once."""
     from neuralop_jax.training import alike
@@ -218,7 +242,7 @@ def summary(members: Sequence[Member], split: str, metric: str, failed: Mapping[
         if member.run in failed:
             runs[-1]["failed"] = failed[member.run]
         elif _finished(member):
-            results = read_results(member.run)
+            results = _results(member)
             found = results["splits"].get(split, {})
             runs[-1] |= {"error": math.inf if "diverged" in found else found.get(metric), "seconds": results["train_seconds"]}
     table = []

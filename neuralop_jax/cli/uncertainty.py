@@ -1,6 +1,8 @@
 """`uncertainty RUN …`: bands around the predictions of one or several trained operators, and how often the truth is in them."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,9 @@ from tyro.conf import Positional
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._console import say, show_table
+from neuralop_jax.cli._json_file import json_file
 from neuralop_jax.cli._run import show_errors, write_json
+from neuralop_jax.config import ExperimentConfig, config_difference
 from neuralop_jax.errors import ConfigError
 
 
@@ -59,16 +63,13 @@ def uncertainty(
         )
     if not runs:
         raise ConfigError("uncertainty needs at least one run directory, got none. Name runs of one configuration.")
-    configs = [read_config(run) for run in runs]
+    file = json_file(json)
+    data = _one_configuration(runs).data
 
     from neuralop_jax import checkpoint, evaluation, models
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
 
-    data = configs[0].data
-    for run, config in zip(runs, configs, strict=True):
-        if (config.data.path, config.data.input, config.data.target) != (data.path, data.input, data.target):
-            raise ConfigError(f"{run} predicts other data than {runs[0]}. Name runs of one configuration.")
     known = read_info(data.path, (*data.input, *data.target)).splits
     held_out = [name for name in known if name != data.train_split]
     name = split or next(iter(held_out), "")
@@ -89,7 +90,7 @@ def uncertainty(
         scaled=scaled,
         batch_size=data.batch_size,
     )
-    named = {run.name: member for run, member in zip(runs, members, strict=True)}
+    named = dict(zip(_labels(runs), members, strict=True))
     named |= {"ensemble": operator} if len(members) > 1 else {}
     errors = {label: evaluation.evaluate(each, measured, batch_size=data.batch_size) for label, each in named.items()}
     found = evaluation.coverage(bands, measured, batch_size=data.batch_size)
@@ -100,7 +101,31 @@ def uncertainty(
     ]
     wanted = f"{1 - alpha:.3g} wanted of {'points' if pointwise else 'functions'}"
     show_table(("output", ">functions inside", ">points inside", ">mean width"), rows, title=f"bands, {wanted}")
-    if json is not None:
+    if file is not None:
         coverage = {"alpha": alpha, "kind": "pointwise" if pointwise else "function", "calibration": len(calibration), **found}
-        write_json(json, {"split": name, "errors": errors, "coverage": coverage})
+        write_json(file, {"split": name, "errors": errors, "coverage": coverage})
         say(f"Written to {json}.")
+
+
+def _one_configuration(runs: Sequence[Path]) -> ExperimentConfig:
+    """The configuration of the first run; `ConfigError` if another differs in more than the seed, or not even in that."""
+    configs = {run: read_config(run) for run in runs}
+    first, seeds = configs[runs[0]], {}
+    for run in runs:
+        seed = configs[run].seed
+        if changes := config_difference(first, dataclasses.replace(configs[run], seed=first.seed)):
+            raise ConfigError(
+                f"{run} differs from {runs[0]} in more than the seed: {changes[0]}. Name runs of one configuration."
+            )
+        if seed in seeds:
+            raise ConfigError(f"{run} has the seed {seed} of {seeds[seed]}: one network twice. Name runs of several seeds.")
+        seeds[seed] = run
+    return first
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """The names of the runs; paths instead of names that several have, or their ensemble."""
+    names = [Path(os.path.abspath(run)).name for run in runs]
+    taken = [*names, "ensemble"]
+    paths = [str(run) if len(run.parts) > 1 else f"./{run}" for run in runs]
+    return [name if taken.count(name) == 1 else path for name, path in zip(names, paths, strict=True)]

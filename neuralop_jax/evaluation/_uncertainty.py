@@ -114,9 +114,11 @@ def conformal_rank(count: int, alpha: float) -> int:
         raise ConfigError(f"alpha must be between 0 and 1, the chance to be outside of a band, got {alpha!r}. Try 0.1.")
     rank = math.ceil((count + 1) * (1 - alpha) - 1e-9)
     if rank > count:
+        least = 1 / alpha - 1 - 1e-9
+        needed = f"{math.ceil(least)}" if least < 1e9 else f"{least:.3g}"
         raise ConfigError(
-            f"{count} calibration samples are too few for bands with alpha={alpha:g}, which take at least "
-            f"{math.ceil(1 / alpha - 1 - 1e-9)}. Hold more samples out, or raise alpha."
+            f"{count} calibration samples are too few for bands with alpha={alpha:g}, which take at least {needed}. Hold more "
+            "samples out, or raise alpha."
         )
     return rank
 

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuralop_jax._checks import reason
+from neuralop_jax._whole_files import write_whole
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
 from neuralop_jax.viz._fields import Label, Panel
@@ -34,8 +37,8 @@ class Animation:
     gif: bytes
 
     def save(self, path: str | Path) -> None:
-        """Writes the GIF file."""
-        Path(path).write_bytes(self.gif)
+        """Writes the GIF file in one step, in place of one that is there; of a link, the file that it leads to."""
+        write_whole(Path(os.path.realpath(path)), self.gif)
 
     def __repr__(self) -> str:
         return f"Animation({len(self.gif):,} bytes of GIF)"
@@ -56,8 +59,8 @@ def animate(
 ) -> Animation:
     """Trajectories of a scalar field, frame by frame: curves in one diagram on a 1-D grid, images side by side on a 2-D grid.
 
-    All `fields` are shown on the scale of the first, its range over all times: one that grows beyond leaves the diagram, or keeps
-    the last color, and does not hide the others.
+    All `fields` are shown on the scale of the first, the range of its finite values over all times: one that grows beyond leaves
+    the diagram, or keeps the last color, and does not hide the others. What is not finite is not drawn.
 
     **Arguments:**
 
@@ -67,11 +70,12 @@ def animate(
     - `label`: name and unit of the field.
     - `errors`: by name, differences that have a scale of their own, symmetric about zero.
     - `over`: what the times are, for instance iterations.
-    - `frames_per_second`: *good values* are 5 to 15.
+    - `frames_per_second`: between 0.01 and 100. *Good values* are 5 to 15.
 
     **Returns:** the picture. A frame of three images of 64 × 64 points takes about 10 kB: show some twenty of a trajectory.
 
-    **Raises:** `ConfigError` for a grid of other dimensions, or fields that are not given on it at these times.
+    **Raises:** `ConfigError` for a grid of other dimensions, for no field, no time or fields that are not given on the grid at
+    these times, and for another speed.
 
     !!! example
 
@@ -88,7 +92,13 @@ def animate(
     """
     if grid.num_dims not in (1, 2):
         raise ConfigError(f"animate shows fields on grids of 1 or 2 dimensions, got {grid.num_dims}. Cut the fields through.")
-    times = np.asarray(times, np.float64)
+    if not fields:
+        raise ConfigError("animate needs at least one field, got none. Give it by its name.")
+    if not 0.01 <= frames_per_second <= 100:
+        raise ConfigError(f"frames_per_second must be between 0.01 and 100, got {frames_per_second:g}. Try 10.")
+    times = _real("times", times)
+    if times.ndim != 1 or not len(times):
+        raise ConfigError(f"animate needs the time of every frame, a list of numbers, got shape {times.shape}.")
     shown, differences = (
         {name: _checked(name, values, len(times), grid) for name, values in given.items()} for given in (fields, errors or {})
     )
@@ -104,12 +114,22 @@ def animate(
 
 
 def _checked(name: str, values: ArrayLike, num_times: int, grid: Grid) -> np.ndarray:
-    found = np.asarray(values, np.float64)
+    found = _real(repr(name), values)
     if found.shape != (num_times, *grid.shape):
         raise ConfigError(
             f"animate needs {name!r} as (time, *space) = {(num_times, *grid.shape)}, got {found.shape}. Select one channel."
         )
     return found
+
+
+def _real(name: str, values: ArrayLike | Sequence[float]) -> np.ndarray:
+    try:
+        found = np.asarray(values)
+        if np.iscomplexobj(found):
+            raise TypeError(f"got {found.dtype}")
+        return found.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"animate needs {name} as an array of real numbers: {reason(error)}.") from error
 
 
 def _curves(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], grid: Grid, label: Label) -> _Drawn:
@@ -156,9 +176,10 @@ def _images(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], 
 
 
 def _range(fields: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """The range of the first field over all times."""
+    """The range of the finite values of the first field over all times."""
     first = next(iter(fields.values()))
-    low, high = float(first.min()), float(first.max())
+    finite = first[np.isfinite(first)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
@@ -183,6 +204,6 @@ def _gif(figure: "matplotlib.figure.Figure", move: Callable[[int], None], count:
     palette = Image.fromarray(np.concatenate(pixels)).quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE)
     images = [Image.fromarray(each).quantize(palette=palette, dither=Image.Dither.NONE) for each in pixels]
     buffer = io.BytesIO()
-    milliseconds = 10 * max(1, round(100 / frames_per_second))  # GIF counts hundredths of a second
+    milliseconds = 10 * round(100 / frames_per_second)  # GIF counts hundredths of a second
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0, disposal=1)
     return buffer.getvalue()

@@ -141,6 +141,12 @@ def test_parts_of_a_split_are_joined(place, said):
         (["darcy.npz", "out.h5", "--split", "train=0:21"], "the range 0:21 of samples of darcy.npz does not fit: there are 20"),
         (["darcy.npz", "out.h5", "--split", "a=0:9", "--split", "b=8:20"], "share the samples 8:9 of darcy.npz"),
         (["darcy.npz", "out.h5", "--split", "test=none.npz"], "no such file: none.npz"),
+        (
+            ["darcy.npz", "out.h5", "--split", "a=nan:"],
+            "--split 'a=nan:': 'nan:' is neither a range, such as 0:1000 or 10%:, nor",
+        ),
+        (["darcy.npz", "out.h5", "--split", "a=:1e9"], "':1e9' is neither a range"),
+        (["darcy.npz", "out.h5", "--split", "a=fine.npz@1:x"], "'fine.npz@1:x' is neither a range"),
         (["darcy.npz", "out.h5", "--field", "z"], "no field 'z'. Found: x (20, 6, 7) bool"),
         (["darcy.npz", "out.h5", "--extent", "1"], "--extent has 1 numbers"),
         (["darcy.npz", "out.h5", "--layout", "samples x"], "names 2 axes"),

@@ -1,5 +1,6 @@
 """Paths and contents that no user means: one line, at once, and nothing is read without end."""
 
+import errno
 import json
 import os
 import threading
@@ -10,6 +11,7 @@ import pytest
 from neuralop_jax import evaluation
 from neuralop_jax.__main__ import main
 from neuralop_jax._run_files import read_config
+from neuralop_jax.cli import _run
 
 LONG, LONGER = "a" * 300, "/".join(["a" * 200] * 30)
 
@@ -96,6 +98,25 @@ def test_results_of_a_run_that_are_none(place, refused, trained):
         path.write_bytes(content.encode(errors="surrogateescape"))
         assert "results.json" in refused("evaluate", "runs/a")
         assert "results.json" in refused("leaderboard", "runs/a")
+
+
+def test_errors_that_cannot_be_kept_are_shown(trained, capsys, monkeypatch):
+    computed, read = [], evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda *args, **options: computed.append(read(*args, **options)) or computed[-1])
+    path = trained / "runs" / "a" / "results.json"
+    whole = path.read_text()
+    path.write_text("{")
+    assert main(["evaluate", "runs/a", "--split", "test_8"]) == 2 and not computed
+    assert "results.json cannot be read" in capsys.readouterr().err
+    path.write_text(whole)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_run, "write_whole", full)
+    assert main(["evaluate", "runs/a", "--split", "test_8"]) == 2
+    out, line = capsys.readouterr()
+    assert f"{computed[0]['relative_l2']:.4g}" in out and "results.json cannot be written: No space left" in line
 
 
 def test_a_configuration_that_names_other_data_than_the_checkpoint(place, trained, capsys):

@@ -75,8 +75,11 @@ def test_what_train_refuses_plan_refuses_with_the_same_line(place, capsys, model
     ("words", "message"),
     [
         (["--devices", "3"], "data.batch_size 4 cannot be divided evenly among mesh.data 3 devices. Use --data.batch-size 3."),
-        (["--teraflops", "0"], "--teraflops must be finite and above 0, got 0."),
-        (["--bandwidth", "-1"], "bandwidth must be finite and above 0"),
+        (["--teraflops", "0"], "--teraflops must be finite and above 0, got 0 Tflop/s."),
+        (["--bandwidth", "-1"], "--bandwidth must be finite and above 0, got -1 GB/s."),
+        (["--node-size", "0"], "--node-size must be finite and above 0, got 0 devices."),
+        (["--latency", "-1"], "--latency must be finite and at least 0, got -1 us."),
+        (["--step-seconds", "nan"], "--step-seconds must be finite and at least 0, got nan s."),
         (["--json", "none/plan.json"], "--json none/plan.json: the folder none does not exist; create it first."),
         (["--device", "2"], "Did you mean '--devices'?"),
         (["--model.n-mode", "4"], "Did you mean 'model.n_modes'"),

@@ -6,6 +6,7 @@ import statistics
 import pytest
 
 from neuralop_jax.cli import main, sweep
+from neuralop_jax.config import load_config, to_json
 from neuralop_jax.evaluation import record, student_interval
 
 COMMAND = ["sweep", "run.toml", "--out", "s", "--over", "model.n_modes=[4,4],[40,40]", "--seeds", "0,1"]
@@ -53,6 +54,37 @@ def test_runs_are_compared_and_finished_ones_are_kept(place, capsys, no_pages):
     again = json.loads((place / "s/sweep.json").read_text())
     assert (again["split"], again["metric"]) == ("test_16", "relative_h1")
     assert again["settings"][0]["runs"][0]["error"] == results(runs[0])["splits"]["test_16"]["relative_h1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "results.json is missing or has no 'splits'"),
+        ("{}", "results.json is missing or has no 'splits'"),
+        ('{"splits": {}}', "results.json is missing or has no 'train_seconds'"),
+        ("garbage", "results.json cannot be read"),
+        ('{"splits": []}', "results.json is damaged"),
+    ],
+)
+def test_a_finished_run_without_figures_is_one_that_failed(place, capsys, no_pages, content, said):
+    """The others are compared; the first of two runs is the one that is hurt."""
+    for seed in (0, 1):
+        run = place / "s" / f"seed={seed}"
+        run.mkdir(parents=True)
+        config = load_config("run.toml", ["--seed", str(seed)])
+        (run / "config.json").write_text(json.dumps(to_json(config)))
+        (run / "DONE").touch()
+        errors = {"relative_l2": 0.5, "relative_h1": 1.0, "max_error": 2.0, "grid": [8, 8], "count": 5}
+        (run / "results.json").write_text(json.dumps({"splits": {"test_8": errors}, "train_seconds": 1.0}))
+    hurt = place / "s/seed=0/results.json"
+    hurt.unlink() if content is None else hurt.write_text(content)
+    assert main(["sweep", "run.toml", "--out", "s", "--seeds", "0,1"]) == 1
+    printed = capsys.readouterr().out
+    assert "2 of 2 runs are finished." in printed and "1 of 2" in printed and " 0.5 " in printed
+    (line,) = [line for line in printed.splitlines() if "failed:" in line]
+    assert line.startswith("seed=0 failed: s/seed=0/") and said in line
+    ((first, second),) = [row["runs"] for row in json.loads((place / "s/sweep.json").read_text())["settings"]]
+    assert said in first["failed"] and second["error"] == 0.5
 
 
 @pytest.mark.parametrize(

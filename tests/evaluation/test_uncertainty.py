@@ -123,6 +123,8 @@ def test_too_few_samples_and_other_mistakes_are_one_line():
     assert str(error.value) == (
         "18 calibration samples are too few for bands with alpha=0.05, which take at least 19. Hold more samples out, or raise alpha."
     )
+    with pytest.raises(ConfigError, match=r"alpha=1e-300, which take at least 1e\+300\. Hold"):
+        conformal_bands(model, data, alpha=1e-300)
     with pytest.raises(ConfigError, match="alpha must be between 0 and 1.*got 1.5. Try 0.1"):
         conformal_bands(model, data, alpha=1.5)
     with pytest.raises(ConfigError, match="scaled bands need the spread of an Ensemble, got Gain. Use scaled=False"):

@@ -1,5 +1,6 @@
 import base64
 import io
+import os
 
 import matplotlib
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image, ImageSequence
 
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
-from neuralop_jax.viz import Label, animate
+from neuralop_jax.viz import Animation, Label, animate
 
 
 def decoded(picture):
@@ -47,6 +48,33 @@ def test_curves_move_and_one_that_leaves_does_not_change_the_scale():
     assert len(rows(bluish(last))) == 0
 
 
+def test_a_field_that_blows_up_keeps_the_scale_of_its_finite_values():
+    level = lambda size, *values: np.broadcast_to(np.reshape(values, (3, *(1 for _ in size))), (3, *size))
+    line = Grid((8,), boundary=("periodic",))
+    grey = lambda frame: np.flatnonzero(close_to(frame, "#b5b5b5").sum(axis=1) > 200)
+    usual, blown = (
+        decoded(animate({"a": level((8,), 0.0, 1.0, last)}, line, (0.0, 1.0, 2.0), label=Label("u"))) for last in (0.5, np.nan)
+    )
+    assert [list(grey(frame)) for frame in blown] == [*(list(grey(frame)) for frame in usual[:2]), []]
+    square = Grid((4, 4), boundary=("periodic", "periodic"))
+    for last in (np.inf, np.nan):
+        first, second, _ = decoded(animate({"w": level((4, 4), 0.0, 1.0, last)}, square, (0.0, 1.0, 2.0), label=Label("w")))
+        for frame, color in ((first, 0.0), (second, 1.0)):
+            assert close_to(frame, matplotlib.colormaps["viridis"](color)).sum() > 5000
+    assert len(decoded(animate({"a": level((8,), np.nan, np.inf, -np.inf)}, line, (0.0, 1.0, 2.0), label=Label("u")))) > 0
+
+
+def test_a_picture_is_saved_whole(tmp_path, monkeypatch):
+    picture = Animation(b"GIF89a")
+    (tmp_path / "link.gif").symlink_to("real.gif")
+    picture.save(str(tmp_path / "link.gif"))
+    assert (tmp_path / "real.gif").read_bytes() == b"GIF89a" and (tmp_path / "link.gif").is_symlink()
+    monkeypatch.setattr(os, "fsync", lambda number: exec("raise OSError"))
+    with pytest.raises(OSError):
+        Animation(b"other").save(tmp_path / "real.gif")
+    assert (tmp_path / "real.gif").read_bytes() == b"GIF89a" and len(list(tmp_path.iterdir())) == 2
+
+
 def test_the_clock_says_what_it_counts():
     fields, grid = {"u": np.zeros((1, 8))}, Grid((8,), boundary=("periodic",))
     (time,), (iteration,) = (
@@ -61,3 +89,20 @@ def test_what_cannot_be_shown_is_refused():
         animate({"u": np.zeros((2, 1, 8))}, Grid((8,)), (0.0, 1.0), label=Label("u"))
     with pytest.raises(ConfigError, match="1 or 2 dimensions, got 3"):
         animate({"u": np.zeros((1, 2, 2, 2))}, Grid((2, 2, 2)), (0.0,), label=Label("u"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"fields": {}}, "at least one field, got none"),
+        ({"fields": {"u": np.zeros((0, 8))}, "times": ()}, r"time of every frame, a list of numbers, got shape \(0,\)"),
+        ({"times": np.ones(())}, r"got shape \(\)"),
+        ({"times": "a"}, "animate needs times as an array of real numbers: could not convert string"),
+        ({"fields": {"u": np.zeros((1, 8), complex)}}, "'u' as an array of real numbers: got complex128"),
+        *(({"frames_per_second": value}, "between 0.01 and 100, got") for value in (0.0, np.nan, -5.0, np.inf, 1e-9)),
+    ],
+)
+def test_what_is_no_film_is_refused(changes, said):
+    given = {"fields": {"u": np.zeros((1, 8))}, "times": (0.0,)} | changes
+    with pytest.raises(ConfigError, match=said):
+        animate(grid=Grid((8,)), label=Label("u"), **given)
