@@ -23,11 +23,9 @@ CARD, PROGRAM, WEIGHTS = "card.json", "program.jax_export", "weights.safetensors
 def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: dict[str, np.ndarray]) -> None:
     """Writes the files into the new directory `path`, in one step.
 
-    **Raises:** `CheckpointError` if `path` is in the way or cannot be written.
+    **Raises:** `CheckpointError` if it cannot be written.
     """
     path = Path(path)
-    if path.exists():
-        raise CheckpointError(f"{path} exists and is not overwritten. Choose another path.")
     files = {PROGRAM: program, WEIGHTS: safetensors.numpy.save(weights)}
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -42,7 +40,7 @@ def write_artifact(path: str | Path, card: ModelCard, program: bytes, weights: d
                 (partial / name).write_bytes(data)
             (partial / CARD).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written: {error.strerror}. Check the path, space and rights.") from error
+        raise CheckpointError(f"{path} cannot be written: {reason(error)}. Check the path, space and rights.") from error
 
 
 def read_artifact(path: str | Path) -> tuple[ModelCard, bytes, dict[str, np.ndarray]]:

@@ -13,7 +13,8 @@ import numpy as np
 from jax.interpreters import mlir
 
 from neuralop_jax._checks import one_of
-from neuralop_jax.errors import ConfigError
+from neuralop_jax._whole_files import make_way
+from neuralop_jax.errors import CheckpointError, ConfigError
 from neuralop_jax.serving._artifact import write_artifact
 from neuralop_jax.serving._card import ModelCard
 
@@ -42,7 +43,7 @@ def export_operator(
 
     **Arguments:**
 
-    - `path`: a directory that is not there.
+    - `path`: a directory that is not there. Its parents are made.
     - `operator`: `Normalized` or bare.
     - `card`: names, units and grid; what it says of the type, the smallest grid and the versions is filled in.
     - `resolution`: `"any"` for a program that is told the number of points when it runs, with transforms by matrix products;
@@ -74,6 +75,7 @@ def export_operator(
         ```
     """
     one_of("resolution", resolution, ("auto", "any", "fixed"), ConfigError)
+    make_way(Path(path), CheckpointError)
     program, weights, smallest = lower(operator, card.grid.shape, resolution=resolution, platforms=platforms)
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     record = {**card.record, "exported_with": versions, "platforms": list(platforms)}

@@ -15,7 +15,7 @@ from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 from neuralop_jax.models import FNO, Normalized
 from neuralop_jax.normalizers import GaussianNormalizer, RangeNormalizer
-from neuralop_jax.serving import ModelCard, Predictor, export_operator
+from neuralop_jax.serving import ModelCard, Predictor, _export, export_operator
 from neuralop_jax.serving._artifact import read_artifact
 
 ANY_RESOLUTION = {"fno", "tfno", "classic_fno", "implicit_fno", "autoregressive", "continuous_time", "factformer"}
@@ -108,14 +108,17 @@ def test_what_needs_the_number_of_points_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_nothing_is_overwritten_and_parents_are_made(tmp_path, monkeypatch):
     export = functools.partial(export_operator, operator=in_single(small_fno()), card=card_for("fno"), platforms=("cpu",))
     export(tmp_path / "served")
     with pytest.raises(CheckpointError, match="served exists and is not overwritten"):
         export(tmp_path / "served")
-    with pytest.raises(CheckpointError, match="none/served cannot be written: No such file"):
-        export(tmp_path / "none/served")
-    assert [file.name for file in tmp_path.iterdir()] == ["served"]
+    export(tmp_path / "new/served")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(_export, "lower", None)
+    with pytest.raises(CheckpointError, match="file/served cannot be written: Not a directory"):
+        export(tmp_path / "file/served")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "new", "served"]
 
 
 def test_a_program_for_other_devices_is_refused(tmp_path):
