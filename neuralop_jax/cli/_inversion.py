@@ -22,7 +22,7 @@ from neuralop_jax._strict_json import strict
 from neuralop_jax._typing import RealField
 from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.data import GaussianRandomField
-from neuralop_jax.errors import CheckpointError, ConfigError, DataError
+from neuralop_jax.errors import CheckpointError, ConfigError, DataError, SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers import solve_darcy
 from neuralop_jax.training._environment import environment
@@ -114,18 +114,24 @@ class Twin:
 
     def solve(self, prior: str, weight: float, discrepancy: float | None, steps: int) -> inverse.Inversion:
         """The inversion; `SolverError` unless it converged or used up its steps."""
-        found = inverse.invert(
-            self.forward,
-            self.data,
-            self.sensors,
-            self.prior(prior, weight),
-            noise=self.noise,
-            monitor=_RelativeError(self.truth),
-            discrepancy=discrepancy,
-            rtol=_RTOL,
-            max_steps=steps,
-            throw=False,
-        )
+        try:
+            found = inverse.invert(
+                self.forward,
+                self.data,
+                self.sensors,
+                self.prior(prior, weight),
+                noise=self.noise,
+                monitor=_RelativeError(self.truth),
+                discrepancy=discrepancy,
+                rtol=_RTOL,
+                max_steps=steps,
+                throw=False,
+            )
+        except eqx.EquinoxRuntimeError as error:  # of the adjoint solve, which cannot be told to go on with NaN
+            raise SolverError(
+                "the inversion met numbers that are not finite: the medium varies too much for the solver, or the prior binds it "
+                "too little. Lower --deviation or --gamma, or raise --weight."
+            ) from error
         return found if int(found.result) in (SUCCESS, MAX_STEPS) else found.or_raise()
 
     def figures(self, found: inverse.Inversion) -> dict[str, Any]:

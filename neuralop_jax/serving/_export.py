@@ -52,7 +52,8 @@ def export_operator(
 
     **Returns:** the card that was written.
 
-    **Raises:** `ConfigError` if `resolution` is `"any"` and the operator does not allow it, or flatbuffers is not installed;
+    **Raises:** `ConfigError` if the card speaks of other channels than the operator has, `resolution` is `"any"` and the operator
+    does not allow it, or flatbuffers is not installed;
     `CheckpointError` if `path` is in the way or cannot be written.
 
     !!! example
@@ -75,6 +76,10 @@ def export_operator(
         ```
     """
     one_of("resolution", resolution, ("auto", "any", "fixed"), ConfigError)
+    for name in ("in_channels", "out_channels"):
+        said, has = getattr(card, name), getattr(operator, name)
+        if said != has:
+            raise ConfigError(f"the card of {path} has {said} {name}, the operator {has}. Name a field for every channel.")
     make_way(Path(path), CheckpointError)
     program, weights, smallest = lower(operator, card.grid.shape, resolution=resolution, platforms=platforms)
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -12,7 +12,6 @@ from neuralop_jax import checkpoint
 from neuralop_jax.__main__ import main
 from neuralop_jax.cli import _inversion
 from neuralop_jax.config import DataConfig, ExperimentConfig, ModelConfig, to_json
-from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 from neuralop_jax.models import FNO
@@ -64,18 +63,16 @@ def test_folder_through_the_solver(tmp_path, capsys, monkeypatch):
     page = (tmp_path / "out/report.html").read_text()
     assert result["command"] and "20 sensors, 5 % noise, through the solver" in page and page.count("<img") == 1
     assert (tmp_path / "out/inversion.png").read_bytes().startswith(b"\x89PNG")
-    ((_, *what),) = written
-    with files_of_at_most(30_000), pytest.raises(DataError, match=r"new cannot be written: File too large\. Check space"):
-        write(tmp_path / "new", *what)  # on a disk that has room for the arrays and figures, not for the page
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_the_table_is_printed_even_if_nothing_can_be_written(tmp_path, capsys):
-    with files_of_at_most(30_000):
+    ((_, twin, found, _),) = written
+    monkeypatch.setattr(_inversion.Twin, "draw", lambda *options: twin)
+    monkeypatch.setattr(_inversion.Twin, "solve", lambda *options: found)
+    with files_of_at_most(30_000):  # a disk that has room for the arrays and figures, not for the page
         assert main(["invert", "new/out", *SMALL]) == 2
     out, err = capsys.readouterr()
-    assert "relative error of the mean" in out and "out cannot be written: File too large. Check space" in err
-    assert not list((tmp_path / "new").iterdir())
+    assert f"{result['relative_error']:.4g}" in out  # which took hours to compute, perhaps
+    assert err == "new/out cannot be written: File too large. Check space and rights.\n" and not list(
+        (tmp_path / "new").iterdir()
+    )
 
 
 def write_run(directory, boundary):
@@ -124,18 +121,10 @@ def test_options_are_refused(capsys):
     assert "no such run directory: nowhere" in refused(capsys, "out", "--checkpoint", "nowhere")
 
 
-def test_the_ends_of_the_intervals_are_computed(capsys):
-    """What is allowed ends with figures or in one line, however odd."""
-    ends = (
-        ("--gamma", "9.9", "--tau", "999"),
-        ("--gamma", "9.9", "--tau", "0.01", "--deviation", "9.9"),
-        ("--noise", "1e-6", "--deviation", "1e-3", "--weight", "1e-15"),
-        ("--noise", "99", "--weight", "9e14", "--seed", "3999999999"),
-    )
-    for number, words in enumerate(ends):
-        code = main(["invert", f"out{number}", *SMALL, *words])
-        out, err = capsys.readouterr()
-        assert (code, bool(out), err) == (0, True, "") or (code, out, err.count("\n")) == (1, "", 1)
+def test_a_medium_beyond_the_solver_is_one_line(capsys):
+    assert main(["invert", "out", *SMALL, "--gamma", "9.9", "--tau", "0.01", "--deviation", "9.9"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "Lower --deviation or --gamma, or raise --weight." in err
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_computed(tmp_path, capsys, monkeypatch):
