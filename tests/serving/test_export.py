@@ -107,6 +107,9 @@ def test_what_needs_the_number_of_points_says_so(tmp_path):
         export_operator(tmp_path / "served", normalized("mgno"), card_for("mgno"), resolution="any")
     with pytest.raises(ConfigError, match="resolution must be one of 'auto', 'any', 'fixed', got 'all'"):
         export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), resolution="all")
+    card = ModelCard(*[(FieldInfo("a"),)] * 2, Grid((16, 16)))
+    with pytest.raises(ConfigError, match="served has 1 in_channels, the operator 2. Name a field for every channel"):
+        export_operator(tmp_path / "served", in_single(small_fno()), card)
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from neuralop_jax.__main__ import main
-from neuralop_jax.errors import CheckpointError, ConfigError
+from neuralop_jax.errors import CheckpointError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 from neuralop_jax.models import FNO
@@ -172,11 +172,3 @@ def test_a_record_that_does_not_fit_is_refused_by_predict(served, capfd, monkeyp
         assert main(["predict", "served", "u.npy", "out.npz"]) == 2
         out, err = capfd.readouterr()
         assert out == "" and err.count("\n") == 1 and "the card of served does not say what it was trained on: record" in err
-
-
-def test_a_card_of_other_channels_is_not_exported(tmp_path):
-    model = FNO(in_channels=2, out_channels=1, n_modes=(2, 2), width=2, depth=1, key=jax.random.key(0))
-    card = ModelCard(FIELDS[1], FIELDS[1], Grid((8, 8)))
-    with pytest.raises(ConfigError, match="served has 1 in_channels, the operator 2. Name a field for every channel."):
-        export_operator(tmp_path / "served", model, card)
-    assert not list(tmp_path.iterdir())
