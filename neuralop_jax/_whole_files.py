@@ -6,13 +6,14 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
+from neuralop_jax._checks import reason
 from neuralop_jax._untrusted_files import refuse_special
-from neuralop_jax.errors import RunDirError
+from neuralop_jax.errors import NeuralOpError, RunDirError
 
 
 @contextlib.contextmanager
@@ -46,16 +47,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def write_together(directory: Path, contents: Mapping[str, str | bytes]) -> None:
-    """Writes files into a directory, by name, as `write_whole` does: none takes its name before all are on the disk, and the
-    first takes it last.
+def make_way(path: Path, error: type[NeuralOpError]) -> None:
+    """Makes the parents of a directory that is to be written later, and tries whether `whole_directory` could make it now.
+
+    **Raises:** `error` if something has its name, or the system refuses it.
     """
-    with contextlib.ExitStack() as stack:
-        for name, content in contents.items():
-            file = stack.enter_context(whole_file(directory / name))
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+    if os.path.lexists(path):
+        raise error(f"{path} exists and is not overwritten. Choose another name.")
+    try:
+        trial = _beside(path)
+        trial.mkdir(parents=True)
+        trial.rmdir()
+    except OSError as refused:
+        raise error(f"{path} cannot be written: {reason(refused)}. Check the path, space and rights.") from refused
 
 
 @contextlib.contextmanager

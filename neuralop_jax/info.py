@@ -1,8 +1,9 @@
 """What is known of a dataset and its fields beside the numbers: names, units, grids, splits, source."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
+from neuralop_jax._config_values import Bounds
 from neuralop_jax.grids import Grid
 
 
@@ -17,7 +18,7 @@ class FieldInfo:
     name: str
     unit: str = "1"
     description: str = ""
-    channels: int = 1
+    channels: Annotated[int, Bounds(at_least=1.0)] = 1
     time_varying: bool = False
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from neuralop_jax import _whole_files
-from neuralop_jax._whole_files import alone_with, whole_directory, whole_file, write_together, write_whole
-from neuralop_jax.errors import RunDirError
+from neuralop_jax._whole_files import alone_with, make_way, whole_directory, whole_file, write_whole
+from neuralop_jax.errors import DataError, RunDirError
 
 
 def test_a_file_is_the_old_one_until_the_new_one_is_whole_and_on_the_disk(tmp_path, monkeypatch):
@@ -69,34 +69,36 @@ def killed(folder, calls):
     """Is killed as `calls` files or folders have been forced to the disk."""
     fsync, left = os.fsync, iter(range(calls))
     os.fsync = lambda number: fsync(number) if next(left, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
-    write_together(folder, {"a": "new", "b": b"new", "c": "new"})
+    with whole_directory(folder) as partial:
+        for name in "abc":
+            (partial / name).write_text("new")
 
 
-def test_of_several_files_all_are_whole_before_one_has_its_name(tmp_path):
-    """Whenever a kill comes, what is there is whole, and the first file says that all are."""
-    for calls in range(9):
+def test_a_folder_has_its_name_when_all_in_it_is_on_the_disk(tmp_path):
+    """Whenever a kill comes before, the name is free for the next try."""
+    for calls in range(5):
         folder = tmp_path / str(calls)
-        folder.mkdir()
         process = multiprocessing.get_context("fork").Process(target=killed, args=(folder, calls))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        named = {path.name: path.read_text() for path in folder.iterdir() if not path.name.endswith(".partial")}
-        assert set(named.values()) <= {"new"} and set(named) == set("cba"[: max(0, (calls - 2) // 2)])
+        assert folder.exists() == (calls == 4)
+        if folder.exists():  # and its name was not yet forced to the disk
+            assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "new", "b": "new", "c": "new"}
+        else:
+            make_way(folder, DataError)
 
 
-def test_of_several_files_none_is_left_on_a_full_disk(tmp_path, monkeypatch):
-    fsync, left = os.fsync, iter(range(1))
-
-    def full(number):
-        if next(left, None) is None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        fsync(number)
-
-    monkeypatch.setattr(_whole_files.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_together(tmp_path, {"a": "new", "b": "new"})
-    assert not list(tmp_path.iterdir())
+def test_the_way_of_a_folder_is_made_or_refused_in_one_line(tmp_path):
+    make_way(tmp_path / "a/b/folder", DataError)
+    assert (tmp_path / "a/b").is_dir() and not list((tmp_path / "a/b").iterdir())
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("a", "file", "link"):
+        with pytest.raises(DataError, match=f"{name} exists and is not overwritten. Choose another name."):
+            make_way(tmp_path / name, DataError)
+    with pytest.raises(DataError, match="file/folder cannot be written: Not a directory. Check the path, space and rights."):
+        make_way(tmp_path / "file/folder", DataError)
 
 
 def count(path, times):

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from neuralop_jax import inverse, viz
-from neuralop_jax._checks import reason
+from neuralop_jax._checks import reason, shown
 from neuralop_jax._result import MAX_STEPS, SUCCESS
 from neuralop_jax._run_files import read_config
 from neuralop_jax._strict_json import strict
 from neuralop_jax._typing import RealField
-from neuralop_jax._whole_files import write_together
+from neuralop_jax._whole_files import whole_directory
 from neuralop_jax.data import GaussianRandomField
-from neuralop_jax.errors import CheckpointError, ConfigError, DataError
+from neuralop_jax.errors import CheckpointError, ConfigError, DataError, SolverError
 from neuralop_jax.grids import Grid
 from neuralop_jax.solvers import solve_darcy
 from neuralop_jax.training._environment import environment
@@ -64,9 +65,16 @@ class Twin:
         gamma: float,
         seed: int,
     ) -> "Twin":
-        """The experiment of a seed; arguments as those of the command."""
+        """The experiment of a seed; arguments as those of the command.
+
+        **Raises:** `ConfigError` if there are more sensors than points, or the run is of something else; `CheckpointError` or
+        `RunDirError` if it cannot be read.
+        """
         operator, grid = (None, _unit_square(resolution or _DEFAULT_RESOLUTION)) if checkpoint is None else _operator(checkpoint)
         grid = grid.with_shape((resolution, resolution)) if resolution else grid
+        if sensors > math.prod(grid.shape):
+            points = " x ".join(map(str, grid.shape))
+            raise ConfigError(f"--sensors must be at most the {points} points of the grid, got {shown(sensors)}.")
         fine = grid.with_shape(tuple(2 * n - 1 for n in grid.shape))
         unit = GaussianRandomField(1.0, tau, gamma, boundary="neumann")
         law = GaussianRandomField(deviation / unit.variance(grid) ** 0.5, tau, gamma, boundary="neumann")
@@ -106,18 +114,24 @@ class Twin:
 
     def solve(self, prior: str, weight: float, discrepancy: float | None, steps: int) -> inverse.Inversion:
         """The inversion; `SolverError` unless it converged or used up its steps."""
-        found = inverse.invert(
-            self.forward,
-            self.data,
-            self.sensors,
-            self.prior(prior, weight),
-            noise=self.noise,
-            monitor=_RelativeError(self.truth),
-            discrepancy=discrepancy,
-            rtol=_RTOL,
-            max_steps=steps,
-            throw=False,
-        )
+        try:
+            found = inverse.invert(
+                self.forward,
+                self.data,
+                self.sensors,
+                self.prior(prior, weight),
+                noise=self.noise,
+                monitor=_RelativeError(self.truth),
+                discrepancy=discrepancy,
+                rtol=_RTOL,
+                max_steps=steps,
+                throw=False,
+            )
+        except eqx.EquinoxRuntimeError as error:  # of the adjoint solve, which cannot be told to go on with NaN
+            raise SolverError(
+                "the inversion met numbers that are not finite: the medium varies too much for the solver, or the prior binds it "
+                "too little. Lower --deviation or --gamma, or raise --weight."
+            ) from error
         return found if int(found.result) in (SUCCESS, MAX_STEPS) else found.or_raise()
 
     def figures(self, found: inverse.Inversion) -> dict[str, Any]:
@@ -144,7 +158,7 @@ class Twin:
 
 
 def write_inversion(out: Path, twin: Twin, found: inverse.Inversion, results: dict[str, Any]) -> None:
-    """Writes `arrays.npz`, `inversion.png`, `report.html` and last `result.json` into the folder `out`, all of them or none.
+    """Writes `arrays.npz`, `inversion.png`, `report.html` and `result.json` into the new folder `out`, all of them or none.
 
     **Raises:** `DataError` if it cannot be written.
     """
@@ -172,14 +186,15 @@ def write_inversion(out: Path, twin: Twin, found: inverse.Inversion, results: di
     np.savez_compressed(held, allow_pickle=False, **arrays)
     figure.savefig(picture, format="png", dpi=150)
     contents = {
-        "result.json": json.dumps(strict(results), indent=1) + "\n",
+        "result.json": (json.dumps(strict(results), indent=1) + "\n").encode(),
         "arrays.npz": held.getvalue(),
         "inversion.png": picture.getvalue(),
-        "report.html": _page(results, figure),
+        "report.html": _page(results, figure).encode(),
     }
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_together(out, contents)
+        with whole_directory(out) as partial:
+            for name, content in contents.items():
+                (partial / name).write_bytes(content)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {reason(error)}. Check space and rights.") from error
 

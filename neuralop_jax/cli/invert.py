@@ -2,12 +2,28 @@
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
+from neuralop_jax._config_values import Bounds, check_value
+from neuralop_jax._whole_files import make_way
 from neuralop_jax.cli._console import say, show_table
-from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.errors import DataError
+
+_BOUNDS = {
+    "resolution": Annotated[int, Bounds(at_least=5.0, below=4097.0)],
+    "sensors": Annotated[int, Bounds(at_least=1.0)],  # and the points of the grid
+    "noise": Annotated[float, Bounds(at_least=1e-6, below=100.0)],
+    "deviation": Annotated[float, Bounds(at_least=1e-3, below=10.0)],
+    "tau": Annotated[float, Bounds(at_least=0.01, below=1000.0)],
+    "gamma": Annotated[float, Bounds(above=1.0, below=10.0)],
+    "weight": Annotated[float, Bounds(at_least=1e-15, below=1e15)],
+    "discrepancy": Annotated[float, Bounds(at_least=1e-3, below=1e6)],
+    "steps": Annotated[int, Bounds(at_least=1.0, below=1e6)],
+    "seed": Annotated[int, Bounds(at_least=0.0, below=4e9)],
+}
+_CHOSEN_IF_ZERO = ("resolution", "weight", "discrepancy")
 
 
 def invert(
@@ -46,16 +62,22 @@ def invert(
         steps: Iterations at most.
         seed: Which medium, sensors and noise.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not overwritten. Choose another name.")
-    for name, value in (("sensors", sensors), ("noise", noise), ("deviation", deviation), ("tau", tau), ("steps", steps)):
-        if not value > 0:
-            raise ConfigError(f"--{name} must be positive, got {value}.")
-    if weight < 0 or discrepancy < 0 or (resolution and resolution < 5) or not gamma > 1:
-        raise ConfigError(
-            "--weight and --discrepancy must not be negative, --resolution at least 5 and --gamma above 1, got "
-            f"{weight}, {discrepancy}, {resolution} and {gamma}."
-        )
+    options = {
+        "resolution": resolution,
+        "sensors": sensors,
+        "noise": noise,
+        "deviation": deviation,
+        "tau": tau,
+        "gamma": gamma,
+        "weight": weight,
+        "discrepancy": discrepancy,
+        "steps": steps,
+        "seed": seed,
+    }
+    for name, value in options.items():
+        if value or name not in _CHOSEN_IF_ZERO:
+            check_value(_BOUNDS[name], value, f"--{name}")
+    make_way(out, DataError)
 
     import jax
 
@@ -67,7 +89,12 @@ def invert(
         found = twin.solve(prior, weight, discrepancy or None, steps)
         jax.block_until_ready(found)
         results = twin.figures(found) | {"prior": prior, "seconds": time.monotonic() - started}
+        _show(results, steps)
         write_inversion(out, twin, found, results)
+    say(f"Page: {out / 'report.html'}; picture: {out / 'inversion.png'}; figures: {out / 'result.json'}.")
+
+
+def _show(results: dict[str, Any], steps: int) -> None:
     names = (
         "relative_error",
         "relative_error_of_the_mean",
@@ -80,4 +107,3 @@ def invert(
     show_table(("figure", ">value"), [(name.replace("_", " "), f"{results[name]:.4g}") for name in names])
     if results["ended"] == "max_steps":
         say(f"It ended after the {steps} iterations of --steps, before the gradient had fallen to a thousandth.")
-    say(f"Page: {out / 'report.html'}; picture: {out / 'inversion.png'}; figures: {out / 'result.json'}.")

@@ -18,19 +18,17 @@ def predict(run: Positional[Path], input: Positional[Path], output: Positional[P
         split: Which split of INPUT, if it has several.
     """
     from neuralop_jax.serving import Predictor
+    from neuralop_jax.serving._run import data_of
 
     predictor = Predictor.load(run)
 
     import numpy as np
 
     from neuralop_jax.cli._fields import check_new, read_fields, write_fields
-    from neuralop_jax.config import from_json
-    from neuralop_jax.info import DatasetInfo
 
     check_new(output)
     card = predictor.card
-    data = from_json(card.record["configuration"], f"the card of {run}").data
-    info = DatasetInfo.from_json(card.record["info"])
+    info, data = data_of(card, run)
     u, grid = read_fields(input, data, card.grid.num_dims, split)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")

@@ -1,8 +1,9 @@
 """What has to be known of an operator to use it rightly, as JSON beside its weights."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from neuralop_jax._config_values import Bounds
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 
@@ -25,15 +26,20 @@ class ModelCard:
     inputs: tuple[FieldInfo, ...]
     outputs: tuple[FieldInfo, ...]
     grid: Grid
-    smallest_grid: tuple[int, ...] | None = None
-    dtype: str = "float32"
-    batch_size: int = 32
+    smallest_grid: tuple[Annotated[int, Bounds(at_least=1.0)], ...] | None = None
+    dtype: Literal["float16", "float32", "float64"] = "float32"
+    batch_size: Annotated[int, Bounds(at_least=1.0)] = 32
     record: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def in_channels(self) -> int:
         """Channels of a sample that is read."""
         return sum(field.channels for field in self.inputs)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of a sample that is predicted."""
+        return sum(field.channels for field in self.outputs)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of JSON types from which `from_json` makes an equal card."""
@@ -43,6 +49,6 @@ class ModelCard:
     def from_json(cls, data: dict[str, Any]) -> "ModelCard":
         """The card that `to_json` described."""
         fields = {name: tuple(FieldInfo(**field) for field in data[name]) for name in ("inputs", "outputs")}
-        smallest = data["smallest_grid"]
+        smallest = data.get("smallest_grid")
         rest = {"grid": Grid.from_json(data["grid"]), "smallest_grid": None if smallest is None else tuple(smallest)}
         return cls(**{**data, **fields, **rest})

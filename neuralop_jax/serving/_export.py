@@ -13,7 +13,8 @@ import numpy as np
 from jax.interpreters import mlir
 
 from neuralop_jax._checks import one_of
-from neuralop_jax.errors import ConfigError
+from neuralop_jax._whole_files import make_way
+from neuralop_jax.errors import CheckpointError, ConfigError
 from neuralop_jax.serving._artifact import write_artifact
 from neuralop_jax.serving._card import ModelCard
 
@@ -42,7 +43,7 @@ def export_operator(
 
     **Arguments:**
 
-    - `path`: a directory that is not there.
+    - `path`: a directory that is not there. Its parents are made.
     - `operator`: `Normalized` or bare.
     - `card`: names, units and grid; what it says of the type, the smallest grid and the versions is filled in.
     - `resolution`: `"any"` for a program that is told the number of points when it runs, with transforms by matrix products;
@@ -51,7 +52,8 @@ def export_operator(
 
     **Returns:** the card that was written.
 
-    **Raises:** `ConfigError` if `resolution` is `"any"` and the operator does not allow it, or flatbuffers is not installed;
+    **Raises:** `ConfigError` if the card speaks of other channels than the operator has, `resolution` is `"any"` and the operator
+    does not allow it, or flatbuffers is not installed;
     `CheckpointError` if `path` is in the way or cannot be written.
 
     !!! example
@@ -74,6 +76,11 @@ def export_operator(
         ```
     """
     one_of("resolution", resolution, ("auto", "any", "fixed"), ConfigError)
+    for name in ("in_channels", "out_channels"):
+        said, has = getattr(card, name), getattr(operator, name)
+        if said != has:
+            raise ConfigError(f"the card of {path} has {said} {name}, the operator {has}. Name a field for every channel.")
+    make_way(Path(path), CheckpointError)
     program, weights, smallest = lower(operator, card.grid.shape, resolution=resolution, platforms=platforms)
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     record = {**card.record, "exported_with": versions, "platforms": list(platforms)}

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from neuralop_jax._checks import did_you_mean
 from neuralop_jax._field_checks import check_field
-from neuralop_jax.errors import CheckpointError, ConfigError, ModelInputError
+from neuralop_jax.errors import ModelInputError
 from neuralop_jax.grids import Grid
-from neuralop_jax.serving._artifact import CARD, read_artifact
+from neuralop_jax.serving._artifact import CARD
 from neuralop_jax.serving._card import ModelCard
+from neuralop_jax.serving._program import load_program
 from neuralop_jax.serving._run import load_run
 
 Fields = Float[np.ndarray, "batch channels *space"]
@@ -57,7 +57,7 @@ class Predictor:
         other devices than those that are here, or in a precision that JAX is not set to hold.
         """
         path = Path(path)
-        return cls(*(_exported(path) if (path / CARD).exists() else _trained(path)))
+        return cls(*(load_program(path) if (path / CARD).exists() else _trained(path)))
 
     def __call__(
         self, u: Any, *, grid: Grid | None = None, units: Mapping[str, str] | None = None, batch_size: int | None = None
@@ -141,24 +141,6 @@ def _compare(grid: Grid, trained: Grid) -> None:
             raise ModelInputError(
                 f"Predictor was trained on a grid of {name} {wanted}, got one of {name} {found}. Bring u to the former."
             )
-
-
-def _exported(path: Path) -> tuple[ModelCard, Callable[[Array], Array]]:
-    card, code, weights = read_artifact(path)
-    if jax.dtypes.canonicalize_dtype(card.dtype) != jnp.dtype(card.dtype):
-        raise CheckpointError(f"{path} computes in {card.dtype}, which JAX would shorten. Set JAX_ENABLE_X64=1 and load again.")
-    try:
-        program = jax.export.deserialize(bytearray(code))
-    except ImportError as error:
-        raise ConfigError("exported programs need flatbuffers. Install it with: pip install 'neuralop_jax[export]'") from error
-    here = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
-    if here not in program.platforms:
-        raise CheckpointError(
-            f"{path} was exported for {', '.join(program.platforms)}, JAX computes on {here} here. Export it for {here}, or set "
-            "JAX_PLATFORMS."
-        )
-    call, held = jax.jit(program.call), jax.device_put(weights)
-    return card, lambda u: call(held, u)
 
 
 def _trained(run: Path) -> tuple[ModelCard, Callable[[Array], Array]]:

@@ -12,7 +12,6 @@ from neuralop_jax import checkpoint
 from neuralop_jax.__main__ import main
 from neuralop_jax.cli import _inversion
 from neuralop_jax.config import DataConfig, ExperimentConfig, ModelConfig, to_json
-from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 from neuralop_jax.models import FNO
@@ -64,14 +63,16 @@ def test_folder_through_the_solver(tmp_path, capsys, monkeypatch):
     page = (tmp_path / "out/report.html").read_text()
     assert result["command"] and "20 sensors, 5 % noise, through the solver" in page and page.count("<img") == 1
     assert (tmp_path / "out/inversion.png").read_bytes().startswith(b"\x89PNG")
-    kept = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert "exists and is not overwritten" in refused(capsys, "out")
-    ((_, *what),) = written
-    for out in (tmp_path / "out", tmp_path / "new/out"):  # on a disk that has room for the arrays and figures, not for the page
-        with files_of_at_most(30_000), pytest.raises(DataError, match=r"out cannot be written: File too large\. Check space"):
-            write(out, *what)
-    assert kept == {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} and len(kept) == 4
-    assert not list((tmp_path / "new/out").iterdir())
+    ((_, twin, found, _),) = written
+    monkeypatch.setattr(_inversion.Twin, "draw", lambda *options: twin)
+    monkeypatch.setattr(_inversion.Twin, "solve", lambda *options: found)
+    with files_of_at_most(30_000):  # a disk that has room for the arrays and figures, not for the page
+        assert main(["invert", "new/out", *SMALL]) == 2
+    out, err = capsys.readouterr()
+    assert f"{result['relative_error']:.4g}" in out  # which took hours to compute, perhaps
+    assert err == "new/out cannot be written: File too large. Check space and rights.\n" and not list(
+        (tmp_path / "new").iterdir()
+    )
 
 
 def write_run(directory, boundary):
@@ -98,12 +99,41 @@ def test_through_the_operator_of_a_run(tmp_path, capsys):
 
 
 def test_options_are_refused(capsys):
-    for words, said in (
-        (["--sensors", "0"], "--sensors must be positive, got 0"),
-        (["--noise", "0"], "--noise must be positive, got 0.0"),
-        (["--gamma", "1"], "--gamma above 1"),
-        (["--resolution", "3"], "--resolution at least 5"),
-        (["--prior", "tikhonov"], "--prior"),
-        (["--checkpoint", "nowhere"], "no such run directory: nowhere"),
+    for option, value, said in (
+        ("sensors", "0", "must be >= 1, got 0."),
+        ("sensors", "1000000000000000", "must be at most the 64 x 64 points of the grid, got 1000000000000000."),
+        ("noise", "0", "must be finite and >= 1e-06 and < 100, got 0.0."),
+        ("deviation", "1e-300", "must be finite and >= 0.001 and < 10, got 1e-300."),
+        ("tau", "nan", "must be finite and >= 0.01 and < 1000, got nan."),
+        ("gamma", "1", "must be finite and > 1 and < 10, got 1.0."),
+        ("gamma", "500", "must be finite and > 1 and < 10, got 500.0."),
+        ("resolution", "3", "must be >= 5 and < 4097, got 3."),
+        ("resolution", "1000000000", "must be >= 5 and < 4097, got 1000000000."),
+        ("weight", "inf", "must be finite and >= 1e-15 and < 1e+15, got inf."),
+        ("weight", "nan", "must be finite and >= 1e-15 and < 1e+15, got nan."),
+        ("discrepancy", "-1", "must be finite and >= 0.001 and < 1e+06, got -1.0."),
+        ("steps", "1000000000000", "must be >= 1 and < 1e+06, got 1000000000000."),
+        ("seed", "-1", "must be >= 0 and < 4e+09, got -1."),
+        ("seed", "1180591620717411303424", "must be >= 0 and < 4e+09, got 1180591620717411303424."),
     ):
-        assert said in refused(capsys, "out", *words)
+        assert refused(capsys, "out", f"--{option}", value) == f"--{option} {said}"
+    assert "--prior" in refused(capsys, "out", "--prior", "tikhonov")
+    assert "no such run directory: nowhere" in refused(capsys, "out", "--checkpoint", "nowhere")
+
+
+def test_a_medium_beyond_the_solver_is_one_line(capsys):
+    assert main(["invert", "out", *SMALL, "--gamma", "9.9", "--tau", "0.01", "--deviation", "9.9"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and "Lower --deviation or --gamma, or raise --weight." in err
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_computed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_inversion.Twin, "draw", None)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "empty").mkdir()
+    for out in ("file", "link", "empty", "."):
+        assert refused(capsys, out) == f"{out} exists and is not overwritten. Choose another name."
+    assert refused(capsys, "file/out") == "file/out cannot be written: Not a directory. Check the path, space and rights."
+    assert "cannot be written: File name too long." in refused(capsys, "x" * 250)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "link"]

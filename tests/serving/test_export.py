@@ -1,5 +1,6 @@
 """Every registered model as a program of its own."""
 
+import dataclasses
 import functools
 
 import jax
@@ -15,7 +16,7 @@ from neuralop_jax.grids import Grid
 from neuralop_jax.info import FieldInfo
 from neuralop_jax.models import FNO, Normalized
 from neuralop_jax.normalizers import GaussianNormalizer, RangeNormalizer
-from neuralop_jax.serving import ModelCard, Predictor, export_operator
+from neuralop_jax.serving import ModelCard, Predictor, _export, export_operator
 from neuralop_jax.serving._artifact import read_artifact
 
 ANY_RESOLUTION = {"fno", "tfno", "classic_fno", "implicit_fno", "autoregressive", "continuous_time", "factformer"}
@@ -61,7 +62,8 @@ def error(found, wanted):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_program_is_the_model(kind, tmp_path):
     model, u = normalized(kind), fields(kind)
-    card = export_operator(tmp_path / "served", model, card_for(kind))
+    outputs = (FieldInfo("v", "m/s", channels=model.out_channels),)
+    card = export_operator(tmp_path / "served", model, dataclasses.replace(card_for(kind), outputs=outputs))
     assert error(Predictor.load(tmp_path / "served")(u), np.asarray(_live(model, u))) < 1e-6
     program = jax.export.deserialize(bytearray(read_artifact(tmp_path / "served")[1]))
     assert program.platforms == ("cpu", "cuda", "tpu") and program.in_avals[-1].dtype == np.float32
@@ -105,17 +107,23 @@ def test_what_needs_the_number_of_points_says_so(tmp_path):
         export_operator(tmp_path / "served", normalized("mgno"), card_for("mgno"), resolution="any")
     with pytest.raises(ConfigError, match="resolution must be one of 'auto', 'any', 'fixed', got 'all'"):
         export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), resolution="all")
+    card = ModelCard(*[(FieldInfo("a"),)] * 2, Grid((16, 16)))
+    with pytest.raises(ConfigError, match="served has 1 in_channels, the operator 2. Name a field for every channel"):
+        export_operator(tmp_path / "served", in_single(small_fno()), card)
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_nothing_is_overwritten_and_parents_are_made(tmp_path, monkeypatch):
     export = functools.partial(export_operator, operator=in_single(small_fno()), card=card_for("fno"), platforms=("cpu",))
     export(tmp_path / "served")
     with pytest.raises(CheckpointError, match="served exists and is not overwritten"):
         export(tmp_path / "served")
-    with pytest.raises(CheckpointError, match="none/served cannot be written: No such file"):
-        export(tmp_path / "none/served")
-    assert [file.name for file in tmp_path.iterdir()] == ["served"]
+    export(tmp_path / "new/served")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(_export, "lower", None)
+    with pytest.raises(CheckpointError, match="file/served cannot be written: Not a directory"):
+        export(tmp_path / "file/served")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "new", "served"]
 
 
 def test_a_program_for_other_devices_is_refused(tmp_path):
