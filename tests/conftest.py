@@ -1,11 +1,13 @@
 """Double precision, no silent promotion, no pictures on a screen, however the tests are run."""
 
+import contextlib
 import functools
 import gc
 import importlib.metadata
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -78,6 +80,22 @@ def forget_programs():
     if num_memory_maps() > 20_000:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session")
+def files_of_at_most():
+    """`with files_of_at_most(size):` the operating system refuses larger files, as a full disk does."""
+
+    @contextlib.contextmanager
+    def refuse(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return refuse
 
 
 @pytest.fixture(scope="session")

@@ -106,13 +106,20 @@ def claims_of_fno_navier_stokes(printed: str, num_pictures: int) -> None:
     assert abs(float(ours[1]) - float(ours[2])) < 0.1 * float(ours[1])
 
 
-def claims_of_mgno_multigrid(printed: str, num_pictures: int) -> None:
-    assert num_pictures == 5 and number(printed, "weights: ") == 36
-    assert all(float(found) < 1e-12 for found in re.findall(r"MgNO is the V-cycle to (\S+)", printed))
+def claims_of_multigrid(printed: str, num_pictures: int) -> None:
+    assert num_pictures == 3
     assert 0.3 < number(printed, "V-cycle, Jacobi") < 0.37  # whatever the grid
     table = printed.split("iterations  ")[1].replace(",", "")
     steps = [number(table, f"{name}  ") for name in ("both", "V-cycles", "conjugate gradients", "Jacobi alone")]
     assert steps == sorted(steps) and steps[0] < 10
+
+
+def claims_of_mgno(printed: str, num_pictures: int) -> None:
+    assert num_pictures == 2 and number(printed, "weights: ") == 36
+    assert all(float(found) < 1e-12 for found in re.findall(r"MgNO is the V-cycle to (\S+)", printed))
+    names = ("V-cycle  ", "MgNO, textbook form", "MgNO, released form", "no preconditioner")
+    classical, textbook, released, none = (number(printed.split("conjugate gradients, steps")[1], name) for name in names)
+    assert classical == textbook < released < none
     rules = [line.split()[-4:] for line in printed.split("replicate   periodic\n")[1].splitlines()[:4]]
     assert [[found == "exact" for found in row] for row in rules] == [[i == j for j in range(4)] for i in range(4)]
     assert number(printed, "periodic:                           shift before or after, difference ") < 1e-12

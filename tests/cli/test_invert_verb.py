@@ -1,8 +1,6 @@
 """`invert`: its folder, through the solver and through an operator of a run, and its refusals in one line."""
 
-import contextlib
 import json
-import resource
 
 import jax
 import numpy as np
@@ -31,18 +29,7 @@ def refused(capsys, *words):
     return err.strip()
 
 
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """The operating system refuses larger files, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_folder_through_the_solver(tmp_path, capsys, monkeypatch):
+def test_folder_through_the_solver(files_of_at_most, tmp_path, capsys, monkeypatch):
     written, write = [], _inversion.write_inversion
     monkeypatch.setattr(_inversion, "write_inversion", lambda *what: written.append(what) or write(*what))
     assert main(["invert", "out", *SMALL, "--prior", "h1"]) == 0

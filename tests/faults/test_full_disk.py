@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import resource
 import shutil
 
 import numpy as np
@@ -14,19 +13,8 @@ from neuralop_jax.errors import CheckpointError
 from neuralop_jax.training import fit
 
 
-@contextlib.contextmanager
-def files_of_at_most(size):
-    """The operating system refuses larger files, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture
-def refused_saves(monkeypatch):
+def refused_saves(files_of_at_most, monkeypatch):
     """Lets the disk refuse the saves of these numbers, counted from 0."""
     save, numbers, left = CheckpointStore.save, [], iter(range(100))
 
@@ -38,7 +26,7 @@ def refused_saves(monkeypatch):
     return numbers
 
 
-def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path):
+def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(files_of_at_most, tmp_path):
     with CheckpointStore(tmp_path, keep=1) as store:
         store.save(1, {"model": np.ones(10)}, {})
         large = {"model": np.random.default_rng(0).normal(size=200_000)}
@@ -54,7 +42,7 @@ def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(tmp_path):
         assert store.steps() == [2]
 
 
-def test_f06_a_full_disk_prints_nothing_but_its_error(tmp_path, capfd):
+def test_f06_a_full_disk_prints_nothing_but_its_error(files_of_at_most, tmp_path, capfd):
     """Trees of many leaves, of which the first that cannot be written finds others under way."""
     trees = {name: {str(k): np.random.default_rng(k).normal(size=5000) for k in range(12)} for name in ("model", "optimizer")}
     with CheckpointStore(tmp_path) as store:
