@@ -1,5 +1,6 @@
 """The entry of the command line: choose the verb, run it, turn its outcome into an exit code."""
 
+import contextlib
 import errno
 import functools
 import importlib
@@ -14,6 +15,7 @@ import tyro
 
 from neuralop_jax._checks import printable, reason, shown_path
 from neuralop_jax._config_loader import option_names
+from neuralop_jax._spared_output import SparedStream, discard_unwritten
 from neuralop_jax._version import __version__
 from neuralop_jax.cli import generate, plan, sweep, train
 from neuralop_jax.cli._parse import parse, show_help, suggest_verb
@@ -68,7 +70,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        return _command(_without_imports(words))() or 0
+        with contextlib.redirect_stderr(SparedStream(sys.stderr)) if sys.stderr else contextlib.nullcontext():
+            return _exit_code(words, debug)
+    finally:
+        discard_unwritten()
+
+
+def _exit_code(words: Sequence[str], debug: bool) -> int:
+    """Runs the command; what went wrong is said in one line, if standard error takes it."""
+    try:
+        code = _command(_without_imports(words))() or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except BaseException as error:
         gone = error if isinstance(error, ProcessLost) else error.__cause__ if isinstance(error.__cause__, ProcessLost) else None
         code = _explained(error, debug)

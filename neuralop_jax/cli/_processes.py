@@ -1,10 +1,10 @@
 """How the processes of one training find each other: told on the command line, or by SLURM, MPI and TPUs."""
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
+from neuralop_jax._spared_output import discard_unwritten
 from neuralop_jax.errors import ConfigError
 
 
@@ -45,8 +45,7 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
 
 def leave(code: int) -> NoReturn:
     """Ends this process at once. At a usual end JAX waits for processes that are gone, and aborts after 100 seconds."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    discard_unwritten()
     os._exit(code)
 
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingC
 
 from neuralop_jax._config_loader import nearest, option_names, option_pairs
 from neuralop_jax._config_values import parse_text
+from neuralop_jax._spared_output import spared_output
 from neuralop_jax.cli._console import say
 from neuralop_jax.cli._parse import parse, show_help
 from neuralop_jax.errors import ConfigError
@@ -133,6 +134,7 @@ def split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, given
 
 
+@spared_output()
 def generate(options: Generate, given: Sequence[tuple[str, str]], prog: str) -> int:
     """Computes the dataset; the exit code is 128 + the signal that stopped it, else 0."""
     if not 1 <= options.n < 2**32:

@@ -18,6 +18,7 @@ import tyro
 
 from neuralop_jax._checks import did_you_mean, printable
 from neuralop_jax._run_files import read_config, read_results
+from neuralop_jax._spared_output import spared_output
 from neuralop_jax._strict_json import strict
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._console import say, show_table
@@ -76,6 +77,7 @@ class Member:
         return shlex.join(["python", "-m", "neuralop_jax", "train", *self.words])
 
 
+@spared_output()
 def sweep(options: Sweep, overrides: Sequence[str]) -> int:
     """Trains as `options` say and prints what came of it; the exit code is 1 if a run failed, 128 + a signal that stopped it."""
     members = _members(options, overrides)

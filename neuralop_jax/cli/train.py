@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from neuralop_jax._spared_output import spared_output
 from neuralop_jax.cli._console import say
 from neuralop_jax.cli._processes import join
 from neuralop_jax.cli._run import show_errors
@@ -78,15 +79,22 @@ def train(options: Train, overrides: Sequence[str]) -> int:
     if options.force and not options.resume:
         raise ConfigError("--force allows another configuration with --resume, which is not given. Add it, or leave --force out.")
 
-    import jax
-
-    from neuralop_jax import models, training
+    from neuralop_jax import models
 
     models.check_options(config.model.kind, config.model.options)
     if options.print_config:
         print(json.dumps(to_json(config), indent=2))
         return 0
     join(options.coordinator, options.processes, options.process)
+    return _train(options, config)
+
+
+@spared_output()
+def _train(options: Train, config: ExperimentConfig) -> int:
+    import jax
+
+    from neuralop_jax import training
+
     stop = training.StopRequest()
     if jax.process_index() > 0:
         with stopping(stop) as received:

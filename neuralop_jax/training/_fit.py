@@ -11,6 +11,7 @@ import jax
 from rich.console import Console
 
 from neuralop_jax import models
+from neuralop_jax._spared_output import spared
 from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.config import ExperimentConfig
 from neuralop_jax.errors import ConfigError, TrainingDiverged
@@ -77,6 +78,7 @@ def fit(
     - `force`: resume with another configuration, as long as all arrays fit.
     - `stop`: a request made on it ends the training after the interval that runs, with a checkpoint.
     - `console`: where progress is shown; standard output by default, `rich.console.Console(quiet=True)` for nowhere.
+        What cannot be written there is lost, and `run.log` says so.
     - `loggers`: by name, further places for the lines of `metrics.jsonl`. One that raises is left out, with a warning.
     - `command`: what repeats this run on a command line, for its records; that of the process by default.
 
@@ -131,6 +133,7 @@ def training_of(
     with contextlib.ExitStack() as stack:
         with prepared_by_all(config):
             run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
+            console = spared(console, run.log)
             changes = run.check_config(config, force=force)
             makers = logger_makers(config.training.loggers, run.path, loggers or {})
             with memory_errors(config, run.checkpoints):

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from rich.console import Console
 
 from neuralop_jax import models
+from neuralop_jax._spared_output import spared
 from neuralop_jax._typing import PRNGKey
 from neuralop_jax.config import ExperimentConfig, config_sha256
 from neuralop_jax.data import DeviceData
@@ -74,7 +75,8 @@ def fit_together(
             return fit_together({folder / f"seed_{config.seed}": config for config in members})
         ```
     """
-    stop, console, commands = stop or StopRequest(), console or plain_console(), commands or {}
+    stop, commands = stop or StopRequest(), commands or {}
+    console = spared(console or plain_console(), warn=lambda line: None)
     if len({alike(config) for config in runs.values()}) > 1:
         raise ConfigError("members of fit_together may differ in seed, learning rate and weight decay alone. Train them apart.")
     outcomes: dict[Path, FitResult | Exception] = {}
