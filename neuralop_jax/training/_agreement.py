@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from traceback import walk_tb
 
 import jax
 import numpy as np
@@ -18,6 +19,8 @@ _LONGEST = 300
 """Bytes of an error that other processes are told of."""
 DEVICE_ERRORS = (RuntimeError, ValueError)
 """What JAX raises for a program that failed: a `JaxRuntimeError`, or where its results are awaited a plain `ValueError`."""
+_AWAITING = (("jax._src.api", "block_until_ready"), ("jax._src.api", "try_to_block"))
+"""Functions that await results, besides the methods of arrays."""
 
 
 @contextlib.contextmanager
@@ -54,7 +57,18 @@ def first_of_all(error: BaseException) -> Iterator[None]:
 
 def is_own(error: BaseException) -> bool:
     """Whether an error is one of this process, and not what JAX makes of another that is gone."""
-    return isinstance(error, NeuralOpError) or not isinstance(error, DEVICE_ERRORS)
+    return isinstance(error, NeuralOpError) or not (isinstance(error, DEVICE_ERRORS) and _comes_from_jax(error))
+
+
+def _comes_from_jax(error: BaseException) -> bool:
+    """Whether the run-time of JAX raised an error: by its class, or because it came where results are awaited.
+
+    An error of a callback has that class, too, and its own traceback inside.
+    """
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "Traceback (most recent call last)" not in str(error)
+    frames = [(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and (frames[-1][0] == "jax._src.array" or frames[-1] in _AWAITING)
 
 
 def told(error: BaseException) -> str:

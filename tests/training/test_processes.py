@@ -192,7 +192,7 @@ def without_the_other(monkeypatch):
     """As in one of two processes, of which the other is gone."""
 
     def gone(*_, **__):
-        raise RuntimeError("Gloo: connection closed by peer")
+        raise jax.errors.JaxRuntimeError("Gloo: connection closed by peer")
 
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(multihost_utils, "process_allgather", gone)
@@ -224,16 +224,51 @@ def test_an_error_of_its_own_comes_before_that_another_process_is_gone(without_t
         assert str(own.__cause__).startswith("process 0 of 2 cannot go on with the others: ")
 
 
+def raised_by(act):
+    try:
+        act()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def fail(x):
+    raise ValueError("a bug of the data source")
+
+
 def test_what_jax_raises_is_that_another_process_is_gone(without_the_other):
-    with pytest.raises(ProcessLost, match="process 0 of 2 cannot go on with the others: ValueError: Gloo"):
-        with _processes.leading(StopRequest()):
-            raise ValueError("Gloo: timed out")
+    deleted = jax.numpy.zeros(2)
+    deleted.delete()
+    for error in (
+        jax.errors.JaxRuntimeError("Gloo: timed out"),
+        raised_by(lambda: np.asarray(deleted)),  # a plain `RuntimeError`, from where values are awaited
+        raised_by(lambda: jax.block_until_ready([deleted, deleted])),
+    ):
+        with pytest.raises(ProcessLost, match="process 0 of 2 cannot go on with the others: .*Error: "):
+            with _processes.leading(StopRequest()):
+                raise error
+
+
+def test_what_the_code_of_a_user_raises_keeps_its_traceback(without_the_other):
+    """Before, within and behind what JAX traces and calls back."""
+    mapped = jax.jit(lambda x: jax.pure_callback(fail, jax.ShapeDtypeStruct((), x.dtype), x))
+    for error in (
+        raised_by(lambda: fail(0)),
+        raised_by(lambda: jax.jit(fail)(1.0)),
+        raised_by(lambda: jax.vmap(lambda x, y: x)(np.zeros(2), np.zeros(3))),
+        raised_by(lambda: jax.block_until_ready(mapped(1.0))),
+    ):
+        assert isinstance(error, _agreement.DEVICE_ERRORS)
+        with pytest.raises(type(error)) as caught, _processes.leading(StopRequest()):
+            raise error
+        assert caught.value is error and isinstance(error.__cause__, ProcessLost)
 
 
 def test_a_follower_that_fails_says_why_first(monkeypatch):
     for own, raised in (
         (DataError("bad"), DataError),
-        (RuntimeError("Gloo: closed"), ProcessLost),
+        (jax.errors.JaxRuntimeError("Gloo: closed"), ProcessLost),
+        (RuntimeError("a bug"), RuntimeError),
         (ProcessError("x"), ProcessError),
     ):
 
@@ -245,7 +280,9 @@ def test_a_follower_that_fails_says_why_first(monkeypatch):
         monkeypatch.setattr(_processes, "prepared_by_all", lambda config: contextlib.nullcontext())
         with pytest.raises(raised) as caught:
             _processes.follow(ANY)
-        assert type(caught.value) is raised and isinstance(caught.value.__cause__, ProcessLost) is (raised is DataError)
+        assert type(caught.value) is raised and isinstance(caught.value.__cause__, ProcessLost) is (
+            raised in (DataError, RuntimeError)
+        )
 
 
 @pytest.mark.parametrize(
