@@ -31,7 +31,8 @@ class Grid:
     - `names`: the names of the axes; default `("x", "y", "z", "w")`.
     - `unit`: the unit of length; `"1"` is dimensionless.
 
-    **Raises:** `ConfigError` if the lengths differ, an interval is empty, or a periodic or centered axis includes its right end.
+    **Raises:** `ConfigError` if the lengths differ, an interval is empty, `endpoint` or `centered` hold anything but booleans,
+    or a periodic or centered axis includes its right end.
 
     !!! example
 
@@ -67,6 +68,11 @@ class Grid:
         pairs = zip(self.boundary, self.centered, strict=False)  # lengths are compared below
         endpoint = tuple(self.endpoint) or tuple(kind != "periodic" and not centered for kind, centered in pairs)
         object.__setattr__(self, "endpoint", endpoint)
+        for name in ("endpoint", "centered"):
+            if wrong := [entry for entry in getattr(self, name) if not isinstance(entry, bool | np.bool_)]:
+                raise ConfigError(
+                    f"Grid.{name} must hold True or False for each axis, got {wrong[0]!r}. Names of axes are given as names=."
+                )
         for name in ("extent", "boundary", "centered", "endpoint", "names"):
             if len(getattr(self, name)) != dims:
                 raise ConfigError(f"Grid.{name} has {len(getattr(self, name))} entries but shape {self.shape} has {dims} axes.")

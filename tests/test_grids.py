@@ -1,5 +1,6 @@
 import json
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -20,6 +21,17 @@ def test_other_axes_include_both_ends():
     np.testing.assert_array_equal(y, [0, 2, 4])
     assert grid.spacing == (0.5, 2.0)
     assert x.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["endpoint", "centered"])
+@pytest.mark.parametrize("entries", [("x", "y"), "xy", (True, "False"), (1, 0)])
+def test_what_is_no_boolean_is_refused(monkeypatch, name, entries):
+    """The names of the axes, given by position, would be truths."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of types
+    with pytest.raises(
+        ConfigError, match=rf"Grid\.{name} must hold True or False for each axis, got ('x'|'False'|1)\. Names of axes"
+    ):
+        Grid((4, 4), **{name: entries})
 
 
 def test_endpoint_can_be_left_out():
