@@ -80,7 +80,7 @@ def test_a_folder_has_its_name_when_all_in_it_is_on_the_disk(tmp_path):
         folder = tmp_path / str(calls)
         process = multiprocessing.get_context("fork").Process(target=killed, args=(folder, calls))
         process.start()
-        process.join()
+        process.join(timeout=60)
         assert process.exitcode == -signal.SIGKILL
         assert folder.exists() == (calls == 4)
         if folder.exists():  # and its name was not yet forced to the disk
@@ -114,8 +114,8 @@ def test_of_two_processes_that_change_a_file_none_loses_what_the_other_wrote(tmp
     for process in processes:
         process.start()
     for process in processes:
-        process.join()
-    assert path.read_text() == "60"
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0, 0] and path.read_text() == "60"
 
 
 def test_a_file_that_is_held_is_one_line(tmp_path):
