@@ -4,7 +4,9 @@ import contextlib
 import dataclasses
 import json
 import secrets
+import shlex
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,14 +88,15 @@ def train(options: Train, overrides: Sequence[str]) -> int:
         print(json.dumps(to_json(config), indent=2))
         return 0
     join(options.coordinator, options.processes, options.process)
-    return _train(options, config)
+    return _train(options, config, overrides)
 
 
 @spared_output()
-def _train(options: Train, config: ExperimentConfig) -> int:
+def _train(options: Train, config: ExperimentConfig, overrides: Sequence[str]) -> int:
     import jax
 
     from neuralop_jax import training
+    from neuralop_jax.checkpoint import CheckpointStore
 
     stop = training.StopRequest()
     if jax.process_index() > 0:
@@ -106,9 +109,23 @@ def _train(options: Train, config: ExperimentConfig) -> int:
             config, run_dir=run, resume=options.resume, overwrite=options.overwrite, force=options.force, stop=stop
         )
     if result.results is None:
-        say(f"Stopped and saved in {run}. Continue with: neuralop-jax train {options.config} --resume --out {run}")
+        with CheckpointStore(run / "checkpoints", read_only=True) as store:
+            stopped = f"Stopped and saved in {run}" if store.steps() else f"Stopped in {run} before the first step"
+        say(f"{stopped}. Continue with: {shlex.join(_continuation(options, run, overrides))}")
         return 128 + (received[0] if received else signal.SIGTERM)  # without a signal here, another process had one
     return _summary(run, result.results)
+
+
+def _continuation(options: Train, run: Path, overrides: Sequence[str]) -> list[str]:
+    """The command that goes on with a run as this one would have."""
+    words = ["neuralop-jax", "train", str(options.config), *overrides, "--resume", "--out", str(run)]
+    if options.coordinator == "auto":
+        words += ["--coordinator", "auto"]
+    elif options.processes:
+        words += ["--coordinator", options.coordinator, "--processes", str(options.processes), "--process", str(options.process)]
+    for word, name in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        words += ["--import", name] if word == "--import" else [word] if word.startswith("--import=") else []
+    return words
 
 
 def _new_run(config: ExperimentConfig) -> Path:

@@ -1,4 +1,4 @@
-"""What the processes of one training must have in common: the configuration, and that nothing keeps one of them from it."""
+"""What the processes of one training must have in common: the configuration, the data, and that nothing keeps one of them from it."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from neuralop_jax.config import ExperimentConfig, options_of
-from neuralop_jax.errors import ConfigError, NeuralOpError, ProcessError, ProcessLost
+from neuralop_jax.errors import ConfigError, DataError, NeuralOpError, ProcessError, ProcessLost
 from neuralop_jax.training._environment import versions
 
 _MOST_NAMED = 5
@@ -24,18 +24,20 @@ _AWAITING = (("jax._src.api", "block_until_ready"), ("jax._src.api", "try_to_blo
 
 
 @contextlib.contextmanager
-def prepared_by_all(config: ExperimentConfig) -> Iterator[None]:
+def prepared_by_all(config: ExperimentConfig) -> Iterator[dict[str, str]]:
     """What the processes of a training do in the block, each by itself, either all get done or none goes on; alone, nothing.
 
-    All enter it together, with one configuration, and at its end tell each other how it went.
+    All enter it together, with one configuration, and at its end tell each other how it went. Gives a dictionary for the block to
+    fill with what they must have read alike.
 
     **Raises:** `ConfigError` if the configurations differ, see `check_agreement`; what is raised in the block; `ProcessError` in
-    the processes where nothing was, if something was in another; `ProcessLost` if one is gone, or as the cause of what was
-    raised in the block.
+    the processes where nothing was, if something was in another; `DataError` if they have read different data; `ProcessLost` if
+    one is gone, or as the cause of what was raised in the block.
     """
     check_agreement(config)
+    read: dict[str, str] = {}
     try:
-        yield
+        yield read
     except BaseException as error:
         with first_of_all(error):
             _gathered(told(error))
@@ -44,6 +46,10 @@ def prepared_by_all(config: ExperimentConfig) -> Iterator[None]:
     if failed:
         process, text = failed[0]
         raise ProcessError(f"process {process} of {jax.process_count()} failed before the first step: {text}")
+    if difference := _difference(read):
+        raise DataError(
+            f"the {jax.process_count()} processes of the run do not read the same data: {difference}. Give all of them the same file."
+        )
 
 
 @contextlib.contextmanager
@@ -97,13 +103,23 @@ def check_agreement(config: ExperimentConfig) -> None:
         return
     found = {name: json.dumps(version) for name, version in versions().items()}
     found |= {"jax_enable_x64": json.dumps(bool(jax.config.read("jax_enable_x64"))), **options_of(config)}
+    if difference := _difference(found):
+        raise ConfigError(
+            f"the {jax.process_count()} processes of the run do not want the same: {difference}. Start all with the same "
+            "configuration, options and versions."
+        )
+
+
+def _difference(found: Mapping[str, str]) -> str:
+    """What differs between the processes, which call this together, each with its own; empty if nothing does."""
     text = json.dumps(found, sort_keys=True)
-    if len(set(_gathered(hashlib.sha256(text.encode()).hexdigest()))) > 1:
-        raise ConfigError(disagreement([json.loads(each) for each in _gathered(text)]))
+    if len(set(_gathered(hashlib.sha256(text.encode()).hexdigest()))) == 1:
+        return ""
+    return disagreement([json.loads(each) for each in _gathered(text)])
 
 
 def disagreement(options: Sequence[Mapping[str, str]]) -> str:
-    """The line that names what differs between the options of the processes, of each the first process that differs."""
+    """Names what differs between the options of the processes, of each the first process that differs."""
     named = []
     for name in sorted(set().union(*options)):
         first, *others = (each.get(name, "unset") for each in options)
@@ -112,10 +128,7 @@ def disagreement(options: Sequence[Mapping[str, str]]) -> str:
                 named.append(f"{name} is {first} in process 0 and {other} in process {process}")
                 break
     more = f"; and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return (
-        f"the {len(options)} processes of the run do not want the same: {'; '.join(named[:_MOST_NAMED])}{more}. Start all with "
-        "the same configuration, options and versions."
-    )
+    return "; ".join(named[:_MOST_NAMED]) + more
 
 
 def _gathered(text: str) -> list[str]:

@@ -131,13 +131,14 @@ def training_of(
 ) -> Training:
     """What `fit` runs, with the same arguments."""
     with contextlib.ExitStack() as stack:
-        with prepared_by_all(config):
+        with prepared_by_all(config) as read:
             run = stack.enter_context(RunDirectory(run_dir, resume=resume, overwrite=overwrite))
             console = spared(console, run.log)
             changes = run.check_config(config, force=force)
             makers = logger_makers(config.training.loggers, run.path, loggers or {})
             with memory_errors(config, run.checkpoints):
                 experiment = prepare(config)
+            read |= experiment.fingerprints()
         shared = stack.enter_context(leading(stop))
         stack.enter_context(memory_errors(config, run.checkpoints))
         if (aside := run.open(config)) is not None:

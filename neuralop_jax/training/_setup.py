@@ -47,6 +47,11 @@ class Experiment:
     initial: Callable[[], TrainState]
     calibration: Calibration
 
+    def fingerprints(self) -> dict[str, str]:
+        """What tells the data of each split from others, by its name."""
+        splits = {self.train.split: self.train, **self.held_out}
+        return {f"split {name!r}": dataset.fingerprint[:12] for name, dataset in splits.items()}
+
 
 def stream(seed: int, name: str) -> PRNGKey:
     """The random stream `"init"`, `"data"`, `"noise"` or `"calibration"` of a seed; none depends on the use of another."""

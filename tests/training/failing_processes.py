@@ -40,6 +40,8 @@ if __name__ == "__main__":
     for missing in (1, 0):
         os.chdir(place if process != missing else place / "elsewhere")
         found[f"data are not there for {missing}"] = outcome(place / f"runs/missing_{missing}")
+    os.chdir(place if process == 0 else place / "other")
+    found["other data"] = outcome(place / "runs/other")
     os.chdir(place)
     found["in use"] = outcome(place / "elsewhere")
     CheckpointStore.save = refuse
