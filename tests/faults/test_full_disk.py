@@ -10,7 +10,7 @@ from small_problem import logged
 
 from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.errors import CheckpointError
-from neuralop_jax.training import fit
+from neuralop_jax.training import RunDirectory, _loop, fit
 
 
 @pytest.fixture
@@ -83,6 +83,57 @@ def test_f06_a_full_disk_stops_a_training_in_the_same_interval(unmeasured, confi
     fit(configure(), run_dir=run, resume=True, console=quiet)
     fit(configure(), run_dir=run.with_name("b"), console=quiet)
     assert logged(run) == logged(run.with_name("b"))
+
+
+def spoil_at(monkeypatch, step, spoil):
+    """Calls `spoil` when the checkpoint of a step is about to be written."""
+    save = _loop.save_snapshot
+
+    def spoiled(store, config, experiment, state, progress):
+        if progress.step == step:
+            spoil(store.directory)
+        save(store, config, experiment, state, progress)
+
+    monkeypatch.setattr(_loop, "save_snapshot", spoiled)
+
+
+def test_f06_a_directory_of_checkpoints_that_is_removed_is_made_again(unmeasured, configure, quiet, run, monkeypatch):
+    spoil_at(monkeypatch, 8, shutil.rmtree)
+    assert fit(configure(), run_dir=run, console=quiet).status == "finished"
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [8, 12] and store.read(8)[0]["progress"]["rollbacks"] == 0
+
+
+@pytest.mark.parametrize("choice", ["warn", "stop"])
+def test_f06_a_directory_of_checkpoints_that_cannot_be_reached_costs_that_save(
+    unmeasured, configure, quiet, run, monkeypatch, choice
+):
+    """A file has its place while step 8 is saved."""
+    moved = run / "moved"
+
+    def hide(directory):
+        directory.rename(moved)
+        directory.write_text("")
+
+    spoil_at(monkeypatch, 8, hide)
+    append = RunDirectory.append_metrics
+
+    def append_and_bring_back(self, line):
+        if line["step"] == 10:
+            self.checkpoints.unlink()
+            moved.rename(self.checkpoints)
+        append(self, line)
+
+    monkeypatch.setattr(RunDirectory, "append_metrics", append_and_bring_back)
+    config = configure(training={"on_save_error": choice})
+    if choice == "stop":
+        with pytest.raises(CheckpointError, match=r"runs/a/checkpoints cannot be read \(NotADirectoryError: .*\)\. The"):
+            fit(config, run_dir=run, console=quiet)
+        return
+    assert fit(config, run_dir=run, console=quiet).status == "finished"
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [4, 12]
+    assert "checkpoints cannot be read (NotADirectoryError: " in (run / "run.log").read_text()
 
 
 def test_f06_with_warnings_a_training_goes_on_but_its_end_must_be_saved(unmeasured, configure, quiet, run, refused_saves):
