@@ -148,6 +148,7 @@ class Loop:
             self.report(f"{error} Training goes on and tries again at the next checkpoint.")
 
     def _save(self) -> None:
+        self.run.check_held()
         self._calibrate()
         with self.progress.goodput.measure("save"):
             save_snapshot(self.store, self.config, self.experiment, self.state, self.progress)
