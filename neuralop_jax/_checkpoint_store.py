@@ -133,10 +133,10 @@ class CheckpointStore:
         whole = self._path(step)
         if os.path.lexists(whole):
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
-        needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
+        needed = _OVERHEAD + sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
         try:
             self.directory.mkdir(exist_ok=True)  # it may have been removed since
-            if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
+            if shutil.disk_usage(self.directory).free < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with whole_directory(whole, partial=self.directory / f"{step}.partial") as partial, quietly():
                 with without_pattern(partial) as place:
@@ -149,7 +149,7 @@ class CheckpointStore:
                 (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
+                f"{whole} cannot be written ({_first_line(error)}); it needs about {needed:,} bytes, {_free(self.directory)}. "
                 "Earlier steps are whole: make room and resume."
             ) from error
         if self._keep is not None:
@@ -364,10 +364,15 @@ def _check_files(where: Path, name: str, wanted: Mapping[str, str]) -> None:
 
 
 def _free(directory: Path) -> str:
+    """What is free where a directory is, in words: bytes, and that no further file can be made where this is so."""
     try:
-        return f"{shutil.disk_usage(directory).free:,}"
+        free = f"{shutil.disk_usage(directory).free:,} are free"
+        status = os.statvfs(directory) if hasattr(os, "statvfs") else None
     except OSError:
-        return "unknown numbers"
+        return "unknown numbers are free"
+    if status is not None and status.f_files and not status.f_favail:  # some file systems have no fixed number of files
+        return f"{free}, but no inode: remove files of any size"
+    return free
 
 
 def _first_line(error: Exception) -> str:
