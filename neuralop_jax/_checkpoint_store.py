@@ -107,8 +107,20 @@ class CheckpointStore:
         self._items.close()
 
     def steps(self) -> list[int]:
-        """The steps that were written completely, in rising order."""
-        return sorted(int(path.name) for path in self.directory.iterdir() if re.fullmatch("0|[1-9][0-9]{0,17}", path.name))
+        """The steps that were written completely, in rising order; none if somebody has removed the directory.
+
+        **Raises:** `CheckpointError` if the system refuses to list them.
+        """
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.directory} cannot be read ({_first_line(error)}). The checkpoints in it may be whole: check the path and "
+                "its rights."
+            ) from error
+        return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]{0,17}", name))
 
     def save(self, step: int, trees: Mapping[str, PyTree], record: Mapping[str, Any]) -> None:
         """Writes the arrays of `trees` and `record` (JSON types) as step `step`, and returns when they are on disk.
@@ -119,11 +131,12 @@ class CheckpointStore:
         table = {name: {path: _entry(leaf) for path, leaf in leaves.items()} for name, leaves in arrays.items()}
         meta: dict[str, Any] = {"format": FORMAT, "version": __version__, "step": step, "record": dict(record), "leaves": table}
         whole = self._path(step)
-        if whole.exists():
+        if os.path.lexists(whole):
             raise CheckpointError(f"{whole} cannot be written: this step is there already. Choose another directory.")
-        needed = sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
+        needed = _OVERHEAD + sum(leaf.nbytes for leaves in arrays.values() for leaf in leaves.values())
         try:
-            if shutil.disk_usage(self.directory).free < needed + _OVERHEAD:
+            self.directory.mkdir(exist_ok=True)  # it may have been removed since
+            if shutil.disk_usage(self.directory).free < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with whole_directory(whole, partial=self.directory / f"{step}.partial") as partial, quietly():
                 with without_pattern(partial) as place:
@@ -136,7 +149,7 @@ class CheckpointStore:
                 (partial / "meta.json.sha256").write_text(hashlib.sha256(content).hexdigest(), encoding="ascii")
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{whole} cannot be written ({_first_line(error)}); it needs {needed:,} bytes, {_free(self.directory)} are free. "
+                f"{whole} cannot be written ({_first_line(error)}); it needs about {needed:,} bytes, {_free(self.directory)}. "
                 "Earlier steps are whole: make room and resume."
             ) from error
         if self._keep is not None:
@@ -257,12 +270,12 @@ class CheckpointStore:
             trash.mkdir(exist_ok=True)
             for step in steps:
                 os.rename(self._path(step), trash / str(step))
+            self._clean()
         except OSError as error:
             raise CheckpointError(
                 f"{self.directory}: old steps cannot be removed ({_first_line(error)}); all that are listed are whole. Move "
                 f"{trash} away and resume."
             ) from error
-        self._clean()
 
     def _clean(self) -> tuple[str, ...]:
         """Removes what is no step, and gives the names of it."""
@@ -351,10 +364,15 @@ def _check_files(where: Path, name: str, wanted: Mapping[str, str]) -> None:
 
 
 def _free(directory: Path) -> str:
+    """What is free where a directory is, in words: bytes, and that no further file can be made where this is so."""
     try:
-        return f"{shutil.disk_usage(directory).free:,}"
+        free = f"{shutil.disk_usage(directory).free:,} are free"
+        status = os.statvfs(directory) if hasattr(os, "statvfs") else None
     except OSError:
-        return "unknown numbers"
+        return "unknown numbers are free"
+    if status is not None and status.f_files and not status.f_favail:  # some file systems have no fixed number of files
+        return f"{free}, but no inode: remove files of any size"
+    return free
 
 
 def _first_line(error: Exception) -> str:

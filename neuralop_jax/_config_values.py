@@ -13,7 +13,8 @@ from neuralop_jax._checks import did_you_mean, shown
 from neuralop_jax.errors import ConfigError
 
 _LARGEST = (2 - 2**-23) * 2.0**127
-"""The largest number of single precision."""
+_SMALLEST = 2.0**-126
+"""The ends of single precision: processors take what is smaller for 0."""
 _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a string", types.NoneType: "null"}
 
 
@@ -92,6 +93,8 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
             raise ConfigError(f"{name} must be {'finite and ' if kind is float else ''}{item}, got {shown(value)}{at}.")
         if isinstance(item, NotEmpty) and not value:
             raise ConfigError(f"{name} must not be empty{at}.")
+    if kind is float and 0 < abs(value) < _SMALLEST:
+        raise ConfigError(f"{name} must be at least {_SMALLEST:.3g} in size, as single precision holds, got {shown(value)}{at}.")
     return value
 
 

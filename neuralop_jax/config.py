@@ -132,7 +132,7 @@ class TrainingConfig:
     nonfinite: Literal["stop", "skip", "rollback"] = "stop"
     """At a loss or gradient that is not finite: stop, skip the step, or go on from the newest checkpoint with other batches."""
     spike_factor: Annotated[float, _NOT_NEGATIVE] = 0.0
-    """Skip steps whose gradient norm is more than this times its running mean; 0 skips none."""
+    """Skip steps whose gradient norm is more than this (above 1) times its running mean; 0 skips none."""
     max_skips: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 100
     """Steps that may be skipped in all; one more counts as diverged."""
     max_skips_in_a_row: Annotated[int, Bounds(at_least=0.0, below=2e9)] = 10
@@ -152,6 +152,11 @@ class TrainingConfig:
 
     def __post_init__(self):
         check_fields(self, "training")
+        if 0 < self.spike_factor <= 1:
+            raise ConfigError(
+                f"training.spike_factor must be 0 or > 1, got {self.spike_factor:g}: steps of usual size would be skipped. "
+                "Use 10 to 100, or 0 to skip none."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

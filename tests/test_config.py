@@ -61,6 +61,22 @@ def test_numbers_beyond_single_precision(refused, option):
     assert line == f"{option} must be at most 3.4e+38 in size, as single precision holds, got 1e+39 (command line)."
 
 
+@pytest.mark.parametrize("option", ["optimizer.learning_rate", "optimizer.weight_decay"])
+def test_numbers_that_single_precision_holds_as_zero(read, refused, option):
+    line = refused(DATA, f"--{option}", "1e-50")
+    assert line == f"{option} must be at least 1.18e-38 in size, as single precision holds, got 1e-50 (command line)."
+    assert read(DATA, f"--{option}", "1.2e-38").optimizer != read(DATA).optimizer
+
+
+def test_the_factor_of_a_spike_is_above_one_or_zero(read, refused):
+    for factor in ("0.5", "1", "1e-6"):
+        assert refused(DATA, "--training.spike-factor", factor) == (
+            f"training.spike_factor must be 0 or > 1, got {float(factor):g}: steps of usual size would be skipped. "
+            "Use 10 to 100, or 0 to skip none."
+        )
+    assert [read(DATA, "--training.spike-factor", text).training.spike_factor for text in ("0", "1.5", "100")] == [0, 1.5, 100]
+
+
 def test_overrides_win_and_take_the_type_of_their_option(read):
     config = read(
         DATA + "[training]\nsteps = 10\n",

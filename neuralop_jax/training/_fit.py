@@ -85,8 +85,9 @@ def fit(
     **Returns:** a `FitResult`.
 
     **Raises:** `RunDirError`, `ConfigError`, `DataError` before anything is written; `TrainingDiverged` if the loss or the
-    gradient is not finite and `training.nonfinite` knows no way on, with the last good checkpoint in place; `OutOfMemoryError`,
-    likewise; `CheckpointError` if one cannot be written or read; `ProcessError` and `ProcessLost` as of `follow`.
+    gradient is not finite, or too large, and `config` knows no way on, with the last good checkpoint in place;
+    `OutOfMemoryError`, likewise; `CheckpointError` if one cannot be written or read; `ProcessError` and `ProcessLost` as of
+    `follow`.
     """
     run = training_of(
         config,

@@ -27,6 +27,10 @@ class Guard(eqx.Module):
         """Nothing skipped, no gradient seen."""
         return cls(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32))
 
+    def usual_norm(self, made: Int[Array, ""]) -> Float[Array, ""]:
+        r"""The mean $\bar g_t$ of `GuardRule` after so many steps that were made, 0 before the first."""
+        return self.mean_norm / -jnp.expm1(jnp.maximum(made, 1) * jnp.log(_DECAY)).astype(jnp.float32)
+
 
 @dataclasses.dataclass(frozen=True)
 class GuardRule:
@@ -70,8 +74,8 @@ class GuardRule:
         """Whether the step that follows `step` others is made, whether it is skipped (else it is held), and the new memory."""
         finite, made = jnp.isfinite(loss) & jnp.isfinite(norm), step - guard.skipped
         norm = norm.astype(jnp.float32)
-        usual = guard.mean_norm / -jnp.expm1(jnp.maximum(made, 1) * jnp.log(_DECAY)).astype(jnp.float32)
-        spike = finite & (made >= _SETTLED) & (norm > self.spike_factor * usual) if self.spike_factor else jnp.zeros((), bool)
+        is_large = norm > self.spike_factor * guard.usual_norm(made)
+        spike = finite & (made >= _SETTLED) & is_large if self.spike_factor else jnp.zeros((), bool)
         good = finite & ~spike
         may_skip = (guard.in_a_row < self.max_in_a_row) & (guard.skipped < self.max_skips)
         skipped = (~good if self.skips_nonfinite else spike) & may_skip

@@ -97,9 +97,8 @@ class Loop:
         compiling = self.experiment.interval.compile_seconds - compiled
         seconds = time.perf_counter() - start - compiling
         goodput.compile += compiling
-        if (
-            error := divergence(history, plan.nonfinite, self.experiment, self.run, progress, self.schedule, skipped_before)
-        ) is not None:
+        known = self.state.guard, self.experiment, self.run, progress, self.schedule, skipped_before
+        if (error := divergence(history, plan, *known)) is not None:
             goodput.lost += seconds
             raise error
         goodput.steps += seconds
@@ -149,6 +148,7 @@ class Loop:
             self.report(f"{error} Training goes on and tries again at the next checkpoint.")
 
     def _save(self) -> None:
+        self.run.check_held()
         self._calibrate()
         with self.progress.goodput.measure("save"):
             save_snapshot(self.store, self.config, self.experiment, self.state, self.progress)

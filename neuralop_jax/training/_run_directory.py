@@ -28,7 +28,7 @@ from neuralop_jax.training._changes import check_changes
 _LONGEST, _LONGEST_LOG = 3800, 2**30
 """Bytes of the path of a run directory: systems allow 4096, and a file of a checkpoint has up to 200 more. Bytes of a log."""
 
-
+_TIME = "%Y-%m-%d %H:%M:%S"
 _OWN = re.compile(r"run\.lock|\.config\.json\.[0-9a-f]+\.partial")
 """What a process that was killed before it had written its configuration leaves."""
 
@@ -74,6 +74,7 @@ class RunDirectory:
         self.resume, self.overwrite = resume, overwrite
         self.checkpoints = self.path / "checkpoints"
         self._lock = filelock.FileLock(self.path / "run.lock")
+        self._held: os.stat_result | None = None
 
     def __enter__(self) -> "RunDirectory":
         try:
@@ -95,9 +96,18 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._lock.is_locked:
-            with contextlib.suppress(OSError):
-                os.truncate(self._lock.lock_file, 0)
+            if self._is_held():
+                with contextlib.suppress(OSError):
+                    os.truncate(self._lock.lock_file, 0)
             self._lock.release()
+
+    def check_held(self) -> None:
+        """Raises `RunDirError` if the directory was moved or removed since it was locked: another may have its name now."""
+        if not self._is_held():
+            raise RunDirError(
+                f"{self.path} is no longer the directory that this run holds: it was moved or removed, and nothing is written to "
+                "what has its name now. Resume the run where it is."
+            )
 
     def check_config(self, config: ExperimentConfig, *, force: bool = False) -> list[str]:
         """The options in which a configuration differs from that of the run to be resumed.
@@ -129,6 +139,7 @@ class RunDirectory:
 
         **Returns:** the lines taken back.
         """
+        self.check_held()
         for left in ("DONE", *(path.name for path in self.path.glob(".*.partial"))):
             (self.path / left).unlink(missing_ok=True)
         last, lines = step if logged else step - 1, self.metrics()
@@ -146,8 +157,10 @@ class RunDirectory:
 
     def log(self, line: str) -> None:
         """Adds a line to `run.log`, with the time. It is no result: a disk that refuses it does not end a training."""
+        if not self._is_held():
+            return
         with contextlib.suppress(OSError), _to_append(self.path / "run.log") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            file.write(f"{time.strftime(_TIME)} {line}\n")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of `metrics.jsonl` but the last if a kill has cut it off.
@@ -182,6 +195,7 @@ class RunDirectory:
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Adds a line to `metrics.jsonl`; floats are written so that `metrics` gives the same bits."""
         path = self.path / "metrics.jsonl"
+        self.check_held()
         try:
             with _to_append(path) as file:
                 file.write(json.dumps(strict(line)) + "\n")
@@ -199,10 +213,18 @@ class RunDirectory:
         self._write(name, held.getvalue())
 
     def _write(self, name: str, content: str | bytes) -> None:
+        self.check_held()
         try:
             write_whole(self.path / name, content)
         except OSError as error:
             raise RunDirError(f"{self.path / name} cannot be written: {error.strerror}. Check space and rights.") from error
+
+    def _is_held(self) -> bool:
+        """Whether the lock file is the one that was locked, which nobody can be given anew while it is open."""
+        try:
+            return self._held is None or os.path.samestat(self._held, os.stat(self._lock.lock_file))
+        except OSError:
+            return False
 
     def _holds_run(self) -> bool:
         return (self.path / "config.json").exists()
@@ -223,11 +245,21 @@ class RunDirectory:
             raise RunDirError(f"{path} cannot be locked: {error.strerror}. Choose a directory that you may write to.") from error
         try:
             self._refuse_other_use()
-            text = f"pid {os.getpid()} on host {platform.node()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
-            Path(self._lock.lock_file).write_text(text, encoding="utf-8")
+            self._sign()
         except BaseException:
             self._lock.release()
             raise
+
+    def _sign(self) -> None:
+        """Writes into the lock file who has the lock, and remembers which file it is."""
+        path, text = Path(self._lock.lock_file), f"pid {os.getpid()} on host {platform.node()} since {time.strftime(_TIME)}\n"
+        try:
+            path.write_text(text, encoding="utf-8")
+            self._held = os.stat(path)
+        except OSError as error:
+            raise RunDirError(
+                f"{self.path} cannot be written: {error.strerror}. Make room there, or choose another --out."
+            ) from error
 
     def _move_aside(self) -> Path:
         """Gives the run in the directory a name that no other has, and its lock back."""
@@ -238,8 +270,10 @@ class RunDirectory:
             force_to_disk(aside.parent, deep=False)
         except OSError as error:
             raise RunDirError(f"{self.path} cannot be moved to {aside}: {error.strerror}. Choose another --out.") from error
-        (aside / "run.lock").write_text("", encoding="utf-8")
+        with contextlib.suppress(OSError):  # the text is for people; the lock ends with the process
+            os.truncate(aside / "run.lock", 0)
         self._lock.release()
+        self._held = None
         return aside
 
     def _refuse_other_use(self) -> None:

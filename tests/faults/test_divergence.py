@@ -217,3 +217,35 @@ def test_f15_a_spike_is_skipped_or_clipped(unmeasured, configure, quiet, run, da
             assert lines[-1]["gradient_norm"] < 10 * lines[0]["gradient_norm"]
             assert "skipped step 22 (loss " in (run.with_name(name) / "run.log").read_text()
     assert finals["free"] > 100 and finals["clipped"] < 2 and finals["guarded"] < 2
+
+
+@pytest.mark.parametrize(("nonfinite", "skips"), [("stop", 2), ("skip", 0)])
+def test_f15_what_ends_on_a_spike_says_so_and_advises_what_helps(
+    unmeasured, configure, quiet, run, data_file, poisoned, nonfinite, skips
+):
+    """From step 22 on every loss is a million times too large. The mean is that of the logged norms of the steps before."""
+    write_sines(data_file, 100)
+    plan = {
+        "steps": 25,
+        "log_every": 1,
+        "save_every": 25,
+        "max_skips_in_a_row": skips,
+        "nonfinite": nonfinite,
+        "spike_factor": 8.0,
+    }
+    config = configure(loss=LossConfig("mse"), optimizer={"kind": "sgd", "schedule": "constant"}, training=plan)
+    poisoned(*(index for step in (22, 23, 24) for index in batch_indices(stream(0, "data"), step, 100, 4).tolist()), value=1e6)
+    with pytest.raises(TrainingDiverged) as caught:
+        fit(config, run_dir=run, console=quiet)
+    norms = [line["gradient_norm"] for line in lines_of(run)[:22]]
+    weights = 0.98 ** np.arange(22)[::-1]
+    mean, step = np.sum(weights * norms) / np.sum(weights), 22 + skips
+    norm = float(json.loads((run / "nan_batch.json").read_text())["gradient_norm"])
+    message = str(caught.value)
+    assert norm > 1e4 * mean and message.startswith(
+        f"gradient norm is {norm:.4g}, over training.spike_factor 8 times its mean {mean:.4g}, at step {step} (last finite loss "
+    )
+    assert message.endswith(
+        f". Such steps are skipped, but at most {skips} in a row and 100 in all. Try a larger --training.spike-factor (10 to 100 "
+        "are usual), a lower --optimizer.learning-rate, or --optimizer.clip 1 with --training.spike-factor 0."
+    )

@@ -1,6 +1,8 @@
 """A disk that refuses a checkpoint: an error in the same interval, or a warning, and whole earlier steps in both cases."""
 
 import contextlib
+import errno
+import os
 import re
 import shutil
 
@@ -10,7 +12,7 @@ from small_problem import logged
 
 from neuralop_jax.checkpoint import CheckpointStore
 from neuralop_jax.errors import CheckpointError
-from neuralop_jax.training import fit
+from neuralop_jax.training import RunDirectory, _loop, fit
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_f06_a_full_disk_is_named_and_leaves_nothing_behind(files_of_at_most, tm
             store.save(2, large, {})
         message = str(caught.value)
         assert message.startswith(f"{tmp_path / '2'} cannot be written (") and "\n" not in message
-        assert re.search(r"it needs 1,600,000 bytes, [\d,]+ are free\. Earlier steps are whole", message)
+        assert re.search(r"it needs about 1,862,144 bytes, [\d,]+ are free\. Earlier steps are whole", message)
         assert [path.name for path in tmp_path.iterdir()] == ["1"]
         assert store.read(1)[1]["model"]["value"].tolist() == [1.0] * 10
         store.save(2, large, {})
@@ -69,8 +71,26 @@ def test_f06_a_disk_that_is_known_to_be_full_is_not_written_to(tmp_path, monkeyp
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=900_000))
         store.save(1, {"model": np.ones(50_000)}, {})
         monkeypatch.setattr(store._items, "save", None)
-        with pytest.raises(CheckpointError, match="No space left on device.* needs 800,000 bytes, 900,000 are free"):
+        with pytest.raises(CheckpointError, match="No space left on device.* needs about 1,062,144 bytes, 900,000 are free\\."):
             store.save(2, {"model": np.ones(100_000)}, {})
+
+
+@pytest.mark.parametrize(("files", "said"), [(1000, r", but no inode: remove files of any size\."), (0, r"\.")])
+def test_f06_a_disk_without_inodes_is_said_to_be_one(tmp_path, monkeypatch, files, said):
+    """A file system that counts no files, as btrfs, gives 0 of 0."""
+    usage, status = shutil.disk_usage(tmp_path), os.statvfs(tmp_path)
+    numbers = [*status[:5], files, 0, 0, *status[8:]]
+    with CheckpointStore(tmp_path) as store:
+
+        def refuse(*args, **options):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=900_000))
+        monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(numbers))
+        monkeypatch.setattr(store._items, "save", refuse)
+        with pytest.raises(CheckpointError, match=rf"needs about 262,224 bytes, 900,000 are free{said} Earlier steps are whole"):
+            store.save(1, {"model": np.ones(10)}, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_f06_a_full_disk_stops_a_training_in_the_same_interval(unmeasured, configure, quiet, run, refused_saves):
@@ -83,6 +103,57 @@ def test_f06_a_full_disk_stops_a_training_in_the_same_interval(unmeasured, confi
     fit(configure(), run_dir=run, resume=True, console=quiet)
     fit(configure(), run_dir=run.with_name("b"), console=quiet)
     assert logged(run) == logged(run.with_name("b"))
+
+
+def spoil_at(monkeypatch, step, spoil):
+    """Calls `spoil` when the checkpoint of a step is about to be written."""
+    save = _loop.save_snapshot
+
+    def spoiled(store, config, experiment, state, progress):
+        if progress.step == step:
+            spoil(store.directory)
+        save(store, config, experiment, state, progress)
+
+    monkeypatch.setattr(_loop, "save_snapshot", spoiled)
+
+
+def test_f06_a_directory_of_checkpoints_that_is_removed_is_made_again(unmeasured, configure, quiet, run, monkeypatch):
+    spoil_at(monkeypatch, 8, shutil.rmtree)
+    assert fit(configure(), run_dir=run, console=quiet).status == "finished"
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [8, 12] and store.read(8)[0]["progress"]["rollbacks"] == 0
+
+
+@pytest.mark.parametrize("choice", ["warn", "stop"])
+def test_f06_a_directory_of_checkpoints_that_cannot_be_reached_costs_that_save(
+    unmeasured, configure, quiet, run, monkeypatch, choice
+):
+    """A file has its place while step 8 is saved."""
+    moved = run / "moved"
+
+    def hide(directory):
+        directory.rename(moved)
+        directory.write_text("")
+
+    spoil_at(monkeypatch, 8, hide)
+    append = RunDirectory.append_metrics
+
+    def append_and_bring_back(self, line):
+        if line["step"] == 10:
+            self.checkpoints.unlink()
+            moved.rename(self.checkpoints)
+        append(self, line)
+
+    monkeypatch.setattr(RunDirectory, "append_metrics", append_and_bring_back)
+    config = configure(training={"on_save_error": choice})
+    if choice == "stop":
+        with pytest.raises(CheckpointError, match=r"runs/a/checkpoints cannot be read \(NotADirectoryError: .*\)\. The"):
+            fit(config, run_dir=run, console=quiet)
+        return
+    assert fit(config, run_dir=run, console=quiet).status == "finished"
+    with CheckpointStore(run / "checkpoints", read_only=True) as store:
+        assert store.steps() == [4, 12]
+    assert "checkpoints cannot be read (NotADirectoryError: " in (run / "run.log").read_text()
 
 
 def test_f06_with_warnings_a_training_goes_on_but_its_end_must_be_saved(unmeasured, configure, quiet, run, refused_saves):

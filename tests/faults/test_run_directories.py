@@ -16,7 +16,7 @@ from neuralop_jax.__main__ import main
 from neuralop_jax.cli.train import _new_run
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.errors import RunDirError
-from neuralop_jax.training import RunDirectory, fit
+from neuralop_jax.training import DeviceInterval, RunDirectory, fit
 
 CONFIG = ExperimentConfig(DataConfig("data.h5", ("a",), ("u",)))
 HOLD = """
@@ -105,6 +105,50 @@ def test_f28_read_only_places_and_places_without_inodes(configure, quiet, run, m
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(RunDirError, match=f"{run} cannot be made: {os.strerror(number)}. Choose another --out."):
         fit(configure(), run_dir=run, console=quiet)
+
+
+def test_f28_a_directory_on_a_full_disk_is_named(unmeasured, configure, quiet, run, files_of_at_most):
+    """One that is there, empty or with a run. That can be moved aside: its name takes no room."""
+    run.mkdir(parents=True)
+    full = f"{run} cannot be written: File too large. Make room there, or choose another --out."
+    with files_of_at_most(0), pytest.raises(RunDirError) as caught, RunDirectory(run):
+        pass
+    assert str(caught.value) == full and [path.name for path in run.iterdir()] == ["run.lock"]
+    with RunDirectory(run) as directory:
+        directory.open(configure())
+    before = contents(run)
+    with RunDirectory(run, overwrite=True) as directory, files_of_at_most(0):
+        with pytest.raises(RunDirError) as caught:
+            directory.open(configure())
+    assert str(caught.value) == full
+    (aside,) = set(run.parent.iterdir()) - {run}
+    assert contents(aside) == before
+
+
+def test_f12_a_run_whose_directory_was_moved_writes_nothing_to_the_next_of_its_name(
+    unmeasured, configure, quiet, run, monkeypatch
+):
+    """The other run begins while the interval up to step 6 is made."""
+    other, advance = RunDirectory(run), DeviceInterval.__call__
+
+    def move(self, state, num_steps):
+        state, history = advance(self, state, num_steps)
+        if int(state.step) == 6:
+            run.rename(run.with_name("moved"))
+            other.__enter__().open(CONFIG)
+            other.append_metrics({"step": 1})
+            before.update(contents(run))
+        return state, history
+
+    before = {}
+    monkeypatch.setattr(DeviceInterval, "__call__", move)
+    with pytest.raises(
+        RunDirError, match=f"^{run} is no longer the directory that this run holds: .* Resume the run where it is"
+    ):
+        fit(configure(), run_dir=run, console=quiet)
+    assert contents(run) == before and other.metrics() == [{"step": 1}]
+    other.__exit__(None, None, None)
+    assert [line["step"] for line in lines_of(run.with_name("moved"))] == [2, 4]
 
 
 def test_f28_names_in_any_script_will_do(unmeasured, configure, quiet, tmp_path):
