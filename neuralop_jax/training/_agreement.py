@@ -1,4 +1,4 @@
-"""What the processes of one training must have in common: the configuration, the data, and that nothing keeps one of them from it."""
+"""What the processes of one training must have in common: the configuration, the data, and nothing in the way of any."""
 
 import contextlib
 import hashlib
@@ -47,8 +47,9 @@ def prepared_by_all(config: ExperimentConfig) -> Iterator[dict[str, str]]:
         process, text = failed[0]
         raise ProcessError(f"process {process} of {jax.process_count()} failed before the first step: {text}")
     if difference := _difference(read):
+        number = jax.process_count()
         raise DataError(
-            f"the {jax.process_count()} processes of the run do not read the same data: {difference}. Give all of them the same file."
+            f"the {number} processes of the run do not read the same data: {difference}. Give all of them the same file."
         )
 
 

@@ -105,10 +105,10 @@ def follow(config: ExperimentConfig, *, stop: StopRequest | None = None) -> None
     - `config`: the same as there.
     - `stop`: a request here stops all.
 
-    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ, `DataError` if the data do; what `prepare` raises;
-    `ProcessError` if another process failed before the first step, or the first one ever, with what it said; `ProcessLost` if
-    one is gone, or as the cause of an error of this one in the middle of a step. Then end this process by `os._exit`: at a usual
-    end JAX waits for the others, and aborts after 100 seconds.
+    **Raises:** `ConfigError`, as all do, if the configurations or the versions of the packages differ, `DataError` if the data
+    do; what `prepare` raises; `ProcessError` if another process failed before the first step, or the first one ever, with what it
+    said; `ProcessLost` if one is gone, or as the cause of an error of this one in the middle of a step. Then end this process by
+    `os._exit`: at a usual end JAX waits for the others, and aborts after 100 seconds.
 
     !!! example
 
