@@ -96,7 +96,9 @@ def _check_platforms(platforms: Sequence[str]) -> None:
     fits = isinstance(platforms, Sequence) and not isinstance(platforms, str) and 0 < len(platforms)
     if not fits or any(platforms.count(platform) > 1 or platform not in PLATFORMS for platform in platforms):
         known = ", ".join(map(repr, PLATFORMS))
-        raise ConfigError(f"platforms must be a tuple of some of {known}, each once, got {shown(platforms)}. Use ('cuda',) for GPUs.")
+        raise ConfigError(
+            f"platforms must be a tuple of some of {known}, each once, got {shown(platforms)}. Use ('cuda',) for GPUs."
+        )
 
 
 def lower(
