@@ -120,7 +120,9 @@ class _NoRandomNumbers:
     """What stands in a module of NNX for the state of its random numbers, which is no part of the operator."""
 
     def __getitem__(self, index: Any) -> Any:
-        raise ModelInputError("FlaxOperator is called without a key, its module draws random numbers. Draw none if `deterministic`.")
+        raise ModelInputError(
+            "FlaxOperator is called without a key, its module draws random numbers. Draw none if `deterministic`."
+        )
 
 
 class FlaxOperator(AbstractOperator):
@@ -192,7 +194,7 @@ def from_flax(
 
     Training, evaluation, checkpoints and the command line take it like any other, within a class that a configuration can name
     (see `models.REGISTRY`). The module is called in the same way in training and in use: without a key, and with the statistics
-    of batch norms as they are. Of a module of NNX this is its evaluation mode, `module.eval()`, whatever mode it is in; the module
+    of batch norms as they are. Of a module of NNX this is its evaluation mode, `module.eval()`, whatever its mode; the module
     itself stays as it is, and the state of its random numbers is left out. One of Linen is told so by its own attributes.
     A module that draws numbers all the same raises an error when it is called.
 
