@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from neuralop_jax.errors import ModelInputError
 
 
-def check_field(name: str, u: Any, channels: int, num_dims: int, *, complex_data: bool = False, batched: bool = False) -> None:
+def check_field(
+    name: str, u: Any, channels: int, num_dims: int, *, complex_data: bool = False, batched: bool = False, fields: str = ""
+) -> None:
     """Raises `ModelInputError` unless `u` is `(channels, *space)` with `num_dims` space axes, with `batched` one axis more.
 
-    `name` is who expects it.
+    `name` is who expects it. `fields` says what the channels are to someone who has data and did not build the model.
     """
     axis = int(batched)
     plural = "axis" if num_dims == 1 else "axes"
@@ -21,7 +23,7 @@ def check_field(name: str, u: Any, channels: int, num_dims: int, *, complex_data
     if not jnp.issubdtype(u.dtype, jnp.complexfloating if complex_data else jnp.floating):
         remedy = f"Use u.astype(jnp.{'complex64' if complex_data else 'float32'})."
         if jnp.issubdtype(u.dtype, jnp.complexfloating):
-            remedy = "Build it with complex_data=True for such fields."
+            remedy = "Use u.real, if that is the field." if fields else "Build it with complex_data=True for such fields."
         raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. {remedy}")
     if len(shape) != rank:
         if len(shape) == rank + 1 and not batched:
@@ -29,11 +31,13 @@ def check_field(name: str, u: Any, channels: int, num_dims: int, *, complex_data
         elif len(shape) == rank - 1:
             remedy = "Add the batch axis with u[None]." if batched else "Add the channel axis with u[None]."
         else:
-            remedy = "Build the model with another num_dims."
+            remedy = f"Give the {num_dims} {plural} of the grid alone." if fields else "Build the model with another num_dims."
         what = "samples" if batched else "one sample"
         raise ModelInputError(f"{name} expects {what} {wanted}, got shape {shape} of rank {len(shape)}, not {rank}. {remedy}")
     if shape[axis] != channels:
-        last = f" This looks channels-last: use jnp.moveaxis(u, -1, {axis})." if shape[-1] == channels else " Check in_channels."
+        last = f" Give those of {fields}, in this order." if fields else " Check in_channels."
+        if shape[-1] == channels:
+            last = f" This looks channels-last: use jnp.moveaxis(u, -1, {axis})."
         raise ModelInputError(
             f"{name} expected {channels} input channels on axis {axis}, got {shape[axis]} in shape {shape}.{last}"
         )

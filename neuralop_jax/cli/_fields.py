@@ -9,7 +9,7 @@ import numpy as np
 
 from neuralop_jax._checks import shown_path
 from neuralop_jax._frames import frames
-from neuralop_jax._whole_files import whole_file
+from neuralop_jax._whole_files import make_way, whole_file
 from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
 from neuralop_jax.data._open import SIZE_LIMIT
@@ -83,13 +83,10 @@ def write_fields(path: Path, values: np.ndarray, info: DatasetInfo, data: DataCo
 
 
 def check_new(path: Path) -> None:
-    """Raises `DataError` unless a prediction can be written under this name."""
+    """Makes the parents of a file of predictions; raises `DataError` unless it can be written under this name."""
     if path.suffix.lower() not in (*HDF5_SUFFIXES, ".npz"):
         raise DataError(f"{path}: wanted a name that ends in .h5, .hdf5 or .npz. Choose one of these.")
-    if path.exists():
-        raise DataError(f"{path} exists and is not overwritten. Choose another name.")
-    if not path.parent.is_dir():
-        raise DataError(f"no such directory: {path.parent}. Create it first.")
+    make_way(path, DataError)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from neuralop_jax._checks import shown_path
 from neuralop_jax.cli._console import say
 from neuralop_jax.errors import CheckpointError, ConfigError
 
@@ -31,6 +32,8 @@ def convert(
 
     if os.path.exists(output) and (not output.is_dir() or any(output.iterdir())):
         raise CheckpointError(f"{output} exists and is not overwritten. Choose another path, or move it away.")
+    if not os.path.exists(file):
+        raise CheckpointError(f"no such file: {shown_path(file)} (looked in {Path.cwd()}). Check the path.")
     known = read_architecture(file, config)
     family = family or known.get("family", "")
     if not family:

@@ -1,5 +1,6 @@
 """`export RUN OUT`: a trained operator as a program that runs without the code of its model."""
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -37,4 +38,4 @@ def export(
     else:
         say(f"It is for grids of {' x '.join(map(str, card.smallest_grid))} points and more.")
     size = sum(file.stat().st_size for file in output.iterdir())
-    say(f"{output}: {', '.join(platforms)}, {size:,} bytes. Try: neuralop-jax predict {output} IN OUT")
+    say(f"{output}: {', '.join(platforms)}, {size:,} bytes. Try: neuralop-jax predict {shlex.quote(str(output))} IN OUT")

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import shlex
 import signal
 import time
 import warnings
@@ -245,4 +246,4 @@ def _summary(out: Path, info: "DatasetInfo") -> None:
     if told["failed"]:
         numbers = ", ".join(str(number) for number, _ in told["failed"][:10])
         say(f"{len(told['failed'])} samples failed and were left out, the first ones: {numbers}.")
-    say(f"File: {out} ({out.stat().st_size:,} bytes). Look into it with: neuralop-jax data info {out}")
+    say(f"File: {out} ({out.stat().st_size:,} bytes). Look into it with: neuralop-jax data info {shlex.quote(str(out))}")

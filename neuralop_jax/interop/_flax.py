@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 
 from neuralop_jax._named_arrays import named_arrays
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
+from neuralop_jax.errors import ModelInputError
 from neuralop_jax.interop._functional import parameters_of
 from neuralop_jax.layers import Untrained
 from neuralop_jax.models import AbstractOperator
@@ -115,8 +116,20 @@ class _UntrainedCollections(Untrained):
     variables: Any
 
 
+class _NoRandomNumbers:
+    """What stands in a module of NNX for the state of its random numbers, which is no part of the operator."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise ModelInputError(
+            "FlaxOperator is called without a key, its module draws random numbers. Draw none if `deterministic`."
+        )
+
+
 class FlaxOperator(AbstractOperator):
-    """What `from_flax` makes; `parameters` is trained, `others` (statistics of batch norms and the like) is not."""
+    """What `from_flax` makes; `parameters` is trained, `others` (statistics of batch norms and the like) is not.
+
+    `random` says where a module of NNX has the state of random numbers.
+    """
 
     in_channels: int = eqx.field(static=True)
     out_channels: int = eqx.field(static=True)
@@ -125,6 +138,7 @@ class FlaxOperator(AbstractOperator):
     module: Any = eqx.field(static=True)
     parameters: Any
     others: _UntrainedCollections
+    random: tuple[tuple[Any, ...], ...] = eqx.field(static=True, default=())
 
     def __call__(
         self,
@@ -162,7 +176,8 @@ class FlaxOperator(AbstractOperator):
         if isinstance(self.module, linen.Module):
             v: Any = self.module.apply({"params": self.parameters, **self.others.variables}, u)
         else:
-            v = nnx.merge(self.module, self.parameters, self.others.variables)(u)
+            random = nnx.from_flat_state([(path, _NoRandomNumbers()) for path in self.random])
+            v = nnx.merge(self.module, self.parameters, self.others.variables, random)(u)
         return jnp.moveaxis(v, -1, 1)
 
 
@@ -179,7 +194,9 @@ def from_flax(
 
     Training, evaluation, checkpoints and the command line take it like any other, within a class that a configuration can name
     (see `models.REGISTRY`). The module is called in the same way in training and in use: without a key, and with the statistics
-    of batch norms as they are.
+    of batch norms as they are. Of a module of NNX this is its evaluation mode, `module.eval()`, whatever its mode; the module
+    itself stays as it is, and the state of its random numbers is left out. One of Linen is told so by its own attributes.
+    A module that draws numbers all the same raises an error when it is called.
 
     **Arguments:**
 
@@ -207,6 +224,9 @@ def from_flax(
     if isinstance(module, linen.Module):
         others = {name: held for name, held in (variables or {}).items() if name != "params"}
         return FlaxOperator(*sizes, module, (variables or {}).get("params", {}), _UntrainedCollections(others))
-    graph, parameters, rest = nnx.split(module, nnx.Param, ...)
+    in_use = nnx.clone(module)
+    in_use.eval()
+    graph, random, parameters, rest = nnx.split(in_use, nnx.RngState, nnx.Param, ...)
     pure = [nnx.to_pure_dict(state) for state in (parameters, rest)]
-    return FlaxOperator(*sizes, graph, pure[0], _UntrainedCollections(pure[1]))
+    paths = tuple(path for path, _ in nnx.to_flat_state(random))
+    return FlaxOperator(*sizes, graph, pure[0], _UntrainedCollections(pure[1]), paths)

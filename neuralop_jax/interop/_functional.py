@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array
 
 from neuralop_jax._checks import did_you_mean
@@ -60,7 +61,7 @@ def with_parameters(model: Operator, parameters: Mapping[str, Array]) -> Operato
     **Raises:** `ModelInputError` if names or shapes are not those of `model`.
     """
     arrays, rebuild = named_arrays(model)
-    wanted, found = ({name: leaf.shape for name, leaf in held.items()} for held in (parameters_of(model), parameters))
+    wanted, found = ({name: np.shape(leaf) for name, leaf in held.items()} for held in (parameters_of(model), parameters))
     for name in sorted(wanted | found):
         if wanted.get(name) != found.get(name):
             here, there = (f"shape {held[name]}" if name in held else "nothing" for held in (wanted, found))

@@ -194,7 +194,7 @@ def build(
         if isinstance(error, ConfigError):
             raise ConfigError(f"model {kind!r}: {error}") from error
         given = ", ".join(f"{n}={shown(v)}" for n, v in arguments.items() if n not in filled)
-        raise ConfigError(f"model {kind!r} cannot be built from {given}: {reason(error)}") from error
+        raise ConfigError(f"model {kind!r} cannot be built from {given or 'its defaults'}: {reason(error)}") from error
 
 
 def spec_of(model: AbstractOperator) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import mlir
 
-from neuralop_jax._checks import one_of
+from neuralop_jax._checks import one_of, shown
 from neuralop_jax._whole_files import make_way
 from neuralop_jax.errors import CheckpointError, ConfigError
 from neuralop_jax.serving._artifact import write_artifact
@@ -48,12 +48,12 @@ def export_operator(
     - `card`: names, units and grid; what it says of the type, the smallest grid and the versions is filled in.
     - `resolution`: `"any"` for a program that is told the number of points when it runs, with transforms by matrix products;
         `"fixed"` for one that knows it, which is faster where the FFT is; `"auto"` for the first where the operator allows it.
-    - `platforms`: some of `PLATFORMS`.
+    - `platforms`: some of `PLATFORMS`, at least one.
 
     **Returns:** the card that was written.
 
     **Raises:** `ConfigError` if the card speaks of other channels than the operator has, `resolution` is `"any"` and the operator
-    does not allow it, or flatbuffers is not installed;
+    does not allow it, `platforms` are not some of `PLATFORMS`, or flatbuffers is not installed;
     `CheckpointError` if `path` is in the way or cannot be written.
 
     !!! example
@@ -76,6 +76,7 @@ def export_operator(
         ```
     """
     one_of("resolution", resolution, ("auto", "any", "fixed"), ConfigError)
+    _check_platforms(platforms)
     for name in ("in_channels", "out_channels"):
         said, has = getattr(card, name), getattr(operator, name)
         if said != has:
@@ -88,6 +89,16 @@ def export_operator(
     card = dataclasses.replace(card, dtype=dtype, smallest_grid=smallest, record=record)
     write_artifact(path, card, _serialized(program), weights)
     return card
+
+
+def _check_platforms(platforms: Sequence[str]) -> None:
+    """Raises `ConfigError` unless these are some of `PLATFORMS`."""
+    fits = isinstance(platforms, Sequence) and not isinstance(platforms, str) and 0 < len(platforms)
+    if not fits or any(platforms.count(platform) > 1 or platform not in PLATFORMS for platform in platforms):
+        known = ", ".join(map(repr, PLATFORMS))
+        raise ConfigError(
+            f"platforms must be a tuple of some of {known}, each once, got {shown(platforms)}. Use ('cuda',) for GPUs."
+        )
 
 
 def lower(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, shown
 from neuralop_jax._field_checks import check_field
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.grids import Grid
@@ -70,16 +70,19 @@ class Predictor:
             time. Computed in the precision of the card.
         - `grid`: the grid of `u`, to be compared with that of the training: extent, boundary, where the points lie, unit.
         - `units`: units of input fields by name, likewise.
-        - `batch_size`: samples computed at once; that of the card by default.
+        - `batch_size`: samples computed at once, 1 or more; that of the card by default.
 
         **Returns:** `(batch, channels, *space)`, the channels being those of `card.outputs`; where a solve inside the operator
         fails, a sample is NaN.
 
-        **Raises:** `ModelInputError` if `u`, its grid or its units do not fit, or `u` holds values that are not finite. Another
-        number of points than in the training is a warning, or an error where the operator does not read it.
+        **Raises:** `ModelInputError` if `u`, its grid or its units do not fit, or `u` holds values that are masked or not finite.
+        Another number of points than in the training is a warning, or an error where the operator does not read it.
         """
+        size = self.card.batch_size if batch_size is None else batch_size
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise ModelInputError(f"Predictor got batch_size={shown(size)}. Give a whole number of 1 or more, or leave it out.")
         u = self.check(u, grid=grid, units=units)
-        size = min(batch_size or self.card.batch_size, len(u))
+        size = min(int(size), len(u))
         return np.concatenate([self._portion(u[start : start + size], size) for start in range(0, len(u), size)])
 
     def check(self, u: Any, *, grid: Grid | None = None, units: Mapping[str, str] | None = None) -> Fields:
@@ -88,8 +91,15 @@ class Predictor:
         **Raises:** `ModelInputError`, as a call does.
         """
         card = self.card
-        check_field("Predictor", u, card.in_channels, card.grid.num_dims, batched=True)
-        self._check_units(units or {})
+        names = ", ".join(field.name if field.channels == 1 else f"{field.name} ({field.channels})" for field in card.inputs)
+        check_field("Predictor", u, card.in_channels, card.grid.num_dims, batched=True, fields=names)
+        masked = np.argwhere(u.mask) if isinstance(u, np.ma.MaskedArray) else ()
+        if len(masked):
+            raise ModelInputError(
+                f"Predictor got {len(masked)} values of u that are masked, first at {masked[0].tolist()}. "
+                "Leave these samples out."
+            )
+        self._check_units({} if units is None else units)
         self._check_grid(tuple(u.shape[2:]), grid)
         with np.errstate(over="ignore"):  # what is too large comes out as infinite, and is refused below
             u = np.asarray(u).astype(jnp.dtype(card.dtype))
@@ -108,6 +118,11 @@ class Predictor:
 
     def _check_units(self, units: Mapping[str, str]) -> None:
         known = {field.name: field.unit for field in self.card.inputs}
+        if not isinstance(units, Mapping):
+            example = repr(dict(list(known.items())[:1]))
+            raise ModelInputError(
+                f"Predictor reads units by the name of a field, got {shown(units)}. Give a dictionary like {example}."
+            )
         for name, unit in units.items():
             if name not in known:
                 raise ModelInputError(f"Predictor reads {', '.join(known)}, not {name!r}.{did_you_mean(name, known)}")
@@ -118,6 +133,10 @@ class Predictor:
         trained, least = self.card.grid, self.card.smallest_grid
         here, there = (" x ".join(map(str, points)) for points in (shape, trained.shape))
         if grid is not None:
+            if not isinstance(grid, Grid):
+                raise ModelInputError(
+                    f"Predictor reads a Grid, got grid={shown(grid)}. Use neuralop_jax.Grid(...), or leave it out."
+                )
             _compare(grid, trained)
             if grid.shape != shape:
                 raise ModelInputError(f"Predictor got {here} points and a grid of shape {grid.shape}. Give the grid of u.")

@@ -141,5 +141,7 @@ def test_where_to_write(tmp_path):
     assert (tmp_path / "there.npz").read_text() == "mine"
     with pytest.raises(DataError, match=r"wanted a name that ends in \.h5, \.hdf5 or \.npz\."):
         check_new(tmp_path / "out.pt")
-    with pytest.raises(DataError, match="no such directory"):
-        check_new(tmp_path / "none" / "out.h5")
+    check_new(tmp_path / "none" / "deeper" / "out.h5")
+    assert [path.name for path in (tmp_path / "none").rglob("*")] == ["deeper"]
+    with pytest.raises(DataError, match="there.npz/out.h5 cannot be written: Not a directory"):
+        check_new(tmp_path / "there.npz" / "out.h5")

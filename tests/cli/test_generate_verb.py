@@ -54,10 +54,11 @@ def test_file_and_what_is_said(tmp_path, capsys):
     assert HDF5Dataset(path, "test", "u", "u").read_all().target.shape == (5, 2, 16)
 
 
-def test_chunks_and_batches(tmp_path):
-    assert main([*SMALL, "--out", "a.h5", "--batch", "2", "--chunk", "4"]) == 0
+def test_chunks_and_batches(tmp_path, capsys):
+    assert main([*SMALL, "--out", "an a.h5", "--batch", "2", "--chunk", "4"]) == 0
+    assert "neuralop-jax data info 'an a.h5'\n" in capsys.readouterr().out
     assert main([*SMALL, "--out", "b.h5", "--batch", "2"]) == 0
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert (tmp_path / "an a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 @pytest.mark.parametrize(

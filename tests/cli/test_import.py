@@ -66,13 +66,14 @@ def test_a_flax_model_from_training_to_predictions(registered, capsys):
     assert main(train) == 2
     assert "unknown model 'mine'" in (said := capsys.readouterr().err) and "--import" in said
     assert main(["--import", "my_models", *train]) == 0
-    assert main(["export", "runs/mine", "served", "--import=my_models"]) == 0
-    for source in ("runs/mine", "served"):
-        assert main(["predict", source, "smooth.h5", f"{source.replace('/', '_')}.npz", "--split", "test_16"]) == 0
-    with np.load("runs_mine.npz") as one, np.load("served.npz") as other:
+    assert main(["export", "runs/mine", "it served", "--import=my_models"]) == 0
+    assert "Try: neuralop-jax predict 'it served' IN OUT" in (said := capsys.readouterr().out)
+    assert "It is for grids of 2 x 2 points and more." in said
+    for source in ("runs/mine", "it served"):
+        assert main(["predict", source, "smooth.h5", f"out/{source}/v.npz", "--split", "test_16"]) == 0
+    with np.load("out/runs/mine/v.npz") as one, np.load("out/it served/v.npz") as other:
         np.testing.assert_allclose(one["v"], other["v"], rtol=1e-5, atol=1e-6)
         assert one["v"].shape == (3, 16, 16)
-    assert "It is for grids of 2 x 2 points and more." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,16 @@ import pytest
 from contract import CASES, KINDS, SHORTER, build_case, inputs, waves
 from flax import linen, nnx
 
+from neuralop_jax.checkpoint import load, save_model
 from neuralop_jax.data import Sample
 from neuralop_jax.errors import ModelInputError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import FieldInfo
 from neuralop_jax.interop import UntrainedVariable, from_flax, functional, to_linen, to_nnx, with_parameters
-from neuralop_jax.models import FNO, LSM, Normalized, trainable
+from neuralop_jax.interop._flax import FlaxOperator
+from neuralop_jax.models import FNO, LSM, REGISTRY, Normalized, build, trainable
 from neuralop_jax.normalizers import GaussianNormalizer
+from neuralop_jax.serving import ModelCard, Predictor, export_operator
 from neuralop_jax.training import TrainState, make_step, supervised
 
 _batched = jax.jit(lambda model, u: model.batched(u))
@@ -94,6 +99,7 @@ def test_other_parameters_are_refused():
         ),
         ({n: leaf for n, leaf in parameters.items() if n != name}, "has shape .* the parameters have nothing"),
         ({**parameters, name: jnp.ones((2, 2))}, r"the parameters have shape \(2, 2\)"),
+        ({**parameters, "nope": 1.0}, r"has nothing at 'nope', the parameters have shape \(\)"),
     ):
         with pytest.raises(ModelInputError, match=message.replace("[0]", r"\[0\]")):
             with_parameters(model, changed)
@@ -173,3 +179,51 @@ def test_a_flax_module_is_an_operator(number):
         state, metrics = step(state, Sample({"u": U}, target), jax.random.key(0))
     assert metrics["loss"] < np.mean((wanted - target) ** 2)
     assert eqx.tree_equal(state.model.others, model.others) and len(jax.tree.leaves(model.others)) >= 2
+
+
+class InTraining(nnx.Module):
+    """As NNX makes modules: dropout is on, and the batch norm computes the statistics of the batch."""
+
+    def __init__(self, rngs, *, noisy=False):
+        self.conv, self.norm = nnx.Conv(2, 1, (3, 3), rngs=rngs), nnx.BatchNorm(1, rngs=rngs)
+        self.dropout, self.rngs, self.noisy = nnx.Dropout(0.5, rngs=rngs), rngs, noisy
+
+    def __call__(self, u):
+        v = self.dropout(self.norm(self.conv(u)))
+        return v + self.rngs.noise() if self.noisy else v
+
+
+def test_a_module_in_training_mode_is_the_operator_of_its_evaluation_mode(tmp_path, monkeypatch):
+    net = InTraining(nnx.Rngs(0))
+    net.norm.mean[...] += 0.5
+    model = from_flax(net, in_channels=2, out_channels=1, num_dims=2)
+    assert not net.dropout.deterministic and not net.norm.use_running_average
+    u = jnp.asarray(np.random.default_rng(1).normal(size=(3, 2, 8, 8)), jnp.float32)
+    wanted = (net.conv(jnp.moveaxis(u, 1, -1)) - 0.5) / np.sqrt(1 + 1e-5)
+    np.testing.assert_allclose(_batched(model, u), jnp.moveaxis(wanted, -1, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model(u[0]), _batched(model, u)[0], rtol=1e-5, atol=1e-6)
+    assert sorted(leaf.shape for leaf in jax.tree.leaves(model.others)) == [(1,), (1,)]  # of the batch norm alone
+
+    card = ModelCard((FieldInfo("a"), FieldInfo("b")), (FieldInfo("v"),), Grid((8, 8)))
+    export_operator(tmp_path / "served", model, card, platforms=("cpu",))
+    np.testing.assert_allclose(Predictor.load(tmp_path / "served")(u), _batched(model, u), rtol=1e-5, atol=1e-6)
+    monkeypatch.setitem(REGISTRY, "in_training", RegisteredNet)
+    built = build({"kind": "in_training", "in_channels": 2, "out_channels": 1}, key=jax.random.key(3))
+    save_model(tmp_path / "saved", built)
+    np.testing.assert_array_equal(_batched(load(tmp_path / "saved"), u), _batched(built, u))
+
+
+class RegisteredNet(FlaxOperator):
+    """`InTraining` as a configuration names it."""
+
+    def __init__(self, in_channels, out_channels, *, key):
+        net = InTraining(nnx.Rngs(key))
+        made = from_flax(net, in_channels=in_channels, out_channels=out_channels, num_dims=2)
+        for name, value in vars(made).items():
+            setattr(self, name, value)
+
+
+def test_a_module_that_always_draws_says_so():
+    model = from_flax(InTraining(nnx.Rngs(0), noisy=True), in_channels=2, out_channels=1, num_dims=2)
+    with pytest.raises(ModelInputError, match="called without a key, its module draws random numbers"):
+        model(jnp.ones((2, 8, 8)))

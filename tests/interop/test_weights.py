@@ -101,6 +101,8 @@ def test_what_says_nothing_of_the_architecture_is_refused(case, capsys):
     ):
         with pytest.raises(ConfigError, match=words):
             read_architecture(path, given)
+    code, said = run(capsys, place / "none.pt", place / "out", "--family", "neuraloperator_fno")
+    assert code == 2 and f"no such file: {place / 'none.pt'}" in said and "--config" not in said
     code, said = run(capsys, place / "case.npz", place / "out", "--prefix", "param:")
     assert code == 2 and "Say it with --family: neuraloperator_fno, classic_fno" in said and said.count("\n") == 1
     code, said = run(capsys, place / "case.npz", place / "out", "--family", "classic_fno")

@@ -234,7 +234,7 @@ def test_mistakes_inside_a_specification(tmp_path, overrides, words):
         ({"num_dims": 3, "operator": {"kind": "local", "num_dims": 2}}, "operator has 2 space axes, num_dims is 3"),
         ({"coordinates": True}, "coordinates=True needs num_dims"),
         ({"coordinates": True, "num_dims": -1}, "num_dims must be an integer of at least 1, got -1"),
-        ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built"),
+        ({"operator": {"kind": "fno"}}, "model 'fno' cannot be built from its defaults: "),
         ({"operator": FOURIER | {"depth": 0}}, "operator.depth must be >= 1 and < 1000, got 0"),
     ],
 )

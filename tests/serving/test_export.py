@@ -113,6 +113,14 @@ def test_what_needs_the_number_of_points_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("platforms", ["cpu", (), None, ("cpu", "gpu"), ["cpu", "cpu"]])
+def test_platforms_that_no_program_is_for_are_refused(tmp_path, platforms):
+    with pytest.raises(ConfigError) as found:
+        export_operator(tmp_path / "served", in_single(small_fno()), card_for("fno"), platforms=platforms)
+    wanted = f"platforms must be a tuple of some of 'cpu', 'cuda', 'tpu', each once, got {platforms!r}. Use ('cuda',) for GPUs."
+    assert str(found.value) == wanted and not list(tmp_path.iterdir())
+
+
 def test_nothing_is_overwritten_and_parents_are_made(tmp_path, monkeypatch):
     export = functools.partial(export_operator, operator=in_single(small_fno()), card=card_for("fno"), platforms=("cpu",))
     export(tmp_path / "served")

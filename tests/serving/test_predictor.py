@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -33,11 +34,12 @@ def predictor(**options):
 
 def test_portions_of_one_size():
     predict, batches = predictor()
+    np.testing.assert_array_equal(predict(np.ma.MaskedArray(U[:2])), U[:2].sum(1, keepdims=True))  # nothing of it is masked
     np.testing.assert_array_equal(predict(U, grid=GRID, units={"depth": "m", "flow": "m/s"}), U.sum(1, keepdims=True))
     np.testing.assert_array_equal(predict(U[:1]), U[:1].sum(1, keepdims=True))
     np.testing.assert_array_equal(predict(U.astype(np.float64), batch_size=5), U.sum(1, keepdims=True))
     np.testing.assert_array_equal(predict(jnp.asarray(U[:2])), U[:2].sum(1, keepdims=True))
-    assert batches == [2, 2, 2, 1, 5, 2]
+    assert batches == [2, 2, 2, 2, 1, 5, 2]
 
 
 def test_another_resolution_is_said_or_refused():
@@ -53,11 +55,25 @@ def test_another_resolution_is_said_or_refused():
 @pytest.mark.parametrize(
     ("u", "inputs", "message"),
     [
-        (U[:, :2], {}, "Predictor expected 3 input channels on axis 1, got 2 in shape (5, 2, 4, 6)"),
+        (
+            U[:, :2],
+            {},
+            "Predictor expected 3 input channels on axis 1, got 2 in shape (5, 2, 4, 6). Give those of depth, flow (2), in this order.",
+        ),
         (np.moveaxis(U, 1, -1), {}, "looks channels-last: use jnp.moveaxis(u, -1, 1)"),
         (U[0], {}, "expects samples (batch, channels=3, *space) with 2 space axes, got shape (3, 4, 6) of rank 3, not 4. Add"),
         (U.astype(int), {}, "expected a real floating array, got int64. Use u.astype(jnp.float32)"),
-        (U.astype(np.complex64), {}, "expected a real floating array, got complex64"),
+        (U.astype(np.complex64), {}, "expected a real floating array, got complex64. Use u.real, if"),
+        (U[..., None, None], {}, "got shape (5, 3, 4, 6, 1, 1) of rank 6, not 4. Give the 2 axes of the grid alone."),
+        (np.ma.masked_equal(U, 30), {}, "1 values of u that are masked, first at [0, 1, 1, 0]. Leave these"),
+        (np.ma.MaskedArray(U, True), {}, "360 values of u that are masked, first at [0, 0, 0, 0]."),
+        (U, {"units": "m"}, "reads units by the name of a field, got 'm'. Give a dictionary like {'depth': 'm'}."),
+        (U, {"units": ["m"]}, "reads units by the name of a field, got ['m']. Give"),
+        (U, {"units": ""}, "reads units by the name of a field, got ''. Give"),
+        (U, {"grid": (9, 11)}, "reads a Grid, got grid=(9, 11). Use neuralop_jax.Grid(...), or leave it out."),
+        (U, {"batch_size": -1}, "got batch_size=-1. Give a whole number of 1 or more, or leave it out."),
+        (U, {"batch_size": 0}, "got batch_size=0. Give"),
+        (U, {"batch_size": 1.5}, "got batch_size=1.5. Give"),
         (U.tolist(), {}, "got list"),
         (U[:0], {}, "at least one sample and point per axis, got shape (0, 3, 4, 6)"),
         (np.where(U == 30, np.nan, U), {}, "1 values of u that are not finite in float32, first at [0, 1, 1, 0]. Leave these"),
@@ -79,7 +95,8 @@ def test_another_resolution_is_said_or_refused():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(u, inputs, message):
+def test_what_does_not_fit_is_refused(u, inputs, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for users
     predict, batches = predictor(smallest_grid=(1, 1))
     with pytest.raises(ModelInputError) as found:
         predict(u, **inputs)
