@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -65,6 +66,18 @@ def test_position_of_other_batches_is_refused(dataset, toy):
     ):
         with pytest.raises(DataError, match=f"saved position is of other batches: {name}"):
             batches.set_state(state)
+
+
+def test_position_that_an_earlier_version_saved_is_taken_up(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+    batches = grain_batches(HDF5Dataset(tmp_path / "a.h5", "train", "u", "u"), 1, seed=1)
+    first = next(batches).target
+    state = batches.get_state() | {"dataset": "103591fa0bdff0e8b232a445c3f50281ff2cfbbd4aacab957355840ec1576b7c"}
+    second = next(batches).target
+    batches.set_state(state)
+    np.testing.assert_array_equal(next(batches).target, second)
+    assert sorted([first.sum(), second.sum()]) == [3, 12]
 
 
 def test_split_smaller_than_the_batch(dataset):
