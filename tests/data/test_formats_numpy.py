@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from neuralop_jax.data import open_source
+from neuralop_jax.data import describe, open_source
 from neuralop_jax.data.formats._numpy import read_npy, read_npz
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
@@ -211,3 +211,23 @@ def test_complex_and_empty(tmp_path):
         archive.writestr("readme.npy", b"text")
     with pytest.raises(DataError, match="is no NumPy array"):
         open_source(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("depth", [5000, 60000])
+def test_a_header_that_is_nested_deeply_is_refused(tmp_path, depth):
+    """NumPy's own parser runs out of its stack, or of its memory."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': " + b"-" * depth + b"1, }"
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    for look in (open_source, describe):
+        with pytest.raises(DataError, match=r"x\.npy is no NumPy array: .*[^.]\. Save it again\.$") as error:
+            look(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_directory_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "x.npz"
+    path.mkdir()
+    with pytest.raises(DataError) as error:
+        describe(path)
+    assert str(error.value) == f"{path} is a directory, not a file of data. Name the file inside it."

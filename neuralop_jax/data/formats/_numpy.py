@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralop_jax._checks import reason
 from neuralop_jax.data._open import SIZE_LIMIT
 from neuralop_jax.data.formats._arrays import FileArray
 from neuralop_jax.errors import DataError, NeuralOpError
@@ -112,8 +113,8 @@ def _header(file: Any, where: str, kinds: str = "fiub") -> tuple[np.dtype, tuple
         if version not in readers:
             raise ValueError(f"format {version} with records")
         shape, fortran, dtype = readers[version](file)
-    except (ValueError, EOFError, SyntaxError, struct.error) as error:
-        raise DataError(f"{where} is no NumPy array: {' '.join(str(error).split())[:200]}. Save it again.") from error
+    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError, struct.error) as error:  # the parser's own are among them
+        raise DataError(f"{where} is no NumPy array: {reason(error).rstrip('.')}. Save it again.") from error
     if any(n < 0 for n in shape):
         raise DataError(f"{where} claims the shape {shape}: it is damaged. Save it again.")
     if dtype.hasobject:
