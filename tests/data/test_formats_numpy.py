@@ -121,7 +121,7 @@ def test_object_arrays_are_refused_and_never_run(tmp_path, name):
     if name == "x.npy":
         np.save(tmp_path / name, objects, allow_pickle=True)
     else:
-        np.savez(tmp_path / name, X=objects, y=values(5, 6))
+        np.savez(tmp_path / name, X=objects)
     with pytest.raises(
         DataError, match="holds Python objects, which are pickles and can run code; refused.*numpy.savez"
     ) as error:
@@ -231,3 +231,25 @@ def test_a_directory_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(DataError) as error:
         describe(path)
     assert str(error.value) == f"{path} is a directory, not a file of data. Name the file inside it."
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_members_that_are_no_numbers_do_not_keep_others_from_being_read(tmp_path, save):
+    path, u = tmp_path / "x.npz", values(5, 6)
+    others = {
+        "names": np.array(["a", "b"]),
+        "rows": np.zeros(2, [("t", "f8")]),
+        "made": np.array([Payload(str(tmp_path / "marker"))], object),
+        "spectrum": u + 1j,
+    }
+    save(path, **others, u=u)
+    source = open_source(path, layout="samples x")
+    np.testing.assert_array_equal(source.fields["u"].read(0, 5), u)
+    assert set(source.fields) == {"u"} and len(source.notes) == 1 + 4  # the first is of the grid
+    assert [item["note"] for item in describe(path)["objects"]][1:] == list(read_npz(path).notes.values())
+    for name, kind in (("names", "<U1"), ("rows", r".*'t'.*"), ("made", "Python objects"), ("spectrum", "complex")):
+        with pytest.raises(DataError, match=rf"x\.npz:{name} holds {kind}"):
+            read_npz(path)[name]
+    with pytest.raises(DataError, match="names holds <U1, wanted real floats"):
+        read_npz(path, whole=True)
+    assert not (tmp_path / "marker").exists()
