@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neuralop_jax.data import HDF5Dataset, grain_batches
+from neuralop_jax.data import HDF5Dataset, check_batch_size, grain_batches
 from neuralop_jax.errors import DataError
 
 
@@ -87,6 +87,8 @@ def test_split_smaller_than_the_batch(dataset):
         "split 'train' has 7 samples, fewer than batch size 16: every epoch would be empty. "
         "Lower --data.batch-size to 7 or add data."
     )
+    with pytest.raises(DataError, match=r"^split 'train' has no samples\. Add data\.$"):
+        check_batch_size(0, 16)
     with pytest.raises(DataError, match="at least 1, got 0"):
         grain_batches(dataset, 0, seed=0)
 
