@@ -1,5 +1,6 @@
 """A split of an HDF5 file as a sequence of `Sample`s: checked once when opened, read lazily afterwards."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -91,7 +92,10 @@ class HDF5Dataset:
             why = f", none of its {len(finite[0])} is finite in float32" if len(finite[0]) else ""
             raise DataError(f"{path}: split {split!r} has no samples{why}. Add data.")
         choices = (split, self.pairing.input, self.pairing.target, input_time, target_time, nonfinite)
-        self._fingerprint = hashlib.sha256(json.dumps([choices, digests]).encode()).hexdigest()
+        sha256_of = lambda *what: hashlib.sha256(json.dumps(what).encode()).hexdigest()
+        self._without_description = sha256_of(choices, digests)
+        stored = [(dataset.dtype.str, dataset.shape) for dataset in datasets]
+        self._fingerprint = sha256_of(choices, digests, stored, _described(self._info, split, names))
 
     @property
     def info(self) -> DatasetInfo:
@@ -110,8 +114,14 @@ class HDF5Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """A sha256 over the values of the fields and the options: equal exactly if two datasets give equal samples."""
+        """A sha256 over the options, over the chosen fields (type, shape, values, unit) and over the grid, the times and the
+        parameters: datasets with the same one give the same samples. Texts, other splits and other fields are not in it; equal
+        numbers stored in another type have another one."""
         return self._fingerprint
+
+    def recognizes(self, fingerprint: str) -> bool:
+        """Whether a recorded fingerprint is of these data; also one of the first versions, of options and values alone."""
+        return fingerprint in (self._fingerprint, self._without_description)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -153,6 +163,12 @@ class HDF5Dataset:
             file = open_file(self.path)
             opened = self._opened = {key: find_field(file, self._info, self.split, key) for key in self.pairing.names}
         return opened[name]
+
+
+def _described(info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Any]:
+    """What a description says of the meaning of numbers, in JSON types."""
+    fields = [(field.name, field.unit, field.channels, field.time_varying) for field in map(info.field, names)]
+    return {"fields": fields, "split": dataclasses.asdict(info.splits[split]), "parameters": sorted(info.parameters.items())}
 
 
 def _check_frames(info: DatasetInfo, split: str, pairing: Pairing) -> None:

@@ -118,6 +118,8 @@ def check_batch_size(num_samples: int, batch_size: int, split: str = "train") ->
     """
     if batch_size < 1:
         raise DataError(f"the batch size must be at least 1, got {batch_size}. Set --data.batch-size.")
+    if num_samples == 0:
+        raise DataError(f"split {split!r} has no samples. Add data.")
     if num_samples < batch_size:
         raise DataError(
             f"split {split!r} has {num_samples} samples, fewer than batch size {batch_size}: every epoch would be empty. "

@@ -49,8 +49,7 @@ def read_mat(path: str | Path) -> ArrayFile:
     - `path`: a file of version 5 or 7.3, which is told by its first bytes.
 
     **Returns:** an `ArrayFile`. The type is that of the variable's class in MATLAB, boolean for `logical`; numbers are arrays of
-    shape `(1, 1)`. Characters, cells, structures, sparse and complex variables are in `notes`; whether a variable of version 5 is
-    complex shows only when it is read.
+    shape `(1, 1)`. Characters, cells, structures, sparse and complex variables are in `notes`.
 
     **Raises:** `DataError` if the file is missing, of another version, damaged, or makes the reader crash or take too long; when
     it is asked for, also for a variable that is not numeric or claims more than 64 times the bytes of the file.
@@ -143,6 +142,8 @@ def _read_version_5(path: Path) -> ArrayFile:
         if not re.fullmatch(r"[A-Za-z]\w{0,62}", name, re.ASCII) or name in arrays or name in notes:
             notes[name] = f"{path}:{name[:80]!r} is there twice or has a name that MATLAB would not give. Rename it in MATLAB."
             arrays.pop(name, None)
+        elif kind.startswith("complex "):
+            notes[name] = f"{where} holds {kind} numbers, wanted real numbers. Split a complex field into two channels."
         elif kind not in TYPES:
             notes[name] = f"{where} is a {kind} variable, wanted numbers. Save its numbers as an array."
         elif any(length < 0 for length in shape) or math.prod(shape) * TYPES[kind].itemsize > limit:

@@ -8,11 +8,16 @@ one is named, whether it could be written beside it as values.npy in TYPE.
 import contextlib
 import errno
 import json
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 MAX_VARIABLES = 10_000
 BLOCK_BYTES = 2**24
+COMPRESSED = 15  # the type of an element that holds a compressed one
+COMPLEX = 0x800  # among the flags of a matrix
+START_BYTES = 4096  # enough to inflate its flags
 
 
 def limit(memory: int, seconds: int) -> None:
@@ -32,7 +37,27 @@ def variables(path: str) -> list:
     found = whosmat(path, appendmat=False)
     if len(found) > MAX_VARIABLES:
         raise ValueError(f"it has {len(found):,} variables, more than {MAX_VARIABLES:,}")
-    return [(name, [int(length) for length in shape], kind) for name, shape, kind in found]
+    return [
+        (name, [int(length) for length in shape], f"complex {kind}" if imaginary else kind)
+        for (name, shape, kind), imaginary in zip(found, are_complex(path), strict=True)
+    ]
+
+
+def are_complex(path: str) -> list[bool]:
+    """Whether each variable has an imaginary part: a bit in the first bytes of its element, which SciPy does not tell."""
+    found = []
+    with open(path, "rb") as file:
+        file.seek(126)
+        order = "<" if file.read(2) == b"IM" else ">"
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            end = file.tell() + size
+            start = file.read(min(size, START_BYTES))
+            if kind == COMPRESSED:
+                start = zlib.decompressobj().decompress(start, 24)[8:]  # behind the tag of the matrix inside
+            found.append(bool(struct.unpack_from(f"{order}I", start, 8)[0] & COMPLEX))
+            file.seek(end)
+    return found
 
 
 def unpack(path: str, name: str, type_name: str, target: Path) -> str:

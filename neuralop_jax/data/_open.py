@@ -96,6 +96,8 @@ def read_start(path: Path) -> tuple[bytes, bool]:
                 file.seek(offset)
                 found = file.read(len(SIGNATURE)) == SIGNATURE
                 offset *= 2
+    except DataError:  # which is a ValueError, too
+        raise
     except FileNotFoundError as error:
         raise DataError(
             f"no such file: {path} (looked in {Path.cwd()}). Check the path, or write the file with write_hdf5."

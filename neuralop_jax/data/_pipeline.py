@@ -23,6 +23,7 @@ class GrainBatches:
         import grain  # takes a second to import, and data on the device do not need it
 
         check_batch_size(len(dataset), batch_size, dataset.split)
+        self._recognizes = dataset.recognizes
         self._identity = {"dataset": dataset.fingerprint, "batch_size": batch_size, "seed": seed}
         index, count = share
         order = grain.MapDataset.range(len(dataset)).seed(seed).shuffle()
@@ -46,9 +47,10 @@ class GrainBatches:
         **Raises:** `DataError` for the position in other batches, `CheckpointError` for what is none.
         """
         for name, ours in self._identity.items():
-            if state.get(name) != ours:
+            stored = state.get(name)
+            if stored != ours and not (name == "dataset" and self._recognizes(stored)):
                 raise DataError(
-                    f"the saved position is of other batches: {name.replace('_', ' ')} {shown(state.get(name))}, now {ours!r}. "
+                    f"the saved position is of other batches: {name.replace('_', ' ')} {shown(stored)}, now {ours!r}. "
                     "Use the data, batch size and seed of the saved run, or start a new one."
                 )
         position = state.get("position")

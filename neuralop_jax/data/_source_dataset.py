@@ -84,6 +84,10 @@ class SourceDataset:
             digest.update(np.asarray(sample.inputs["u"]).tobytes() + np.asarray(sample.target).tobytes())
         return digest.hexdigest()
 
+    def recognizes(self, fingerprint: str) -> bool:
+        """Whether a recorded fingerprint is of these data."""
+        return fingerprint == self.fingerprint
+
     def __len__(self) -> int:
         return self.source.num_samples
 

@@ -41,6 +41,7 @@ from neuralop_jax.training._setup import (
 from neuralop_jax.training._setup_checks import (
     check_batches,
     check_mesh,
+    check_samples,
     check_splits,
     check_states,
     check_step,
@@ -144,6 +145,7 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
             f"{config.data.path} has no split {split!r}. Found: {', '.join(info.splits)}.{did_you_mean(split, info.splits)}"
         )
     sample, grid, num_samples = sample_shapes(config.data, info, split), info.splits[split].grid, info.splits[split].num_samples
+    check_samples(config.data, info)
     check_batches(config, num_samples)
     batch_size, accumulate = config.data.batch_size, config.optimizer.accumulate
     whole = batch_size * accumulate

@@ -41,6 +41,13 @@ def sample_shapes(config: DataConfig, info: DatasetInfo, split: str) -> Sample:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), batch)
 
 
+def check_samples(config: DataConfig, info: DatasetInfo) -> None:
+    """Raises `DataError` if a split is empty, as opening it does; the training split comes first."""
+    for name in (config.train_split, *info.splits):
+        if info.splits[name].num_samples == 0:
+            raise DataError(f"{config.path}: split {name!r} has no samples. Add data.")
+
+
 def check_batches(config: ExperimentConfig, num_samples: int) -> None:
     """Raises `DataError` unless the training split makes the batches of one step; whatever came up twice would add nothing."""
     size, accumulate = config.data.batch_size, config.optimizer.accumulate

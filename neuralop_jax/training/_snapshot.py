@@ -142,7 +142,7 @@ def restore_snapshot(
     if snapshot is None:
         return state, Progress(early, Goodput(), rollbacks)
     record, arrays, where = snapshot.record, snapshot.arrays, snapshot.where
-    if record["data"] != experiment.train.fingerprint:
+    if not experiment.train.recognizes(record["data"]):
         raise DataError(
             f"{experiment.train.path}: the training split has changed since step {snapshot.step} was saved. Restore the file, or "
             "start a new run with another --out."

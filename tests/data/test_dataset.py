@@ -3,12 +3,13 @@ import math
 import multiprocessing
 import os
 import pickle
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
-from neuralop_jax.data import HDF5Dataset, read_info
+from neuralop_jax.data import HDF5Dataset, read_info, write_hdf5
 from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.grids import Grid
 
@@ -263,6 +264,56 @@ def test_fingerprint_is_that_of_the_contents(toy, tmp_path):
         fingerprint(target="heat", target_time="last"),
     ]
     assert len({fingerprint(), *others}) == 5
+
+
+def test_fingerprint_is_that_of_type_and_shape(tmp_path):
+    """The same bytes as other numbers, or on another grid."""
+    values = np.random.default_rng(0).normal(size=(8, 16, 4)).astype(np.float32)
+    others = [values, values.reshape(8, 8, 8), values.view(np.int32)]
+    found = set()
+    for number, stored in enumerate(others):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["u"] = stored
+        found.add(HDF5Dataset(tmp_path / f"{number}.h5", "train", "u", "u").fingerprint)
+    assert len(found) == 3
+
+
+def test_fingerprint_is_that_of_grid_times_units_and_parameters(toy, tmp_path):
+    """Not that of texts, of other splits and of fields that are not chosen."""
+
+    def fingerprint(info):
+        write_hdf5(tmp_path / "other.h5", info, toy.arrays, overwrite=True)
+        return HDF5Dataset(tmp_path / "other.h5", "train", "heat", "heat").fingerprint
+
+    info, (velocity, heat, solid), train = toy.info, toy.info.fields, toy.info.splits["train"]
+    with_split = lambda name, **new: replace(info, splits=info.splits | {name: replace(info.splits[name], **new)})
+    same = [
+        info,
+        replace(info, title="Another", citation="None"),
+        replace(info, fields=(replace(velocity, unit="km/h"), replace(heat, description="hot"), solid)),
+        with_split("test", times=(0.0, 0.3)),
+    ]
+    assert {fingerprint(each) for each in same} == {HDF5Dataset(toy.path, "train", "heat", "heat").fingerprint}
+    others = [
+        with_split("train", grid=replace(train.grid, extent=((0.0, 2.0), (-1.0, 2.0)))),
+        with_split("train", grid=replace(train.grid, boundary=("neumann", "periodic"))),
+        with_split("train", grid=replace(train.grid, unit="km")),
+        with_split("train", times=(0.0, 0.1, 0.6)),
+        with_split("train", time_unit="min"),
+        replace(info, fields=(velocity, replace(heat, unit="mK"), solid)),
+        replace(info, parameters={"viscosity": 0.2, "mass": 3.0}),
+        replace(info, parameters={"diffusivity": 0.1, "mass": 3.0}),
+    ]
+    assert len({fingerprint(each) for each in (info, *others)}) == 9
+
+
+def test_a_fingerprint_of_the_first_versions_is_recognized(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+    dataset = HDF5Dataset(tmp_path / "a.h5", "train", "u", "u")
+    first = "103591fa0bdff0e8b232a445c3f50281ff2cfbbd4aacab957355840ec1576b7c"
+    assert dataset.recognizes(first) and dataset.recognizes(dataset.fingerprint) and dataset.fingerprint != first
+    assert not dataset.recognizes(first[::-1])
 
 
 def mean_of(dataset, index, queue):

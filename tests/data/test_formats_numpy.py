@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from neuralop_jax.data import open_source
+from neuralop_jax.data import describe, open_source
 from neuralop_jax.data.formats._numpy import read_npy, read_npz
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
@@ -121,7 +121,7 @@ def test_object_arrays_are_refused_and_never_run(tmp_path, name):
     if name == "x.npy":
         np.save(tmp_path / name, objects, allow_pickle=True)
     else:
-        np.savez(tmp_path / name, X=objects, y=values(5, 6))
+        np.savez(tmp_path / name, X=objects)
     with pytest.raises(
         DataError, match="holds Python objects, which are pickles and can run code; refused.*numpy.savez"
     ) as error:
@@ -211,3 +211,45 @@ def test_complex_and_empty(tmp_path):
         archive.writestr("readme.npy", b"text")
     with pytest.raises(DataError, match="is no NumPy array"):
         open_source(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("depth", [5000, 60000])
+def test_a_header_that_is_nested_deeply_is_refused(tmp_path, depth):
+    """NumPy's own parser runs out of its stack, or of its memory."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': " + b"-" * depth + b"1, }"
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    for look in (open_source, describe):
+        with pytest.raises(DataError, match=r"x\.npy is no NumPy array: .*[^.]\. Save it again\.$") as error:
+            look(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_directory_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "x.npz"
+    path.mkdir()
+    with pytest.raises(DataError) as error:
+        describe(path)
+    assert str(error.value) == f"{path} is a directory, not a file of data. Name the file inside it."
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_members_that_are_no_numbers_do_not_keep_others_from_being_read(tmp_path, save):
+    path, u = tmp_path / "x.npz", values(5, 6)
+    others = {
+        "names": np.array(["a", "b"]),
+        "rows": np.zeros(2, [("t", "f8")]),
+        "made": np.array([Payload(str(tmp_path / "marker"))], object),
+        "spectrum": u + 1j,
+    }
+    save(path, **others, u=u)
+    source = open_source(path, layout="samples x")
+    np.testing.assert_array_equal(source.fields["u"].read(0, 5), u)
+    assert set(source.fields) == {"u"} and len(source.notes) == 1 + 4  # the first is of the grid
+    assert [item["note"] for item in describe(path)["objects"]][1:] == list(read_npz(path).notes.values())
+    for name, kind in (("names", "<U1"), ("rows", r".*'t'.*"), ("made", "Python objects"), ("spectrum", "complex")):
+        with pytest.raises(DataError, match=rf"x\.npz:{name} holds {kind}"):
+            read_npz(path)[name]
+    with pytest.raises(DataError, match="names holds <U1, wanted real floats"):
+        read_npz(path, whole=True)
+    assert not (tmp_path / "marker").exists()

@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from neuralop_jax.data import _matlab, _matlab_process
+from neuralop_jax.data import _matlab, _matlab_process, open_source
 from neuralop_jax.data._matlab import list_mat, read_mat
 from neuralop_jax.errors import DataError
 
@@ -85,11 +85,25 @@ def test_classes_of_version_5(tmp_path):
     file = read_mat(path)
     for name, values in (CLASSES | {"none": more["none"]}).items():
         np.testing.assert_array_equal(file[name], values, strict=True)
-    assert set(file) == {*CLASSES, *more}
+    assert set(file) == {*CLASSES, "none", "small"} and set(file.notes) == {*OTHERS, "complex"}
     for name, kind in OTHERS.items():
         with pytest.raises(DataError, match=f"x.mat:{name} is a {kind} variable, wanted numbers"):
             file[name]
-    refused(path, "x.mat:complex holds complex128, wanted real numbers. Split a complex field", "complex")
+    refused(path, "x.mat:complex holds complex double numbers, wanted real numbers. Split a complex field", "complex")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_complex_variable_does_not_keep_others_from_being_read(tmp_path, compressed):
+    path, u = tmp_path / "x.mat", np.arange(12.0).reshape(3, 4)
+    content = {"shift": 1 + 2j, "u": u, "spectrum": (u + 1j).astype(np.complex64), "nu": 0.5}
+    scipy.io.savemat(path, content, do_compression=compressed)
+    source = open_source(path, layout="u: samples x")
+    np.testing.assert_array_equal(source.fields["u"].read(0, 3), u)
+    assert set(source.fields) == {"u"} and source.parameters == {"nu": 0.5}
+    kinds = {"shift": "double", "spectrum": "single"}
+    for name, kind in kinds.items():
+        note = f"{path}:{name} holds complex {kind} numbers, wanted real numbers. Split a complex field into two channels"
+        assert note in source.notes
 
 
 def test_numbers_that_are_stored_in_a_smaller_type(tmp_path, folder):

@@ -1,9 +1,10 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 
-from neuralop_jax.data import HDF5Dataset, grain_batches
+from neuralop_jax.data import HDF5Dataset, check_batch_size, grain_batches
 from neuralop_jax.errors import DataError
 
 
@@ -67,6 +68,18 @@ def test_position_of_other_batches_is_refused(dataset, toy):
             batches.set_state(state)
 
 
+def test_position_that_an_earlier_version_saved_is_taken_up(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+    batches = grain_batches(HDF5Dataset(tmp_path / "a.h5", "train", "u", "u"), 1, seed=1)
+    first = next(batches).target
+    state = batches.get_state() | {"dataset": "103591fa0bdff0e8b232a445c3f50281ff2cfbbd4aacab957355840ec1576b7c"}
+    second = next(batches).target
+    batches.set_state(state)
+    np.testing.assert_array_equal(next(batches).target, second)
+    assert sorted([first.sum(), second.sum()]) == [3, 12]
+
+
 def test_split_smaller_than_the_batch(dataset):
     with pytest.raises(DataError) as error:
         grain_batches(dataset, 16, seed=0)
@@ -74,6 +87,8 @@ def test_split_smaller_than_the_batch(dataset):
         "split 'train' has 7 samples, fewer than batch size 16: every epoch would be empty. "
         "Lower --data.batch-size to 7 or add data."
     )
+    with pytest.raises(DataError, match=r"^split 'train' has no samples\. Add data\.$"):
+        check_batch_size(0, 16)
     with pytest.raises(DataError, match="at least 1, got 0"):
         grain_batches(dataset, 0, seed=0)
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import equinox as eqx
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -98,3 +99,17 @@ def test_refusals(configure, data_file):
         plan(configure(data={"train_split": "trian"}))
     with pytest.raises(DataError, match="fewer than batch size 16"):
         plan(configure(data={"batch_size": 16}))
+
+
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_an_empty_split_is_refused_as_in_the_training(configure, tmp_path, empty):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for split in ("train", "test"):
+            for name in ("a", "v"):
+                file[f"{split}/{name}"] = np.ones((0 if split == empty else 8, 8))
+    config = configure()
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(tmp_path / "x.h5")))
+    for look in (plan, prepare):
+        with pytest.raises(DataError) as error:
+            look(config)
+        assert str(error.value) == f"{tmp_path / 'x.h5'}: split {empty!r} has no samples. Add data."

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralop_jax._checks import reason
 from neuralop_jax.data._open import SIZE_LIMIT
 from neuralop_jax.data.formats._arrays import FileArray
 from neuralop_jax.errors import DataError, NeuralOpError
@@ -27,12 +28,30 @@ def read_npy(path: Path) -> dict[str, FileArray]:
     return {"u": _mapped(path, str(path), dtype, shape, fortran, offset)}
 
 
-def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[str, FileArray]:
-    """The arrays of an `.npz` file by name; their types must be of `kinds`, the letters of NumPy's `dtype.kind`.
+class _NotNumbers(DataError):
+    """An array is whole, but of a type that is not wanted."""
 
-    With `whole` all of each will be read at once: a compressed one may then claim at most 64 times the bytes of the file.
 
-    **Raises:** `DataError` for an archive that is damaged, or holds arrays of other types or objects.
+class ArchiveArrays(dict[str, FileArray]):
+    """The arrays of an archive by name; `notes` say of every other member why it is refused, and asking for it raises that."""
+
+    def __init__(self):
+        super().__init__()
+        self.notes: dict[str, str] = {}
+
+    def __missing__(self, name: str) -> FileArray:
+        if name in self.notes:
+            raise DataError(self.notes[name])
+        raise KeyError(name)
+
+
+def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> ArchiveArrays:
+    """The arrays of an `.npz` file by name whose types are of `kinds`, the letters of NumPy's `dtype.kind`.
+
+    Members of other types, such as texts, records and objects, are in `notes` of what is returned. With `whole` all arrays will
+    be read at once: none may then be of another type, and a compressed one may claim at most 64 times the bytes of the file.
+
+    **Raises:** `DataError` for an archive that is damaged, or holds nothing but arrays of other types.
 
     !!! example
 
@@ -46,15 +65,21 @@ def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[st
         assert read_npz(Path("fields.npz"))["u"][1:].shape == (2, 4)
         ```
     """
-    found = {}
+    found = ArchiveArrays()
     with _unzip(path) as archive:
         for entry in archive.infolist():
             if not entry.filename.endswith(".npy"):
                 continue
             name = entry.filename.removesuffix(".npy")
             where = f"{path}:{name}"
-            with _zip_damage(where), archive.open(entry) as file:
-                dtype, shape, fortran, offset = _header(file, where, kinds)
+            try:
+                with _zip_damage(where), archive.open(entry) as file:
+                    dtype, shape, fortran, offset = _header(file, where, kinds)
+            except _NotNumbers as error:
+                if whole:
+                    raise
+                found.notes[name] = str(error)
+                continue
             size = dtype.itemsize * math.prod(shape)
             if entry.file_size != offset + size:
                 raise DataError(f"{where} is damaged: it has {entry.file_size:,} bytes, its header says {offset + size:,}.")
@@ -69,6 +94,8 @@ def read_npz(path: Path, *, kinds: str = "fiub", whole: bool = False) -> dict[st
                     raise DataError(f"{where} is compressed and stored by columns; save it with numpy.savez, which maps it.")
                 reopen = functools.partial(Inflated, path, entry.filename, dtype, shape, fortran, offset)
                 found[name] = FileArray(shape, dtype, reopen)
+    if found.notes and not found:
+        raise DataError(next(iter(found.notes.values())))
     return found
 
 
@@ -112,17 +139,24 @@ def _header(file: Any, where: str, kinds: str = "fiub") -> tuple[np.dtype, tuple
         if version not in readers:
             raise ValueError(f"format {version} with records")
         shape, fortran, dtype = readers[version](file)
-    except (ValueError, EOFError, SyntaxError, struct.error) as error:
-        raise DataError(f"{where} is no NumPy array: {' '.join(str(error).split())[:200]}. Save it again.") from error
+    except (
+        ValueError,
+        EOFError,
+        SyntaxError,
+        RecursionError,
+        MemoryError,
+        struct.error,
+    ) as error:  # the parser's own are among them
+        raise DataError(f"{where} is no NumPy array: {reason(error).rstrip('.')}. Save it again.") from error
     if any(n < 0 for n in shape):
         raise DataError(f"{where} claims the shape {shape}: it is damaged. Save it again.")
     if dtype.hasobject:
-        raise DataError(
+        raise _NotNumbers(
             f"{where} holds Python objects, which are pickles and can run code; refused. Where you trust the file, load it with "
             "NumPy and save each array inside under a name of its own with numpy.savez."
         )
     if dtype.kind not in kinds or dtype.itemsize > (16 if dtype.kind == "c" else 8):
-        raise DataError(
+        raise _NotNumbers(
             f"{where} holds {dtype}, wanted real floats of at most 64 bits, integers or booleans. "
             "Convert it, and split a complex field into two channels."
         )

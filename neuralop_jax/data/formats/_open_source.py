@@ -62,7 +62,7 @@ def open_source(path: str | Path, *, layout: str | Sequence[str] = ()) -> Source
         container, read = reader
         arrays, notes = arrays_of(path, read)
         source = named_source(path, container, arrays, descriptions)
-        return dataclasses.replace(source, notes=(*source.notes, *notes))
+        return dataclasses.replace(source, notes=(*source.notes, *(note.removesuffix(".") for note in notes)))
     with open_hdf5(path) as file, damage_as_data_error(str(path)):
         if follows_schema(file):
             raise DataError(f"{path} is in the library's schema already. Read it with HDF5Dataset.")
