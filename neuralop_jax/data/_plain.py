@@ -58,8 +58,8 @@ def _plain_split(where: str, shapes: dict[str, tuple[int, ...]], num_dims: int) 
         if len(shape) - num_dims not in (1, 2):
             space = ", ".join("xyzw"[:num_dims])
             raise DataError(
-                f"{where} has {name!r} of shape {shape}, wanted (samples, {space}) or (samples, channels, {space}): "
-                f"num_dims is {num_dims}. Change data.num_dims, or choose other fields."
+                f"{where} has {name!r} of shape {shape}, wanted (samples, {space}) or (samples, channels, {space}), as "
+                f"num_dims is {num_dims}. Save it so, choose other fields, or change data.num_dims."
             )
     reference = min(shapes, key=lambda name: len(shapes[name]))
     space = shapes[reference][-num_dims:]
@@ -76,8 +76,8 @@ def _plain_split(where: str, shapes: dict[str, tuple[int, ...]], num_dims: int) 
         else:
             raise DataError(
                 f"{where} has {name!r} of shape {shape} beside {reference!r} of shape {shapes[reference]}: not on one grid. "
-                f"Wanted (samples, *space) or (samples, channels, *space), read here with {num_dims} space axes. Save them so, or "
-                "set data.num_dims."
+                f"Wanted (samples, *space) or (samples, channels, *space), read here with {num_dims} space axes. Save them so, "
+                "or set data.num_dims."
             )
     try:
         return SplitInfo(shapes[reference][0], Grid(space)), channels

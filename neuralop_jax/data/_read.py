@@ -32,7 +32,8 @@ def read_info(path: str | Path, fields: Sequence[str] = (), *, num_dims: int = 0
 
     **Returns:** a `DatasetInfo`.
 
-    **Raises:** `DataError` as `open_hdf5`, and if the contents do not follow the schema; `ConfigError` unless `num_dims` is 0 to 4.
+    **Raises:** `DataError` as `open_hdf5`, and if the contents do not follow the schema; `ConfigError` unless `num_dims` is
+    0 to 4.
 
     !!! example
 

@@ -80,7 +80,7 @@ def test_shared_samples_of_inputs_that_all_have_channels(save):
 def test_num_dims_that_no_array_has(save):
     path = save(a=np.ones((5, 8)), u=np.ones((5, 3, 2, 8)))
     with pytest.raises(
-        DataError, match=r"has 'u' of shape \(5, 3, 2, 8\), wanted \(samples, x\) or \(samples, channels, x\): num_dims"
+        DataError, match=r"has 'u' of shape \(5, 3, 2, 8\), wanted \(samples, x\) or \(samples, channels, x\), as num_dims"
     ):
         HDF5Dataset(path, "train", "a", "u", num_dims=1)
     with pytest.raises(ConfigError, match="num_dims must be one of 0, 1, 2, 3, 4, got 5"):
