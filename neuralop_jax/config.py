@@ -31,6 +31,8 @@ class DataConfig:
     """Frames of time-varying input fields: all (as channels, frame by frame), first, last, or a range such as 0:10 or 2::2."""
     target_time: str = "all"
     """Frames of time-varying target fields, likewise."""
+    num_dims: Annotated[int, Bounds(at_least=0.0, below=5.0)] = 0
+    """Space axes of the fields in a plain file, where an axis before them holds channels; 0 tells by the shapes."""
     train_split: Annotated[str, NotEmpty()] = "train"
     """The split to train on; every other split is evaluated."""
     batch_size: Annotated[int, _COUNT] = 20

@@ -23,12 +23,12 @@ HDF5_SUFFIXES = (".h5", ".hdf5")
 def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tuple[np.ndarray, Grid | None]:
     """The input functions in a file, `(samples, channels, *space)` in float32, and their grid where the file states one.
 
-    HDF5 files are read as in training, `.npy` and `.npz` files without pickles.
+    HDF5 files are read as in training, plain ones with `num_dims` space axes; `.npy` and `.npz` files without pickles.
 
     **Raises:** `DataError` if the file holds anything else than finite fields of the right names and number of axes.
     """
     if path.suffix.lower() not in (".npy", ".npz"):
-        info = read_info(path, data.input)
+        info = read_info(path, data.input, num_dims=num_dims)
         if not split and len(info.splits) > 1:
             raise DataError(f"{path} has the splits {', '.join(info.splits)}. Choose one with --split.")
         dataset = HDF5Dataset(
@@ -38,6 +38,7 @@ def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tupl
             data.input,
             input_time=data.input_time,
             target_time=data.input_time,
+            num_dims=num_dims,
         )
         plain = describe(path)["kind"] == "plain HDF5"
         return np.asarray(dataset.read_all().inputs["u"]), None if plain else dataset.grid

@@ -143,7 +143,8 @@ def _gather(run: Path) -> RunReport:
 
 def _held_out(data: DataConfig) -> dict[str, Grid]:
     """The splits that the report shows, and their grids: all but that of the training, or that one if it is alone."""
-    grids = {name: split.grid for name, split in read_info(data.path, (*data.input, *data.target)).splits.items()}
+    known = read_info(data.path, (*data.input, *data.target), num_dims=data.num_dims).splits
+    grids = {name: split.grid for name, split in known.items()}
     return {name: grid for name, grid in grids.items() if name != data.train_split} or grids
 
 

@@ -33,6 +33,8 @@ def info(file: Positional[Path], *, layout: Repeated = ()) -> None:
         _show_source(known, found["fields"])
     elif known:
         _show_info(known)
+    if known and found["kind"] == "plain HDF5" and not found["fields"]:
+        _show_reading(known)
     rows = [(o["name"], _shape(o["shape"]), o["dtype"] or "", o["unit"] or "", o["note"]) for o in found["objects"]]
     show_table(("array", "shape", "type", "unit", "note"), rows)
     for note in found["notes"]:
@@ -172,6 +174,17 @@ def _show_info(known: DatasetInfo) -> None:
     show_table(("split", ">samples", "grid", "boundary", ">frames"), splits)
     fields = [(f.name, f.unit, f.channels, "yes" if f.time_varying else "no", f.description) for f in known.fields]
     show_table(("field", "unit", ">channels", "time-varying", "description"), fields)
+
+
+def _show_reading(known: DatasetInfo) -> None:
+    """Which axes of a plain file are taken as space, and how to take others."""
+    names = next(iter(known.splits.values())).grid.names
+    space, dims = ", ".join(names), len(names)
+    counts = {field.name: f"{field.channels} channels, " if field.channels > 1 else "" for field in known.fields}
+    read = ", ".join(f"{name} (samples, {count}{space})" for name, count in counts.items())
+    otherwise = f"data.num_dims = {dims - 1} reads {names[0]} as channels" if dims > 1 and not any(counts.values()) else ""
+    say(f"Read together, by their shapes: {read}.")
+    say(f"data.num_dims = {dims} reads any choice of them so{otherwise and '; '}{otherwise}.")
 
 
 def _show_parameters(known: DatasetInfo) -> None:

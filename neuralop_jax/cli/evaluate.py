@@ -45,7 +45,8 @@ def evaluate(
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
 
-    known = read_info(config.data.path, (*config.data.input, *config.data.target)).splits
+    fields = (*config.data.input, *config.data.target)
+    known = read_info(config.data.path, fields, num_dims=config.data.num_dims).splits
     names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != config.data.train_split]
     for name in names:
         if name not in known:

@@ -170,7 +170,8 @@ def _compared_split(options: Sweep, members: Sequence[Member]) -> str:
 
     chosen = options.split
     for data in dict.fromkeys(member.config.data for member in members):
-        held_out = [name for name in read_info(data.path, (*data.input, *data.target)).splits if name != data.train_split]
+        known = read_info(data.path, (*data.input, *data.target), num_dims=data.num_dims).splits
+        held_out = [name for name in known if name != data.train_split]
         if not held_out:
             raise ConfigError(
                 f"{data.path} has no split but {data.train_split!r}: runs could not be compared. Add a held-out one."

@@ -70,7 +70,7 @@ def uncertainty(
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
 
-    known = read_info(data.path, (*data.input, *data.target)).splits
+    known = read_info(data.path, (*data.input, *data.target), num_dims=data.num_dims).splits
     held_out = [name for name in known if name != data.train_split]
     name = split or next(iter(held_out), "")
     if name not in held_out:

@@ -33,9 +33,10 @@ class HDF5Dataset:
 
     **Plain files.** A file that the library did not write is read by these rules. If there are datasets in the root of the file,
     they are the fields and form one split, `"train"`; otherwise every group that holds the fields is a split of its name, so that
-    `f["train/a"]`, `f["train/u"]`, `f["test/a"]`, `f["test/u"]` make a file with two splits. Arrays are `(samples, *space)`, or
-    `(samples, channels, *space)` beside another chosen field that has one axis less. Nothing more is known of the grid: it is
-    taken as the unit box with open boundaries. Use `write_hdf5` to say more.
+    `f["train/a"]`, `f["train/u"]`, `f["test/a"]`, `f["test/u"]` make a file with two splits. Arrays are `(samples, *space)` or
+    `(samples, channels, *space)`, and `num_dims` says which. Without it, the chosen fields with the fewest axes have no channels,
+    unless all have as many axes and differ in the first after the samples alone, which then holds channels. Nothing more is
+    known of the grid: it is taken as the unit box with open boundaries. Use `write_hdf5` to say more.
 
     **Arguments:**
 
@@ -46,6 +47,7 @@ class HDF5Dataset:
     - `input_time`, `target_time`: which frames of time-varying fields to take: `"all"`, frame by frame along the channel axis,
         only the `"first"` or the `"last"`, or a range such as `"2::2"`.
     - `nonfinite`: `"error"` refuses a split that holds NaN or infinity; `"drop"` leaves the samples out that do.
+    - `num_dims`: the number of space axes of a plain file, 1 to 4; 0 tells by the shapes of the arrays.
 
     **Returns:** an object with `len(d)` and `d[i]`, a `Sample` of float32 arrays of shape `(channels, *space)`.
 
@@ -75,6 +77,7 @@ class HDF5Dataset:
         input_time: str = "all",
         target_time: str = "all",
         nonfinite: str = "error",
+        num_dims: int = 0,
     ):
         one_of("nonfinite", nonfinite, ("error", "drop"), ConfigError)
         self.path = Path(path)
@@ -83,7 +86,7 @@ class HDF5Dataset:
         self._opened: dict[str, HDF5Array] | None = None
         names = self.pairing.names
         with open_hdf5(self.path) as file:
-            self._info = info_of(file, names)
+            self._info = info_of(file, names, num_dims)
             datasets = [find_field(file, self._info, split, name) for name in names]
             _check_frames(self._info, split, self.pairing)
             finite, digests = zip(*(_scan(dataset, nonfinite) for dataset in datasets), strict=True)

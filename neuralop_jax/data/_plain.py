@@ -16,11 +16,11 @@ def is_flat(file: HDF5File) -> bool:
     return any(not link_target(file, name) and isinstance(file[name], HDF5Array) for name in names_in(file))
 
 
-def plain_info(file: HDF5File, names: Sequence[str]) -> DatasetInfo:
+def plain_info(file: HDF5File, names: Sequence[str], num_dims: int = 0) -> DatasetInfo:
     """The `DatasetInfo` of a plain file; only the datasets called `names` count, if any are given.
 
     Datasets in the root form one split, `"train"`; otherwise every group that holds the fields is a split. Of the grid nothing
-    but its shape is known, so it is taken as the unit box with open boundaries.
+    but its shape is known, so it is taken as the unit box with open boundaries. It has `num_dims` axes; 0 tells by the arrays.
 
     **Raises:** `DataError` if a group holds some of the fields but not all, or no group holds them.
     """
@@ -43,7 +43,7 @@ def plain_info(file: HDF5File, names: Sequence[str]) -> DatasetInfo:
     splits, channels = {}, {}
     for split, shapes in chosen.items():
         where = f"{file.filename}:{groups[split].name}"
-        splits[split], channels[split] = _plain_split(where, shapes)
+        splits[split], channels[split] = _plain_split(where, shapes, num_dims)
     first = next(iter(channels.values()))
     if any(other != first for other in channels.values()):
         raise DataError(f"{file.filename} has other channels in other splits: {channels}. Make them agree.")
@@ -51,10 +51,18 @@ def plain_info(file: HDF5File, names: Sequence[str]) -> DatasetInfo:
     return DatasetInfo(name=Path(file.filename).stem, title=Path(file.filename).name, fields=fields, splits=splits)
 
 
-def _plain_split(where: str, shapes: dict[str, tuple[int, ...]]) -> tuple[SplitInfo, dict[str, int]]:
-    """The grid is the trailing shape of the arrays with the fewest axes; an array with one axis more has channels."""
+def _plain_split(where: str, shapes: dict[str, tuple[int, ...]], num_dims: int) -> tuple[SplitInfo, dict[str, int]]:
+    """The grid is the last `num_dims` axes; an array with one axis more than samples and space has channels."""
+    num_dims = num_dims or _space_axes(list(shapes.values()))
+    for name, shape in shapes.items():
+        if len(shape) - num_dims not in (1, 2):
+            space = ", ".join("xyzw"[:num_dims])
+            raise DataError(
+                f"{where} has {name!r} of shape {shape}, wanted (samples, {space}) or (samples, channels, {space}), as "
+                f"num_dims is {num_dims}. Save it so, choose other fields, or change data.num_dims."
+            )
     reference = min(shapes, key=lambda name: len(shapes[name]))
-    space = shapes[reference][1:]
+    space = shapes[reference][-num_dims:]
     channels = {}
     for name, shape in shapes.items():
         if shape[0] != shapes[reference][0]:
@@ -68,12 +76,24 @@ def _plain_split(where: str, shapes: dict[str, tuple[int, ...]]) -> tuple[SplitI
         else:
             raise DataError(
                 f"{where} has {name!r} of shape {shape} beside {reference!r} of shape {shapes[reference]}: not on one grid. "
-                "Wanted (samples, *space) or (samples, channels, *space)."
+                f"Wanted (samples, *space) or (samples, channels, *space), read here with {num_dims} space axes. Save them so, "
+                "or set data.num_dims."
             )
     try:
         return SplitInfo(shapes[reference][0], Grid(space)), channels
     except NeuralOpError as error:
         raise DataError(f"{where} has {reference!r} of shape {shapes[reference]}: {error}") from error
+
+
+def _space_axes(shapes: Sequence[tuple[int, ...]]) -> int:
+    """The axes after the samples of the arrays that have the fewest, less one where it can only hold channels.
+
+    It can where all arrays have as many axes and differ in the first after the samples alone.
+    """
+    fewest = min(map(len, shapes)) - 1
+    alike = fewest > 1 and all(len(shape) == fewest + 1 for shape in shapes)
+    first, rest = {shape[1] for shape in shapes}, {shape[2:] for shape in shapes}
+    return fewest - 1 if alike and len(first) > 1 and len(rest) == 1 else fewest
 
 
 def _check_present(group: HDF5Group, name: str) -> None:

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from neuralop_jax._checks import did_you_mean
+from neuralop_jax._checks import did_you_mean, one_of
 from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File
 from neuralop_jax.data._open import check_dataset, damage_as_data_error, member, open_hdf5, text_attribute
 from neuralop_jax.data._plain import is_flat, no_field, plain_info
 from neuralop_jax.data._schema import field_shape, follows_schema, schema_info
-from neuralop_jax.errors import DataError
+from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.info import DatasetInfo
 
 BLOCK_BYTES = 2**24
 """About so many bytes of a field are in memory at once when it is scanned."""
 
 
-def read_info(path: str | Path, fields: Sequence[str] = ()) -> DatasetInfo:
+def read_info(path: str | Path, fields: Sequence[str] = (), *, num_dims: int = 0) -> DatasetInfo:
     """What an HDF5 file says of its fields, splits and source, without reading any field.
 
     A file without the library's schema is read as a plain file (see `HDF5Dataset`): every dataset of two or more axes is then
@@ -28,10 +28,12 @@ def read_info(path: str | Path, fields: Sequence[str] = ()) -> DatasetInfo:
 
     - `path`: the file.
     - `fields`: of a plain file, the datasets to take as fields.
+    - `num_dims`: of a plain file, the number of space axes; 0 tells by the arrays.
 
     **Returns:** a `DatasetInfo`.
 
-    **Raises:** `DataError` as `open_hdf5`, and if the contents do not follow the schema.
+    **Raises:** `DataError` as `open_hdf5`, and if the contents do not follow the schema; `ConfigError` unless `num_dims` is
+    0 to 4.
 
     !!! example
 
@@ -43,13 +45,14 @@ def read_info(path: str | Path, fields: Sequence[str] = ()) -> DatasetInfo:
         ```
     """
     with open_hdf5(path) as file:
-        return info_of(file, fields)
+        return info_of(file, fields, num_dims)
 
 
-def info_of(file: HDF5File, names: Sequence[str] = ()) -> DatasetInfo:
+def info_of(file: HDF5File, names: Sequence[str] = (), num_dims: int = 0) -> DatasetInfo:
     """`read_info` of an open file; of a plain file only the datasets called `names` count, if any are given."""
+    one_of("num_dims", num_dims, range(5), ConfigError)
     with damage_as_data_error(file.filename):
-        return schema_info(file) if follows_schema(file) else plain_info(file, names)
+        return schema_info(file) if follows_schema(file) else plain_info(file, names, num_dims)
 
 
 def find_field(file: HDF5File, info: DatasetInfo, split: str, name: str) -> HDF5Array:

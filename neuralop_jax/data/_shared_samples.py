@@ -15,7 +15,12 @@ _Strides = tuple[int, ...]
 
 
 def shared_samples(
-    path: str | Path, train_split: str, names: str | Sequence[str], *, among: Collection[str] | None = None
+    path: str | Path,
+    train_split: str,
+    names: str | Sequence[str],
+    *,
+    among: Collection[str] | None = None,
+    num_dims: int = 0,
 ) -> dict[str, int | None]:
     """How many samples of every other split have the same input as a sample of the training split.
 
@@ -29,6 +34,7 @@ def shared_samples(
     - `train_split`: the split that a model is trained on.
     - `names`: the fields that make the input.
     - `among`: the splits to compare with it; all others if left out.
+    - `num_dims`: the number of space axes of a plain file; 0 tells by the shapes of these fields.
 
     **Returns:** by split the number of its samples that are training samples; `None` where the grids have no such points.
 
@@ -47,7 +53,7 @@ def shared_samples(
     if among is not None and not among:
         return {}
     with open_hdf5(path) as file:
-        info = info_of(file, names)
+        info = info_of(file, names, num_dims)
         fields = {split: [find_field(file, info, split, name) for name in names] for split in (train_split, *info.splits)}
         train = info.splits[train_split].grid
         known: dict[_Strides, set[bytes]] = {}

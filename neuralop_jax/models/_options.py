@@ -57,7 +57,11 @@ def modes_per_axis(name: str, modes: int | Sequence[int], num_dims: int | None) 
     if not isinstance(modes, Sequence) or not 1 <= len(modes) <= _MOST_AXES or not all(_is_integer(m) and m >= 1 for m in modes):
         raise ConfigError(f"{name} must be one to four positive integers, got {modes!r}.")
     if num_dims is not None and num_dims != len(modes):
-        raise ConfigError(f"{name} {tuple(modes)} has {len(modes)} entries, the data have {num_dims} space axes. Give one each.")
+        channels = f", or data.num_dims {len(modes)} if the first axis of a plain file holds channels"
+        raise ConfigError(
+            f"{name} {tuple(modes)} has {len(modes)} entries, the data have {num_dims} space axes. Give one each"
+            f"{channels if len(modes) == num_dims - 1 else ''}."
+        )
     return tuple(modes)
 
 

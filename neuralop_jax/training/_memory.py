@@ -71,7 +71,9 @@ def _samples(config: ExperimentConfig, whole: int) -> str:
     """The samples of a step in words, with their resolution where the file tells."""
     at_once = f", {config.training.micro_batch} at once" if config.training.micro_batch else ""
     try:
-        shape = data.read_info(config.data.path).splits[config.data.train_split].grid.shape
+        names, dims = (*config.data.input, *config.data.target), config.data.num_dims
+        info = data.read_info(config.data.path, names, num_dims=dims)
+        shape = info.splits[config.data.train_split].grid.shape
     except (DataError, KeyError, MemoryError):
         return f"a step has {whole} samples{at_once}"
     points = "x".join(map(str, shape))

@@ -138,7 +138,7 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
     wanted = config.mesh if devices == 0 else dataclasses.replace(config.mesh, data=devices)
     devices = wanted.data
     pairing = pairing_of(config.data)
-    info = data.read_info(config.data.path, pairing.names)
+    info = data.read_info(config.data.path, pairing.names, num_dims=config.data.num_dims)
     split = config.data.train_split
     if split not in info.splits:
         raise DataError(
@@ -156,7 +156,7 @@ def plan(config: ExperimentConfig, *, devices: int = 0, timed: bool = False) -> 
     mesh = DeviceMesh.planned(devices, wanted.space, shard_above=wanted.shard_parameters_above)
     if devices * wanted.space > 1:
         check_mesh(config, mesh, operator, grid.shape)
-    shared = data.shared_samples(config.data.path, split, pairing.input)
+    shared = data.shared_samples(config.data.path, split, pairing.input, num_dims=grid.num_dims)
     if config.data.shared_samples == "error":
         evaluated = [name for name in shared if models.refused_grid(operator, info.splits[name].grid.shape) is None]
         refuse_shared(config.data, info, {name: shared[name] for name in evaluated})

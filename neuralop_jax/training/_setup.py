@@ -84,7 +84,9 @@ def prepare(config: ExperimentConfig) -> Experiment:
     held_out = {name: split for name, split in held_out.items() if name not in refused}
     left_out = tuple(f"{name} is left out: {reason}." for name, reason in refused.items())
     if config.data.shared_samples == "error":
-        shared = data.shared_samples(config.data.path, train.split, train.pairing.input, among=held_out)
+        shared = data.shared_samples(
+            config.data.path, train.split, train.pairing.input, among=held_out, num_dims=train.grid.num_dims
+        )
         refuse_shared(config.data, train.info, shared)
     mesh = _mesh(config, train, operator)
     optimizer = make_optimizer(config.optimizer, config.training.steps)
@@ -116,7 +118,8 @@ def shared_line(split: str, count: int, num_samples: int, train_split: str) -> s
 def open_split(config: DataConfig, split: str) -> HDF5Dataset:
     """A split of the file that a configuration names, with its fields and frames."""
     times = {"input_time": config.input_time, "target_time": config.target_time}
-    return HDF5Dataset(config.path, split, config.input, config.target, nonfinite=config.nonfinite, **times)
+    reading = {"nonfinite": config.nonfinite, "num_dims": config.num_dims}
+    return HDF5Dataset(config.path, split, config.input, config.target, **times, **reading)
 
 
 def _build(config: ExperimentConfig, train: HDF5Dataset) -> Normalized:

@@ -167,3 +167,16 @@ def test_other_files_are_named(place, refused):
     with open("model.pt", "wb") as file:
         file.write(b"\x80\x02.")
     assert "pickle" in refused("convert", "model.pt", "out.h5")
+
+
+def test_info_says_how_a_plain_file_is_read(place, said):
+    with h5py.File("mine.h5", "w") as file:
+        file["a"] = file["u"] = np.ones((5, 2, 33))
+    out = " ".join(said("info", "mine.h5").split())
+    assert "Read together, by their shapes: a (samples, x, y), u (samples, x, y)." in out
+    assert "data.num_dims = 2 reads any choice of them so; data.num_dims = 1 reads x as channels." in out
+    with h5py.File("mine.h5", "a") as file:
+        file["mean"] = np.ones((5, 33))
+    out = " ".join(said("info", "mine.h5").split())
+    assert "a (samples, 2 channels, x), mean (samples, x), u (samples, 2 channels, x)." in out
+    assert "data.num_dims = 1 reads any choice of them so. " in out

@@ -49,6 +49,8 @@ def test_hdf5_files(tmp_path):
     values, grid = read_fields(tmp_path / "plain.h5", DATA, 2, "")
     np.testing.assert_array_equal(values, U[:, None])
     assert grid is None
+    values, _ = read_fields(tmp_path / "plain.h5", DATA, 1, "")  # 3 channels on a line of 4 points
+    np.testing.assert_array_equal(values, U)
     stated = Grid((3, 4), boundary=("periodic", "open"))
     info = DatasetInfo("toy", "", (FieldInfo("a"),), {"x": SplitInfo(2, stated), "y": SplitInfo(1, stated)})
     write_hdf5(tmp_path / "ours.h5", info, {"x": {"a": U}, "y": {"a": U[:1]}})

@@ -2,8 +2,8 @@ import h5py
 import numpy as np
 import pytest
 
-from neuralop_jax.data import HDF5Dataset, read_info
-from neuralop_jax.errors import DataError
+from neuralop_jax.data import HDF5Dataset, read_info, shared_samples
+from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.grids import Grid
 
 
@@ -45,13 +45,57 @@ def test_one_axis_more_means_channels(save):
     assert dataset.info.field("solution").channels == 11
 
 
+def test_num_dims_decides_where_shapes_leave_it_open(save):
+    a, u = np.random.default_rng(0).normal(size=(2, 5, 2, 33)).astype(np.float32)
+    path = save(a=a, u=u, mean=a[:, 0])
+    dataset = HDF5Dataset(path, "train", "a", "u", num_dims=1)
+    assert dataset.grid == Grid((33,))
+    np.testing.assert_array_equal(dataset[3].inputs["u"], a[3])
+    np.testing.assert_array_equal(dataset.read_all().target, u)
+    assert HDF5Dataset(path, "train", "a", "mean", num_dims=1)[2].target.tolist() == [a[2, 0].tolist()]
+    assert read_info(path, ("a", "u"), num_dims=1) == dataset.info
+    for num_dims in (0, 2):
+        plane = HDF5Dataset(path, "train", "a", "u", num_dims=num_dims)
+        assert plane.grid == Grid((2, 33))
+        np.testing.assert_array_equal(plane[3].target, u[3:4])
+
+
+def test_other_channels_of_as_many_axes_are_no_grid(save):
+    a, u = np.random.default_rng(0).normal(size=(5, 2, 33)), np.random.default_rng(1).normal(size=(5, 3, 33))
+    dataset = HDF5Dataset(save(a=a, u=u), "train", "a", "u")
+    assert dataset.grid == Grid((33,))
+    assert {field.name: field.channels for field in dataset.info.fields} == {"a": 2, "u": 3}
+    np.testing.assert_array_equal(dataset[4].inputs["u"], a[4].astype(np.float32))
+    np.testing.assert_array_equal(dataset[4].target, u[4].astype(np.float32))
+
+
+def test_shared_samples_of_inputs_that_all_have_channels(save):
+    a = np.random.default_rng(0).normal(size=(5, 2, 3, 3, 3, 5))
+    path = save(train__a=a, test__a=np.concatenate([a[1:3, ..., ::2], -a[3:4, ..., ::2]]))
+    assert shared_samples(path, "train", "a", num_dims=4) == {"test": 2}
+    with pytest.raises(DataError, match="1 to 4 positive sizes"):
+        shared_samples(path, "train", "a")
+
+
+def test_num_dims_that_no_array_has(save):
+    path = save(a=np.ones((5, 8)), u=np.ones((5, 3, 2, 8)))
+    with pytest.raises(
+        DataError, match=r"has 'u' of shape \(5, 3, 2, 8\), wanted \(samples, x\) or \(samples, channels, x\), as num_dims"
+    ):
+        HDF5Dataset(path, "train", "a", "u", num_dims=1)
+    with pytest.raises(ConfigError, match="num_dims must be one of 0, 1, 2, 3, 4, got 5"):
+        read_info(path, num_dims=5)
+
+
 def test_lengths_differ(save):
     with pytest.raises(DataError, match=r"1000 samples of 'a' but 999 of 'u'"):
         HDF5Dataset(save(a=np.ones((1000, 4)), u=np.ones((999, 4))), "train", "a", "u")
 
 
 def test_grids_differ(save):
-    with pytest.raises(DataError, match=r"'u' of shape \(5, 16\) beside 'a' of shape \(5, 8\): not on one grid"):
+    with pytest.raises(
+        DataError, match=r"'u' of shape \(5, 16\) beside 'a' of shape \(5, 8\): not on one grid.*set data\.num_dims"
+    ):
         HDF5Dataset(save(a=np.ones((5, 8)), u=np.ones((5, 16))), "train", "a", "u")
 
 

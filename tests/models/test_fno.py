@@ -285,7 +285,8 @@ def test_sizes_that_cannot_be(options, words):
     [
         ({"padding": -3}, "padding must be one whole number from 0 to"),
         ({"padding": (1, 2, 3)}, "padding must be .* or 2 of them"),
-        ({"num_dims": 1}, r"n_modes \(8, 6\) has 2 entries, the data have 1 space axes"),
+        ({"num_dims": 1}, r"n_modes \(8, 6\) has 2 entries, the data have 1 space axes. Give one each\.$"),
+        ({"num_dims": 3}, r"\(8, 6\) has 2 entries, the data have 3 space axes. Give one each, or data.num_dims 2 if the first"),
     ],
 )
 def test_sizes_that_the_classic_network_cannot_have(options, words):
