@@ -122,7 +122,7 @@ class HDF5Dataset:
         numbers stored in another type have another one."""
         return self._fingerprint
 
-    def recognizes(self, fingerprint: str) -> bool:
+    def recognizes(self, fingerprint: object) -> bool:
         """Whether a recorded fingerprint is of these data; also one of the first versions, of options and values alone."""
         return fingerprint in (self._fingerprint, self._without_description)
 

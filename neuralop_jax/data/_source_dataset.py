@@ -84,7 +84,7 @@ class SourceDataset:
             digest.update(np.asarray(sample.inputs["u"]).tobytes() + np.asarray(sample.target).tobytes())
         return digest.hexdigest()
 
-    def recognizes(self, fingerprint: str) -> bool:
+    def recognizes(self, fingerprint: object) -> bool:
         """Whether a recorded fingerprint is of these data."""
         return fingerprint == self.fingerprint
 

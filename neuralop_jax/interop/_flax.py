@@ -225,7 +225,7 @@ def from_flax(
         others = {name: held for name, held in (variables or {}).items() if name != "params"}
         return FlaxOperator(*sizes, module, (variables or {}).get("params", {}), _UntrainedCollections(others))
     in_use = nnx.clone(module)
-    in_use.eval()
+    in_use.set_attributes(deterministic=True, use_running_average=True, raise_if_not_found=False)  # its evaluation mode
     graph, random, parameters, rest = nnx.split(in_use, nnx.RngState, nnx.Param, ...)
     pure = [nnx.to_pure_dict(state) for state in (parameters, rest)]
     paths = tuple(path for path, _ in nnx.to_flat_state(random))

@@ -93,7 +93,7 @@ class Predictor:
         card = self.card
         names = ", ".join(field.name if field.channels == 1 else f"{field.name} ({field.channels})" for field in card.inputs)
         check_field("Predictor", u, card.in_channels, card.grid.num_dims, batched=True, fields=names)
-        masked = np.argwhere(u.mask) if isinstance(u, np.ma.MaskedArray) else ()
+        masked = np.argwhere(np.ma.getmaskarray(u)) if isinstance(u, np.ma.MaskedArray) else np.empty((0, np.ndim(u)), int)
         if len(masked):
             raise ModelInputError(
                 f"Predictor got {len(masked)} values of u that are masked, first at {masked[0].tolist()}. "
