@@ -115,7 +115,10 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """Length, evaluation, saving and averaging of a training run."""
+    """Length, evaluation, saving and averaging of a training run.
+
+    **Raises:** `ConfigError` for options that contradict each other.
+    """
 
     steps: Annotated[int, _COUNT] = 1000
     """Optimizer steps in all."""

@@ -34,9 +34,8 @@ class HDF5Dataset:
     **Plain files.** A file that the library did not write is read by these rules. If there are datasets in the root of the file,
     they are the fields and form one split, `"train"`; otherwise every group that holds the fields is a split of its name, so that
     `f["train/a"]`, `f["train/u"]`, `f["test/a"]`, `f["test/u"]` make a file with two splits. Arrays are `(samples, *space)` or
-    `(samples, channels, *space)`, and `num_dims` says which. Without it, the chosen fields with the fewest axes have no channels,
-    unless all have as many axes and differ in the first after the samples alone, which then holds channels. Nothing more is
-    known of the grid: it is taken as the unit box with open boundaries. Use `write_hdf5` to say more.
+    `(samples, channels, *space)`, and `num_dims` says which. Without it, the chosen fields with the fewest axes have no channels.
+    Nothing more is known of the grid: it is taken as the unit box with open boundaries. Use `write_hdf5` to say more.
 
     **Arguments:**
 

@@ -53,7 +53,7 @@ def plain_info(file: HDF5File, names: Sequence[str], num_dims: int = 0) -> Datas
 
 def _plain_split(where: str, shapes: dict[str, tuple[int, ...]], num_dims: int) -> tuple[SplitInfo, dict[str, int]]:
     """The grid is the last `num_dims` axes; an array with one axis more than samples and space has channels."""
-    num_dims = num_dims or _space_axes(list(shapes.values()))
+    num_dims = num_dims or min(map(len, shapes.values())) - 1
     for name, shape in shapes.items():
         if len(shape) - num_dims not in (1, 2):
             space = ", ".join("xyzw"[:num_dims])
@@ -83,17 +83,6 @@ def _plain_split(where: str, shapes: dict[str, tuple[int, ...]], num_dims: int) 
         return SplitInfo(shapes[reference][0], Grid(space)), channels
     except NeuralOpError as error:
         raise DataError(f"{where} has {reference!r} of shape {shapes[reference]}: {error}") from error
-
-
-def _space_axes(shapes: Sequence[tuple[int, ...]]) -> int:
-    """The axes after the samples of the arrays that have the fewest, less one where it can only hold channels.
-
-    It can where all arrays have as many axes and differ in the first after the samples alone.
-    """
-    fewest = min(map(len, shapes)) - 1
-    alike = fewest > 1 and all(len(shape) == fewest + 1 for shape in shapes)
-    first, rest = {shape[1] for shape in shapes}, {shape[2:] for shape in shapes}
-    return fewest - 1 if alike and len(first) > 1 and len(rest) == 1 else fewest
 
 
 def _check_present(group: HDF5Group, name: str) -> None:

@@ -62,7 +62,10 @@ def test_num_dims_decides_where_shapes_leave_it_open(save):
 
 def test_other_channels_of_as_many_axes_are_no_grid(save):
     a, u = np.random.default_rng(0).normal(size=(5, 2, 33)), np.random.default_rng(1).normal(size=(5, 3, 33))
-    dataset = HDF5Dataset(save(a=a, u=u), "train", "a", "u")
+    path = save(a=a, u=u)
+    with pytest.raises(DataError, match="not on one grid.*set data.num_dims"):
+        HDF5Dataset(path, "train", "a", "u")
+    dataset = HDF5Dataset(path, "train", "a", "u", num_dims=1)
     assert dataset.grid == Grid((33,))
     assert {field.name: field.channels for field in dataset.info.fields} == {"a": 2, "u": 3}
     np.testing.assert_array_equal(dataset[4].inputs["u"], a[4].astype(np.float32))

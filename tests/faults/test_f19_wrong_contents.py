@@ -16,7 +16,10 @@ CASES = {
     "similar key": ({"a": ONES, "uu": ONES}, r"has no dataset 'u'.*Did you mean 'uu'\?"),
     "group": ({"a": ONES, "u/v": ONES}, r"has 'u', a group; wanted an array \(samples, \*space\)"),
     "rank 1": ({"a": ONES, "u": ONES[:, 0, 0]}, r"has 'u', of shape \(5,\); wanted an array \(samples, \*space\)"),
-    "rank 5": ({"a": ONES, "u": ONES[..., None, None]}, r"has 'u' of shape \(5, 8, 8, 1, 1\) beside 'a' .*: not on one grid"),
+    "rank 5": (
+        {"a": ONES, "u": ONES[..., None, None]},
+        r"has 'u' of shape \(5, 8, 8, 1, 1\), wanted \(samples, x, y\) or .*data\.num_dims",
+    ),
     "grid": ({"a": ONES, "u": ONES[:, :4]}, r"'u' of shape \(5, 4, 8\) beside 'a' of shape \(5, 8, 8\): not on one grid"),
     "lengths": ({"a": ONES, "u": ONES[:4]}, r"has 5 samples of 'a' but 4 of 'u'\. Make the lengths equal"),
     "complex": ({"a": ONES, "u": ONES + 1j}, r"x\.h5:/u holds .*, wanted real floats of at most 64 bits.*two channels"),
