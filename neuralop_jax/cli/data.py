@@ -1,6 +1,7 @@
 """`data info FILE`: what a file holds, and whether it is whole; `data convert FILE OUT`: a foreign file in our schema."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +43,7 @@ def info(file: Positional[Path], *, layout: Repeated = ()) -> None:
     if known is None:
         raise DataError(found["problem"])
     if found["fields"]:
-        say(f"No field was read. To train on it: neuralop-jax data convert {file} OUT.h5")
+        say(f"No field was read. To train on it: neuralop-jax data convert {shlex.quote(str(file))} OUT.h5")
         return
     compared = verify(file)
     names = [field.name for field in known.fields]

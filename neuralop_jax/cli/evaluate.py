@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -99,4 +100,4 @@ def evaluate(
         measured = models.on_times(operator, dataset.times)
         certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=config.data.batch_size)
         store_certificate(run, finest, certificate)
-        say(f"Written to {run / 'certificate.json'}; the report shows it: neuralop-jax report {run}")
+        say(f"Written to {run / 'certificate.json'}; the report shows it: neuralop-jax report {shlex.quote(str(run))}")

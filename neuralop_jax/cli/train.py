@@ -175,6 +175,7 @@ def write_page(run: Path) -> bool:
 
         say(f"Report: {write_report(run)}")
     except Exception as error:  # the trained run is whole, whatever becomes of its pictures
-        say(f"The report failed ({type(error).__name__}: {error}); the run is whole. Try: neuralop-jax report {run}")
+        said = f"{type(error).__name__}: {error}"
+        say(f"The report failed ({said}); the run is whole. Try: neuralop-jax report {shlex.quote(str(run))}")
         return False
     return True

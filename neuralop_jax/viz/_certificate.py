@@ -24,7 +24,7 @@ def plot_certificate(certificate: Mapping[str, Any]) -> "matplotlib.figure.Figur
         rows: Sequence[Mapping[str, Any]] = certificate["grids"]
         lines = {
             "error": ("error on data", SERIES[1], "s"),
-            "difference": ("difference from the finest grid", SERIES[0], "o"),
+            "difference": ("difference from the finest grid,\nof that one from the next", SERIES[0], "o"),
         }
         for key, (name, color, marker) in lines.items():
             values = [row[key] or np.nan for row in rows]  # neither what is unknown nor zero has a place on the axis

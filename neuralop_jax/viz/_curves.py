@@ -40,11 +40,11 @@ def plot_curves(
             few_log_ticks(axes.yaxis, np.concatenate([np.ravel(values) for _, values in curves.values()]))
         axes.set_xlabel(over)
         axes.set_ylabel(label)
-        places = np.concatenate([np.ravel(places) for places, _ in curves.values()])
+        places = np.concatenate([np.ravel(places).astype(float) for places, _ in curves.values()])
         if log_over:
             axes.set_xscale("log")
             few_log_ticks(axes.xaxis, places)
-        elif places.min(initial=0) >= 0:
+        elif 0 <= places.min(initial=np.inf) <= 0.2 * places.max(initial=0):
             axes.set_xlim(left=0)
         axes.grid(True)
         if len(curves) > 1:

@@ -43,7 +43,7 @@ def plot_spectra(
                 axes.axvline(wave, color="#888888", linewidth=0.9, linestyle=(":", "-.")[number % 2])
                 axes.annotate(
                     name, (wave, 0.98), (-3, 0), xycoords=("data", "axes fraction"), textcoords="offset points", rotation=90,
-                    va="top", ha="right", fontsize=7, color="#555555",
+                    va="top", ha="right", fontsize=7, color="#555555", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
                 )  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")

@@ -20,6 +20,8 @@ def test_curves_run_over_other_things_than_steps():
     assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "parameters") and axes.get_xlim()[0] > 0
     (axes,) = plot_curves({"sine": ([-1, 0, 1], [-0.8, 0, 0.8])}, "value", over="token", log=False).axes
     assert axes.get_xlim()[0] < -1
+    lows = [plot_curves({"fno": (range(first, 21), range(first, 21))}, "error").axes[0].get_xlim()[0] for first in (1, 11)]
+    assert lows[0] == 0 and 10 < lows[1] < 11  # of times that begin late, half the figure would be empty
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.15], [0.0009, 0.003], [0.02, 1.4]])

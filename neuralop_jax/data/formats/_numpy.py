@@ -139,14 +139,7 @@ def _header(file: Any, where: str, kinds: str = "fiub") -> tuple[np.dtype, tuple
         if version not in readers:
             raise ValueError(f"format {version} with records")
         shape, fortran, dtype = readers[version](file)
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-        struct.error,
-    ) as error:  # the parser's own are among them
+    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError, struct.error) as error:  # also of Python's parser
         raise DataError(f"{where} is no NumPy array: {reason(error).rstrip('.')}. Save it again.") from error
     if any(n < 0 for n in shape):
         raise DataError(f"{where} claims the shape {shape}: it is damaged. Save it again.")
