@@ -39,7 +39,7 @@ def claims_of_own_data(printed: str, num_pictures: int) -> None:
 def claims_of_resolution_transfer(printed: str, num_pictures: int) -> None:
     assert num_pictures == 5
     rows = re.findall(r"^ +\d+ x \d+ +(0\.\d{6}) +(\S+)$", printed, re.MULTILINE)
-    assert len(rows) == 4 and max(float(apart) for _, apart in rows) < 1e-5
+    assert len(rows) >= 4 and max(float(apart) for _, apart in rows) < 1e-5
     assert len({round(float(error), 5) for error, _ in rows}) == 1  # the same error on every grid
     misplaced, placed = (float(found) for found in re.findall(r"by \w+ +relative error (\S+)", printed))
     assert misplaced > 0.5 and placed < 1e-5

@@ -1,5 +1,6 @@
 """A run directory as the verbs see it: its configuration, its figures, and the table they print."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,21 @@ from neuralop_jax._run_files import read_results
 from neuralop_jax._strict_json import strict
 from neuralop_jax._whole_files import alone_with, write_whole
 from neuralop_jax.cli._console import say, show_table
-from neuralop_jax.errors import RunDirError
+from neuralop_jax.config import DataConfig, ExperimentConfig
+from neuralop_jax.errors import DataError, RunDirError
+
+
+def data_of(config: ExperimentConfig, file: Path | None) -> DataConfig:
+    """The data of a training, in another file if one is named.
+
+    **Raises:** `DataError` if none is named and that of the training is gone.
+    """
+    if file is None and not Path(config.data.path).exists():
+        raise DataError(
+            f"no such file: {config.data.path} (looked in {Path.cwd()}), which the operator was trained on. Say where it is now, "
+            f"or name other data: --data FILE."
+        )
+    return config.data if file is None else dataclasses.replace(config.data, path=str(file))
 
 
 def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:

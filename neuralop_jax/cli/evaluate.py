@@ -11,13 +11,14 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config, read_results
 from neuralop_jax.cli._certificate import store_certificate
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import merge_results, show_analyses, show_errors
+from neuralop_jax.cli._run import data_of, merge_results, show_analyses, show_errors
 from neuralop_jax.errors import ConfigError, DataError
 
 
 def evaluate(
     run: Positional[Path],
     *,
+    data: Path | None = None,
     resolution: str = "",
     split: str = "",
     frames: str = "",
@@ -28,6 +29,8 @@ def evaluate(
 
     Args:
         run: The run directory.
+        data: Another file than that of the training, with the same fields: moved, or other samples. Its errors are stored as
+            those of SPLIT of FILE.
         resolution: Points per axis, such as 16,32 or 64x32. Taken from splits with that grid, or from every k-th point of a finer
             one, which is said; never interpolated. Every split on its own grid if left out.
         split: Names of splits, separated by commas; all but the training split if left out.
@@ -46,36 +49,40 @@ def evaluate(
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
 
-    fields = (*config.data.input, *config.data.target)
-    known = read_info(config.data.path, fields, num_dims=config.data.num_dims).splits
-    names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != config.data.train_split]
+    source = data_of(config, data)
+    known = read_info(source.path, (*source.input, *source.target), num_dims=source.num_dims).splits
+    names = [name.strip() for name in split.split(",")] if split else [name for name in known if name != source.train_split]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known) or " Name some of them, separated by commas."
-            raise ConfigError(f"--split {split!r}: {config.data.path} has no split {name!r}. Found: {', '.join(known)}.{hint}")
+            raise ConfigError(f"--split {split!r}: {source.path} has no split {name!r}. Found: {', '.join(known)}.{hint}")
     if not names:
-        raise DataError(
-            f"{config.data.path} has no split but {config.data.train_split!r}. Add a held-out split, or name one with --split."
+        raise DataError(f"{source.path} has no split but {source.train_split!r}. Add a held-out split, or name one with --split.")
+    if certify and source.train_split not in known:
+        raise ConfigError(
+            f"--certify starts from the grid of the training, and {source.path} has no split {source.train_split!r}. Name a file "
+            f"that has it, or leave --certify out."
         )
     grids = {name: known[name].grid for name in names}
-    dims = known[config.data.train_split].grid.num_dims
     chosen = [(name, (1,) * grids[name].num_dims) for name in names]
     if resolution:
-        chosen = [pair for shape in parse_resolutions(resolution, dims) for pair in on_grid(grids, shape).items()]
-    operator, data = checkpoint.load(run), config.data
+        shapes = parse_resolutions(resolution, grids[names[0]].num_dims)
+        chosen = [pair for shape in shapes for pair in on_grid(grids, shape).items()]
+    operator = checkpoint.load(run)
     if frames:
-        data = dataclasses.replace(data, target_time=frames)
-        operator = models.at_times(operator, open_split(data, names[0]).times)  # which refuses other operators
+        source = dataclasses.replace(source, target_time=frames)
+        operator = models.at_times(operator, open_split(source, names[0]).times)  # which refuses other operators
     if not (resolution or split):  # what is asked for by name is refused by the operator
         refused = {name: reason for name, _ in chosen if (reason := models.refused_grid(operator, grids[name].shape))}
         chosen = [pair for pair in chosen if pair[0] not in refused]
         for name, reason in refused.items():
             say(f"{name} is left out: {reason}.")
+    origin = "" if data is None else f" of {data}"
     results, analyses = {}, {}
     for name, strides in chosen:
-        dataset = open_split(data, name)
+        dataset = open_split(source, name)
         times = dataset.times
-        label = f"{name} frames {frames}" if frames else name
+        label = name + origin + (f" frames {frames}" if frames else "")
         if any(stride > 1 for stride in strides):
             dataset = Subsampled(dataset, strides)
             shape = "x".join(map(str, dataset.grid.shape))
@@ -84,9 +91,9 @@ def evaluate(
         if (kept := models.clipped_modes(operator, dataset.grid.shape)) is not None:
             say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")
         measured = models.on_times(operator, times)
-        results[label] = evaluation.evaluate(measured, dataset, batch_size=config.data.batch_size)
+        results[label] = evaluation.evaluate(measured, dataset, batch_size=source.batch_size)
         if analyze:
-            analyses[label] = evaluation.analyze(measured, dataset, times=times, batch_size=config.data.batch_size)
+            analyses[label] = evaluation.analyze(measured, dataset, times=times, batch_size=source.batch_size)
             results[label]["analysis"] = analyses[label]
         if frames:
             results[label]["frames"] = frames
@@ -96,8 +103,8 @@ def evaluate(
     say(f"Added to {run / 'results.json'}.")
     if certify:
         finest = max(names, key=lambda name: math.prod(grids[name].shape))
-        dataset, trained_on = open_split(data, finest), known[config.data.train_split].grid.shape
+        dataset, trained_on = open_split(source, finest), known[source.train_split].grid.shape
         measured = models.on_times(operator, dataset.times)
-        certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=config.data.batch_size)
-        store_certificate(run, finest, certificate)
+        certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=source.batch_size)
+        store_certificate(run, finest + origin, certificate)
         say(f"Written to {run / 'certificate.json'}; the report shows it: neuralop-jax report {shlex.quote(str(run))}")

@@ -12,7 +12,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.cli._json_file import json_file
-from neuralop_jax.cli._run import show_errors, write_json
+from neuralop_jax.cli._run import data_of, show_errors, write_json
 from neuralop_jax.config import ExperimentConfig, config_difference
 from neuralop_jax.errors import ConfigError
 
@@ -38,6 +38,7 @@ class EveryOther:
 def uncertainty(
     runs: Positional[tuple[Path, ...]],
     *,
+    data: Path | None = None,
     split: str = "",
     alpha: float = 0.1,
     pointwise: bool = False,
@@ -51,6 +52,7 @@ def uncertainty(
 
     Args:
         runs: One run directory, or several that differ in the seed alone.
+        data: Another file than that of the training, with the same fields.
         split: The held-out split; the first one if left out.
         alpha: The chance to be outside, 0.1 for bands that hold with 90 %.
         pointwise: Bands that hold at each point by itself, instead of for the whole function at once.
@@ -64,21 +66,21 @@ def uncertainty(
     if not runs:
         raise ConfigError("uncertainty needs at least one run directory, got none. Name runs of one configuration.")
     file = json_file(json)
-    data = _one_configuration(runs).data
+    source = data_of(_one_configuration(runs), data)
 
     from neuralop_jax import checkpoint, evaluation, models
     from neuralop_jax.data import read_info
     from neuralop_jax.training._setup import open_split
 
-    known = read_info(data.path, (*data.input, *data.target), num_dims=data.num_dims).splits
-    held_out = [name for name in known if name != data.train_split]
+    known = read_info(source.path, (*source.input, *source.target), num_dims=source.num_dims).splits
+    held_out = [name for name in known if name != source.train_split]
     name = split or next(iter(held_out), "")
     if name not in held_out:
         raise ConfigError(
-            f"--split {split!r}: the held-out splits of {data.path} are {', '.join(held_out) or 'none'}."
+            f"--split {split!r}: the held-out splits of {source.path} are {', '.join(held_out) or 'none'}."
             f"{did_you_mean(name, held_out) or ' Name one of them, never the one that was trained on.'}"
         )
-    dataset = open_split(data, name)
+    dataset = open_split(source, name)
     members = [models.on_times(checkpoint.load(run), dataset.times) for run in runs]
     operator = models.Ensemble.joined(members) if len(members) > 1 else members[0]
     calibration, measured = EveryOther(dataset, 0), EveryOther(dataset, 1)
@@ -88,16 +90,18 @@ def uncertainty(
         alpha=alpha,
         kind="pointwise" if pointwise else "function",
         scaled=scaled,
-        batch_size=data.batch_size,
+        batch_size=source.batch_size,
     )
     named = dict(zip(_labels(runs), members, strict=True))
     named |= {"ensemble": operator} if len(members) > 1 else {}
-    errors = {label: evaluation.evaluate(each, measured, batch_size=data.batch_size) for label, each in named.items()}
-    found = evaluation.coverage(bands, measured, batch_size=data.batch_size)
+    errors = {label: evaluation.evaluate(each, measured, batch_size=source.batch_size) for label, each in named.items()}
+    found = evaluation.coverage(bands, measured, batch_size=source.batch_size)
     show_errors(errors, title=f"every second sample of {name}")
     rows = [
         (output, f"{functions:.3f}", f"{points:.3f}", f"{width:.4g}")
-        for output, functions, points, width in zip(data.target, found["functions"], found["points"], found["width"], strict=True)
+        for output, functions, points, width in zip(
+            source.target, *(found[key] for key in ("functions", "points", "width")), strict=True
+        )
     ]
     wanted = f"{1 - alpha:.3g} wanted of {'points' if pointwise else 'functions'}"
     show_table(("output", ">functions inside", ">points inside", ">mean width"), rows, title=f"bands, {wanted}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuralop_jax.viz._style import SERIES, new_figure, style
+from neuralop_jax.viz._style import SERIES, add_legend, new_figure, style
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -40,5 +40,5 @@ def plot_certificate(certificate: Mapping[str, Any]) -> "matplotlib.figure.Figur
         axes.set_xlabel("grid points")
         axes.set_ylabel("relative L2")
         axes.grid(True, axis="y")
-        axes.legend()
+        add_legend(axes)
         return figure

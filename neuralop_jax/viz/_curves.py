@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuralop_jax.viz._style import SERIES, new_figure, style
+from neuralop_jax.viz._style import SERIES, add_legend, new_figure, style
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -48,7 +48,7 @@ def plot_curves(
             axes.set_xlim(left=0)
         axes.grid(True)
         if len(curves) > 1:
-            axes.legend()
+            add_legend(axes)
         return figure
 
 
@@ -80,7 +80,7 @@ def plot_resolutions(
         axes.set_xlabel("grid points")
         axes.set_ylabel(label)
         axes.grid(True, axis="y")
-        axes.legend()
+        add_legend(axes)
         return figure
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralop_jax.viz._style import SERIES, new_figure, style
+from neuralop_jax.viz._style import SERIES, add_legend, new_figure, style
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -51,5 +51,5 @@ def plot_spectra(
         axes.set_xlabel("wavenumber (waves per longest side)")
         axes.set_ylabel(label)
         axes.grid(True)
-        axes.legend()
+        add_legend(axes)
         return figure

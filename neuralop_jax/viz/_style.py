@@ -56,3 +56,14 @@ def frame_colors(count: int) -> list[Any]:
     import matplotlib
 
     return [matplotlib.colormaps["viridis"](value) for value in np.linspace(0, 0.85, count)]
+
+
+def add_legend(axes: Any) -> None:
+    """A legend where it covers no curve; above all of them if there is no such place."""
+    legend = axes.legend()
+    axes.figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    if any(line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False) for line in axes.lines):
+        low, high = axes.yaxis.get_transform().transform(axes.get_ylim())
+        room = box.height / (axes.bbox.height - box.height)
+        axes.set_ylim(top=axes.yaxis.get_transform().inverted().transform(high + 1.2 * room * (high - low)))

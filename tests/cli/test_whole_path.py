@@ -1,5 +1,6 @@
 """The verbs one after the other on a tiny problem: train, resume, evaluate on other grids, predict, report."""
 
+import dataclasses
 import json
 
 import h5py
@@ -11,7 +12,7 @@ import pytest
 from neuralop_jax import checkpoint
 from neuralop_jax.__main__ import main
 from neuralop_jax.cli import doctor
-from neuralop_jax.data import HDF5Dataset
+from neuralop_jax.data import HDF5Dataset, read_info, write_hdf5
 
 
 def test_train_prints_errors_and_writes_the_report(trained_once):
@@ -53,6 +54,32 @@ def test_evaluate_on_other_grids(trained, capsys):
     predicted = np.asarray(jax.vmap(operator)(jnp.asarray(u)))
     errors = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(predicted, v, strict=True)]
     assert splits["test_16@4x4"]["relative_l2"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_data_that_moved(trained, capsys):
+    results = lambda: json.loads((trained / "runs/a/results.json").read_text())["splits"]
+    before = results()
+    info, kept = read_info("smooth.h5"), HDF5Dataset("smooth.h5", "test_8", "a", "v").read_all()
+    few = dataclasses.replace(info, splits={"test_8": info.splits["test_8"]})
+    write_hdf5("few.h5", few, {"test_8": {"a": kept.inputs["u"][:, 0], "v": kept.target[:, 0]}})
+    (trained / "smooth.h5").rename(trained / "moved.h5")
+    for verb in ("evaluate", "uncertainty"):
+        assert main([verb, "runs/a"]) == 2
+        err = capsys.readouterr().err
+        assert "no such file: smooth.h5" in err and "--data FILE" in err and err.count("\n") == 1
+    assert main(["evaluate", "runs/a", "--data", "moved.h5"]) == 0
+    assert main(["evaluate", "runs/a", "--data", "few.h5"]) == 0
+    assert "test_8 of few.h5" in capsys.readouterr().out
+    after = results()
+    assert set(after) == {*before, "test_8 of moved.h5", "test_16 of moved.h5", "test_8 of few.h5"}
+    for name in ("test_8 of moved.h5", "test_8 of few.h5"):
+        assert after[name]["relative_l2"] == pytest.approx(before["test_8"]["relative_l2"], rel=1e-6)
+    assert main(["evaluate", "runs/a", "--data", "few.h5", "--certify"]) == 2
+    assert "few.h5 has no split 'train'. Name a file that has it" in capsys.readouterr().err
+    options = ["--split", "test_8", "--alpha", "0.3", "--json"]
+    for name in ("moved", "few"):
+        assert main(["uncertainty", "runs/a", "--data", f"{name}.h5", *options, f"{name}.json"]) == 0
+    assert (trained / "moved.json").read_text() == (trained / "few.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,17 @@ def test_curves_run_over_other_things_than_steps():
     assert lows[0] == 0 and 10 < lows[1] < 11  # of times that begin late, half the figure would be empty
 
 
+@pytest.mark.parametrize("log", [True, False])
+def test_a_legend_covers_no_curve(log):
+    levels = {f"a network of {number} layers": ([1, 2, 3], [value] * 3) for number, value in enumerate((0.9, 0.5, 0.1, 0.05, 0.01))}
+    figure = plot_curves(levels, "error", log=log)
+    figure.draw_without_rendering()
+    (axes,), box = figure.axes, figure.axes[0].get_legend().get_window_extent()
+    ends = [line.get_transform().transform(line.get_xydata()) for line in axes.lines]
+    assert all(not box.y0 < points[0, 1] < box.y1 for points in ends)
+    assert axes.bbox.y1 >= box.y1 and axes.get_ylim()[1] > 0.9
+
+
 @pytest.mark.parametrize("values", [[0.1, 0.15], [0.0009, 0.003], [0.02, 1.4]])
 def test_logarithmic_axes_of_few_decades_have_several_labels(values):
     (axes,) = plot_curves({"error": ([1, 2], values)}, "error").axes
