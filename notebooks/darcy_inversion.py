@@ -391,7 +391,7 @@ def pictures(fields, cmap, limits, dots=None):
         place.set_yticks([])
     if dots is not None:
         axes[0, 0].scatter(*dots.T, s=7, color="white", edgecolors="black", linewidths=0.5)
-    figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
+    figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02).ax.tick_params(labelsize=8)
     plt.show()
 
 

@@ -140,7 +140,7 @@ print(f"largest error over smallest: {max(errors) / min(errors):.3f}")
 
 # %%
 curves = {name: (points, row) for name, row in published.items()}
-plot_curves({"ours": (list(ours), errors), **curves}, "relative L2", over="points")
+plot_curves({"ours": (list(ours), errors), **curves}, "relative L2", over="points", log_over=True)
 
 # %% [markdown]
 # ## A picture

@@ -54,7 +54,9 @@ from neuralop_jax.checkpoint import load
 from neuralop_jax.config import DataConfig, ExperimentConfig, LossConfig, ModelConfig, OptimizerConfig, TrainingConfig
 from neuralop_jax.data import HDF5Dataset
 from neuralop_jax.training import fit
-from neuralop_jax.viz import plot_sample
+from neuralop_jax.viz import Label, plot_sample
+
+# %config InlineBackend.figure_format = "retina"
 
 # %matplotlib inline
 epochs = 1 if os.environ.get("NEURALOP_JAX_QUICK") == "1" else 4
@@ -79,7 +81,8 @@ for split, errors in result.results["splits"].items():
 operator = load(run)
 test = HDF5Dataset(file, "test_32", "permeability", "pressure")
 u, target = test[0].inputs["u"], test[0].target
-plot_sample(u, target, operator(jnp.asarray(u)), test.grid)
+names = {"input": [Label("permeability")], "output": [Label("pressure")]}
+plot_sample(u, target, operator(jnp.asarray(u)), test.grid, **names)
 
 # %% [markdown]
 # ## neuraloperator: the arguments of `FNO` and `TFNO`

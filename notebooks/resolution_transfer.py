@@ -260,7 +260,8 @@ plot_certificate(certificate)
 
 # %% [markdown]
 # Two things are told apart here that one error on a finer grid mixes up. The *difference* is about the operator: for smooth inputs, how far is
-# its answer on this grid from its answer on the finest? The *error* is about the operator and the data: the permeabilities have
+# its answer on this grid from its answer on the finest? (Of the finest itself: from that on the next.) The *error* is about the
+# operator and the data: the permeabilities have
 # edges, which a coarser grid puts elsewhere, and no operator can know where between two points an edge was. How much of the energy
 # lies beyond what each grid shows:
 

@@ -46,7 +46,7 @@ def claims_of_resolution_transfer(printed: str, num_pictures: int) -> None:
     even, odd = re.findall(r"shifted twice (\S+), shifted back (\S+)", printed)
     assert float(odd[0]) > 0.5 and max(map(float, (*even, odd[1]))) < 1e-12
     exact = printed.split("shifted")[0]
-    assert exact.count("  exact") == 4 and "fails" not in printed and exact.count("  modes cut off") == 1
+    assert exact.count("  exact") >= 4 and "fails" not in printed and exact.count("  modes cut off") >= 1
 
 
 def claims_of_tfno_compression(printed: str, num_pictures: int) -> None:
@@ -135,14 +135,21 @@ def test_runs(path, monkeypatch, request):
     if not whole:
         monkeypatch.setenv("NEURALOP_JAX_QUICK", "1")
     notebook = jupytext.read(path)
+    for place, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{place}"  # else random ones, which change the file when nothing else does
     resources = {"metadata": {"path": NOTEBOOKS}}
     NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources, record_timing=False).execute()
     if whole:
         nbformat.write(notebook, path.with_suffix(".ipynb"))
+    check(path.stem, notebook)
+
+
+def check(name, notebook):
+    """What a notebook claims, by what it shows; nothing is said on standard error."""
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     assert not [output for output in outputs if output.get("name") == "stderr"]
-    CLAIMS[path.stem](printed, sum(bool(output.get("data", {}).keys() & {"image/png", "image/gif"}) for output in outputs))
+    CLAIMS[name](printed, sum(bool(output.get("data", {}).keys() & {"image/png", "image/gif"}) for output in outputs))
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
@@ -150,3 +157,4 @@ def test_executed_notebook_is_that_of_the_source(path):
     source, executed = jupytext.read(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     assert [cell.source for cell in source.cells] == [cell.source for cell in executed.cells]
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
+    check(path.stem, executed)

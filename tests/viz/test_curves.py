@@ -26,7 +26,9 @@ def test_curves_run_over_other_things_than_steps():
 
 @pytest.mark.parametrize("log", [True, False])
 def test_a_legend_covers_no_curve(log):
-    levels = {f"a network of {number} layers": ([1, 2, 3], [value] * 3) for number, value in enumerate((0.9, 0.5, 0.1, 0.05, 0.01))}
+    levels = {
+        f"a network of {number} layers": ([1, 2, 3], [value] * 3) for number, value in enumerate((0.9, 0.5, 0.1, 0.05, 0.01))
+    }
     figure = plot_curves(levels, "error", log=log)
     figure.draw_without_rendering()
     (axes,), box = figure.axes, figure.axes[0].get_legend().get_window_extent()
