@@ -66,8 +66,8 @@ def window(
 def redivided(u: Inexact[Array, "..."], axis: int, before: int, after: int) -> Inexact[Array, "..."]:
     """The whole divided axis with `before` and `after` more zeros at its ends, or fewer points if negative, in equal blocks.
 
-    Of $N$ points on $D$ devices, `u` has the $N/D$ of this block on `axis`, the result $(N + b + a)/D$. Only inside of a
-    `shard_map` over a mesh with the axis `"space"`.
+    Of $N$ points on $D$ devices, `u` has the $N/D$ of this block on `axis`, the result $(N + b + a)/D$, with `before` $b$ and
+    `after` $a$. Only inside of a `shard_map` over a mesh with the axis `"space"`.
 
     **Raises:** `ValueError` if the devices cannot share what results evenly.
 

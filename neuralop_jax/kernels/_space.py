@@ -137,7 +137,7 @@ def own_points(points: int) -> int:
         points = 8 * jax.device_count()
         total = lambda: space_sum(jnp.sum(jnp.full(own_points(points), 1 / points)))
         divided = jax.shard_map(total, mesh=Mesh(jax.devices(), ("space",)), in_specs=(), out_specs=PartitionSpec())
-        assert divided() == total() == 1 and own_points(points) == points
+        assert jnp.allclose(jnp.stack([divided(), total()]), 1) and own_points(points) == points
         ```
     """
     if points % space_size():
@@ -271,7 +271,8 @@ def gathered(x: Shaped[Array, "..."], axis: int) -> Shaped[Array, "..."]:
 
 
 def is_bound(name: str) -> bool:
-    """Whether an axis of this name is bound where this is traced: inside of a `shard_map` over a mesh with it, or a `vmap`.
+    """Whether an axis of this name is bound where this is traced: inside of a `shard_map` over a mesh with it, or of a
+    `vmap` with this `axis_name`.
 
     One function then serves the parts of a batch that devices, or the rows of a `vmap`, share, and the batch as a whole:
 
