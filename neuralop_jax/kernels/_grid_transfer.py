@@ -137,9 +137,27 @@ def restrict(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coarse"]:
 def half_weighting(r: Float[Array, "*fine"], nodes: Nodes) -> Float[Array, "*coarse"]:
     r"""Half of the value at a kept point plus $\tfrac{1}{4d}$ of each of its $2d$ neighbors; all axes are coarsened.
 
-    Only with red-black relaxation, after which the residual vanishes at one color. **Arguments and returns:** as in `restrict`.
+    Beyond the ends of an axis that is not periodic values are zero. Only with red-black relaxation, after which the residual
+    vanishes at one color: if that of the neighbors, what is left is half of the residual at the kept points.
+
+    **Arguments:** as in `restrict`.
+
+    **Returns:** values on the coarser grid.
 
     **Raises:** `ValueError` where an axis is not coarsened.
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from neuralop_jax.kernels import AxisNodes, GaussSeidel, diffusion_stencil, half_weighting
+
+        laplacian = diffusion_stencil([jnp.ones((1, 1))] * 2, periodic=(False, False))
+        after = jax.jit(lambda f: laplacian.residual(GaussSeidel()(laplacian, None, f), f))  # zero at the points relaxed last
+        nodes, residual = [AxisNodes(7, "dirichlet")] * 2, after(jnp.arange(49.0).reshape(7, 7))
+        assert (half_weighting(residual, nodes) == residual[1::2, 1::2] / 2).all() and residual[1, 1] != 0
+        assert (half_weighting(jnp.ones((7, 7)), nodes) == 1).all()
+        ```
     """
     lines = [line for line in nodes if line is not None]
     if len(lines) < len(nodes):

@@ -64,9 +64,29 @@ def window(
 
 
 def redivided(u: Inexact[Array, "..."], axis: int, before: int, after: int) -> Inexact[Array, "..."]:
-    """The whole divided axis with `before` and `after` more zeros at its ends, or less points if negative, in equal blocks again.
+    """The whole divided axis with `before` and `after` more zeros at its ends, or fewer points if negative, in equal blocks.
+
+    Of $N$ points on $D$ devices, `u` has the $N/D$ of this block on `axis`, the result $(N + b + a)/D$, with `before` $b$ and
+    `after` $a$. Only inside of a `shard_map` over a mesh with the axis `"space"`.
 
     **Raises:** `ValueError` if the devices cannot share what results evenly.
+
+    Below, one device pads as `jnp.pad` does. Of more devices each has a longer block then, which begins elsewhere in the domain:
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp
+        from jax.sharding import Mesh, PartitionSpec
+        from neuralop_jax.kernels import redivided
+
+        n, blocks, mesh = jax.device_count(), PartitionSpec("space"), Mesh(jax.devices(), ("space",))
+        on_blocks = lambda function: jax.shard_map(function, mesh=mesh, in_specs=blocks, out_specs=blocks)
+        u = jnp.arange(1.0, 4 * n + 1)
+        padded = on_blocks(lambda u: redivided(u, 0, 2 * n, n))(u)
+        assert (padded == jnp.pad(u, (2 * n, n))).all()
+        assert (on_blocks(lambda u: redivided(u, 0, -2 * n, -n))(padded) == u).all()
+        ```
     """
     if before == after == 0:
         return u

@@ -24,7 +24,27 @@ def wavenumbers(num_modes: int, *, half: bool = False) -> np.ndarray:
 
 
 def is_known(*points: object) -> bool:
-    """Whether these numbers of points are numbers, and not symbols of `jax.export`, which a program is told when it runs."""
+    """Whether these numbers of points are numbers, and not symbols of `jax.export`, which a program is told when it runs.
+
+    What depends on a number is a constant of the program, made by NumPy; of a symbol, the program has to compute it:
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp, numpy as np
+        from jax import export
+        from neuralop_jax.kernels import is_known
+
+        def coordinates(u):
+            (points,) = u.shape
+            return (np if is_known(points) else jnp).arange(points) / points
+
+        field = jax.ShapeDtypeStruct(export.symbolic_shape("points"), jnp.float32)
+        program = export.export(jax.jit(coordinates))(field)  # for any number of points
+        assert is_known(4) and not is_known(4, *field.shape)
+        assert program.call(jnp.ones(4)).tolist() == coordinates(jnp.ones(4)).tolist() == [0, 0.25, 0.5, 0.75]
+        ```
+    """
     return all(isinstance(n, int | np.integer) for n in points)
 
 

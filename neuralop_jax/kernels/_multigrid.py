@@ -73,6 +73,24 @@ def full_multigrid(levels: Sequence[Any], f: Array, *, cycles: int = 1, kind: st
     **Returns:** the solution on the finest level.
 
     **Source:** Trottenberg, Oosterlee, Schüller, *Multigrid*, Academic Press 2001, section 2.6.
+
+    Below, $-u'' = \pi^2 \sin \pi x$. The solution is the sine, that of the discrete problem $\pi^2/\lambda$ times it, where
+    $\lambda = 4h^{-2} \sin^2(\pi h/2)$. One cycle per level comes much closer to that than that is to the sine:
+
+    !!! example
+
+        ```python
+        import jax, jax.numpy as jnp, numpy as np
+        from neuralop_jax.kernels import AxisNodes, Jacobi, diffusion_stencil, full_multigrid
+        from neuralop_jax.solvers import Multigrid
+
+        h, sine = 1 / 16, np.sin(np.pi * np.arange(1, 16) / 16)
+        laplacian, nodes = diffusion_stencil([jnp.full(1, h**-2)], periodic=(False,)), [AxisNodes(15, "dirichlet")]
+        levels = lambda: Multigrid(laplacian, nodes, smoother=Jacobi(), coarsest=7).levels  # of 15 and 7 unknowns
+        u = jax.jit(lambda f: full_multigrid(levels(), f))(np.pi**2 * sine)
+        discrete = np.pi**2 / (4 / h**2 * np.sin(np.pi * h / 2) ** 2) * sine
+        assert np.max(np.abs(u - discrete)) < 0.1 * np.max(np.abs(discrete - sine))
+        ```
     """
     sides = [f]
     for level in levels[:-1]:

@@ -54,7 +54,25 @@ def modes_to_points(
     a uniform grid that is `inverse_transform`, with one exception: where the last axis has an even number $N$ of points and the
     coefficients go up to $k = N/2$, this wavenumber and its negative are the same on the grid, which counts it once.
 
-    **Arguments:** as the result and the points of `points_to_modes`.
+    **Arguments:**
+
+    - `coefficients`: real and imaginary parts in the order of `points_to_modes`, `(2, *modes, channels)`, or of several
+        functions, `(2, *modes, batch, channels)`.
+    - `x`: coordinates in units of the period, `(dims, points)` for all functions or `(dims, batch, points)` for each its own.
+
+    **Returns:** values at the points, `(channels, points)` or `(channels, batch, points)`, in single precision at least.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import modes_to_points, points_to_modes
+
+        wave = lambda x: 1 + jnp.cos(2 * jnp.pi * x) - jnp.sin(2 * jnp.pi * 2 * x)
+        grid, scattered = jnp.arange(8.0)[None] / 8, jnp.array([[0.03, 0.41, 0.77]])
+        coefficients = points_to_modes(wave(grid), grid, (3,))
+        assert jnp.allclose(modes_to_points(coefficients, scattered), wave(scattered), atol=1e-5)  # between the grid's points
+        ```
     """
     dims = len(x)
     kept, samples = coefficients.shape[1 : 1 + dims], coefficients.shape[1 + dims : -1]

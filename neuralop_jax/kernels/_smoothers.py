@@ -100,9 +100,22 @@ def largest_eigenvalue(stencil: Stencil, shape: tuple[int, ...], *, num_steps: i
 
     **Arguments:**
 
-    - `stencil`: $A$.
-    - `shape`: of the fields.
-    - `num_steps`: 10 give it to a few percent.
+    - `stencil`: $A$, symmetric and positive semidefinite with a positive diagonal $D$.
+    - `shape`: of the fields, which are whole: not blocks of a domain that devices share.
+    - `num_steps`: for Laplacians in up to three dimensions 10 come within 9 percent of it, 40 within 3. *Good values*: 10, and
+        1.1 times the estimate where a bound from above is wanted, as for `Chebyshev`.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        from neuralop_jax.kernels import diffusion_stencil, largest_eigenvalue
+
+        laplacian = diffusion_stencil([jnp.ones((1, 1))] * 2, periodic=(False, False))
+        exact = 1 + jnp.cos(jnp.pi / 16)  # of the highest wave, sin(15 pi i / 16) sin(15 pi j / 16)
+        rough, close = (largest_eigenvalue(laplacian, (15, 15), num_steps=steps) for steps in (10, 40))
+        assert 0.93 * exact < rough < close < exact < 1.1 * rough
+        ```
     """
     root = jnp.sqrt(jnp.broadcast_to(stencil.diagonal, shape))
     start = jax.random.normal(jax.random.key(0), shape, root.dtype)

@@ -22,6 +22,27 @@ def prefers_matrix_products(kept: Sequence[int], shape: Sequence[int], *, real: 
     Matrix products win where few of the wavenumbers are kept: on every axis $M \le N/4$, or $M \le N/2$ on axes of up to 64
     points, where an FFT cannot amortize its passes. (Measured on CPU for 2-D fields of 32 to 512 points per axis.) On TPU,
     where FFTs are slow and matrix units fast, also up to $M \le N/2$ on every axis.
+
+    **Arguments:**
+
+    - `kept`: the size of the block of coefficients, as `kept_modes` gives it. $M$ is its entry, but on the last axis of real
+        data, where $K$ columns stand for $M = 2(K - 1)$ wavenumbers.
+    - `shape`: $N$ per axis.
+    - `real`: whether the field is real.
+    - `platform`: `"cpu"`, `"gpu"` or `"tpu"`, as `jax.default_backend()` says.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.kernels import kept_modes, prefers_matrix_products
+
+        def prefers(modes, points, platform):
+            kept = kept_modes((modes, modes), (points, points), real=True)
+            return prefers_matrix_products(kept, (points, points), real=True, platform=platform)
+
+        assert prefers(16, 128, "cpu") and prefers(32, 64, "cpu")  # an eighth of the wavenumbers, and half of few
+        assert not prefers(64, 128, "cpu") and prefers(64, 128, "tpu")  # half of many
+        ```
     """
     total = [*kept[:-1], 2 * (kept[-1] - 1) if real else kept[-1]]
     lenient = platform == "tpu"
