@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.viz._style import style
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def note(text: str, kind: Literal["note", "small"] = "small") -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; a head that starts with `>` stands over numbers, which are aligned to the right."""
+    """A table; a head that starts with `>` stands over numbers, which are aligned to the right.
+
+    **Raises:** `ConfigError` for a row that has not one cell for each head.
+    """
+    for number, row in enumerate(rows):
+        if len(row) != len(heads):
+            raise ConfigError(f"table needs {len(heads)} cells in every row, as heads, got {len(row)} in row {number}.")
     right = [head.startswith(">") for head in heads]
     cell = lambda tag, text, number: f"<{tag}{' class=number' if number else ''}>{html.escape(str(text))}</{tag}>"
     head = "".join(cell("th", text.removeprefix(">"), number) for text, number in zip(heads, right, strict=True))
