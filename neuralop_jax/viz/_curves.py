@@ -132,6 +132,18 @@ def plot_distribution(errors: Mapping[str, ArrayLike], label: str) -> "matplotli
     - `label`: what the error is.
 
     **Raises:** `ConfigError` for no split, or one without samples.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.viz import plot_distribution
+
+        figure = plot_distribution({"test": np.array([0.4, 0.1, 0.2, 0.3])}, "relative L2")
+        curve, median = figure.axes[0].lines
+        assert curve.get_xydata()[-1].tolist() == [0.4, 1.0]  # no sample is worse
+        assert median.get_xydata().tolist() == [[0.25, 0.5]]
+        ```
     """
     check_named("plot_distribution", "split", errors)
     drawn = {name: np.sort(vector("plot_distribution", repr(name), values)) for name, values in errors.items()}

@@ -141,6 +141,20 @@ def sample_panels(
 
     **Raises:** `ConfigError` for fields that are not on the grid, a prediction of other channels than the target, and labels that
     are not as many as channels.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.viz import Label, sample_panels
+
+        a, u = np.ones((1, 8, 8)), np.linspace(0, 1, 64).reshape(1, 8, 8)
+        ((given, target, prediction, error),) = sample_panels(a, u, 1.5 * u, Grid((8, 8)), output=[Label("pressure", "Pa")])
+        assert target.limits == prediction.limits == (0.0, 1.5) and error.limits == (-0.5, 0.5)
+        figure = error.figure()
+        assert figure.axes[-1].get_ylabel() == "pressure [Pa]"  # the color bar
+        ```
     """
     u, target = field(_WHERE, "u", u, grid), field(_WHERE, "target", target, grid)
     prediction = field(_WHERE, "prediction", prediction, grid, channels=len(target))

@@ -71,7 +71,7 @@ def plot_inversion(
     if points.ndim != 2 or points.shape[1] != 2:
         raise ConfigError(f"{where} needs points as (sensors, 2), got {points.shape}. Give x and y of one sensor in a row.")
     misfit, errors = vector(where, "curves.misfit", curves.misfit), vector(where, "curves.error", curves.error)
-    data = vectors(where, {name: np.ravel(getattr(curves, name)) for name in ("observed", "predicted")})
+    observed, predicted = vectors(where, {name: np.ravel(getattr(curves, name)) for name in ("observed", "predicted")})
     both, error = finite_range(truth, found), found - truth
     panels = (
         Panel("truth, and the sensors", str(label), truth, grid, both, "input"),
@@ -83,12 +83,12 @@ def plot_inversion(
         axes = figure.subplots(2, 3, height_ratios=(panels[0].height(), 2.6))
         for panel, place in zip(panels, axes[0], strict=True):
             panel.draw(place)
-        axes[0, 0].scatter(*points.T, s=7, color="white", edgecolors="black", linewidths=0.5)
+        axes[0, 0].scatter(points[:, 0], points[:, 1], s=7, color="white", edgecolors="black", linewidths=0.5)
         _draw_course(axes[1, 0], misfit, "data misfit / noise", SERIES[0])
         axes[1, 0].axhline(1, color="#444444", linewidth=0.8, linestyle="--", label="noise alone")
         axes[1, 0].legend()
         _draw_course(axes[1, 1], errors, f"relative L2 error of {label.name}", SERIES[1])
-        _draw_data(axes[1, 2], *data, curves.noise)
+        _draw_data(axes[1, 2], observed, predicted, curves.noise)
         return figure
 
 

@@ -84,7 +84,20 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
-    """Names and their values, in as many columns as fit; what is `None` or empty is left out."""
+    r"""Names and their values, in as many columns as fit; a value that is `None` or an empty string is left out with its name.
+
+    **Arguments:**
+
+    - `pairs`: of a name and its value, for instance the `items()` of a dictionary.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.viz import facts
+
+        assert facts([("parameters", 1234), ("unit", None)]) == "<dl>\n<div><dt>parameters</dt><dd>1234</dd></div>\n</dl>"
+        ```
+    """
     lines = (
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd></div>\n"
         for name, value in pairs
