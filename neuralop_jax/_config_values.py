@@ -44,13 +44,21 @@ class NotEmpty:
     """Metadata of a string or a tuple that must hold something."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Instead:
+    """What to do instead of giving a value that a `Literal` does not have, as metadata of its annotation."""
+
+    values: tuple[str, ...]
+    remedy: str
+
+
 def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
     """`value` in the type of `annotation`: lists become tuples, a lone string a tuple of one, integers floats.
 
     **Arguments:**
 
     - `annotation`: `int`, `float`, `bool`, `str`, `None`, a `Literal`, `tuple[T, ...]`, `Sequence[T]`, `dict[str, Any]`, a union
-        of them, or one of them `Annotated` with `Bounds` or `NotEmpty`; any other allows every value of JSON types.
+        of them, or one of them `Annotated` with `Bounds`, `NotEmpty` or `Instead`; any other allows every value of JSON types.
     - `value`: what was given.
     - `name`: the dotted name of the option.
     - `where`: where it was given, for the message.
@@ -64,8 +72,9 @@ def check_value(annotation: Any, value: Any, name: str, where: str = "") -> Any:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
+            known = [f" {item.remedy}" for item in metadata if isinstance(item, Instead) and value in item.values]
             hint = did_you_mean(value, typing.get_args(kind)) if isinstance(value, str) else ""
-            raise ConfigError(f"{refusal}{hint}")
+            raise ConfigError(f"{refusal}{known[0] if known else hint}")
     elif origin in (typing.Union, types.UnionType):
         return _check_union(typing.get_args(kind), value, name, where, refusal)
     elif origin in (tuple, Sequence):

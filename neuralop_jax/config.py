@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from neuralop_jax import _config_loader
-from neuralop_jax._config_values import Bounds, NotEmpty, check_fields
+from neuralop_jax._config_values import Bounds, Instead, NotEmpty, check_fields
 from neuralop_jax._frames import frames
 from neuralop_jax.errors import ConfigError
 
 _POSITIVE, _NOT_NEGATIVE, _COUNT = Bounds(above=0.0), Bounds(at_least=0.0), Bounds(at_least=1.0)
 _MOST_BATCHES = 2**31 - 1
 """Batches are counted by integers of 32 bits."""
+_SINGLE = Instead(("float32", "fp32", "single"), "Use 'full': activations are float32, as the data.")
+_DOUBLE = Instead(
+    ("float64", "fp64", "double"),
+    "Leave it 'full' and set JAX_ENABLE_X64=1 for weights and optimizer in float64; activations are float32, as the data.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +151,8 @@ class TrainingConfig:
     """When a checkpoint cannot be written: stop, or go on and try again at the next one (the last one always stops)."""
     loggers: tuple[Literal["tensorboard"], ...] = ()
     """Where the lines of metrics.jsonl go, too; one that fails is left out and never stops a training."""
-    precision: Literal["full", "bfloat16"] = "full"
-    """Type of activations: that of the weights, or bfloat16 with weights, transforms and loss in single precision."""
+    precision: Annotated[Literal["full", "bfloat16"], _SINGLE, _DOUBLE] = "full"
+    """Type of activations: that of the data, which is float32, or bfloat16 with weights, transforms and loss in float32."""
     rematerialized: bool = False
     """Compute the inside of blocks again for the gradient instead of remembering it: less memory, a third more work."""
     early_stop_split: str = ""

@@ -169,6 +169,27 @@ def test_nested_model_options(read):
             ),
         ),
         (
+            DATA + '[training]\nprecision = "float64"\n',
+            (
+                "training.precision must be one of 'full', 'bfloat16', got the string 'float64' (run.toml, line 6). Leave it 'full' "
+                "and set JAX_ENABLE_X64=1 for weights and optimizer in float64; activations are float32, as the data."
+            ),
+        ),
+        (
+            DATA + '[training]\nprecision = "float32"\n',
+            (
+                "training.precision must be one of 'full', 'bfloat16', got the string 'float32' (run.toml, line 6). "
+                "Use 'full': activations are float32, as the data."
+            ),
+        ),
+        (
+            DATA + '[training]\nprecision = "bf16"\n',
+            (
+                "training.precision must be one of 'full', 'bfloat16', got the string 'bf16' (run.toml, line 6). "
+                "Did you mean 'bfloat16'?"
+            ),
+        ),
+        (
             DATA + 'augment = ["transpos"]\n',
             (
                 "data.augment must be one of 'transpose', 'reflect', got the string 'transpos' (run.toml, line 5). "

@@ -57,13 +57,26 @@ Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line.
+    """Runs the command line. What goes wrong is one line on standard error; what only a traceback explains is raised.
 
     **Arguments:**
 
     - `argv`: the words behind the program's name; those of the process if `None`.
 
     **Returns:** the exit code: 0 done, 1 failed, 2 wrong input, 130 after SIGINT, 143 after SIGTERM.
+
+    !!! example
+
+        ```python
+        import contextlib
+        import io
+        from neuralop_jax.cli import main
+
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            code = main(["train", "configs/darcy_small/fno.toml", "--training.stesp", "100"])
+        assert code == 2
+        assert "unknown option 'training.stesp'" in said.getvalue() and "Did you mean 'training.steps'" in said.getvalue()
+        ```
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words

@@ -114,9 +114,20 @@ def record(run: str | Path) -> Record:
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """The records in a file of results; none if there is no file.
+    """The records in a file of results, as `merge` orders them; none if there is no file.
 
     **Raises:** `DataError` if it cannot be read, or holds anything but a list of records.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.evaluation import read_records
+
+        records = read_records("datasets/darcy_small/results.json")
+        tested = {record["configuration"]: record["splits"]["test_16"]["relative_l2"] for record in records}
+        assert tested["configs/darcy_small/fno.toml"] < tested["configs/darcy_small/deeponet.toml"]
+        assert read_records("datasets/darcy_small/not_yet.json") == []
+        ```
     """
     path = Path(path)
     if not path.exists():
@@ -184,12 +195,27 @@ def table(records: Sequence[Record]) -> str:
 
 
 def rewrite(page: str | Path, *, only_check: bool = False) -> bool:
-    """Puts the tables of their files of results between the marks of a page; whether the page changed.
+    r"""Puts the tables of their files of results between the marks of a page; whether the page changed.
 
     A mark is `<!-- results of FILE -->`, with the path of the file from the page, and ends with `<!-- end of results -->`.
-    With `only_check` nothing is written: whether the page would change.
+    Where there is no such file, the page says that there are no results yet. With `only_check` nothing is written: whether the
+    page would change.
 
-    **Raises:** `DataError` if a mark has no end, or an end no mark: what stands between them would be lost.
+    **Raises:** `DataError` if a mark has no end, or an end no mark: what stands between them would be lost; or as of
+    `read_records`. `OSError` if the page cannot be read or written.
+
+    !!! example
+
+        ```python
+        import pathlib
+        from neuralop_jax.evaluation import read_records, rewrite, table
+
+        file, page = "datasets/darcy_small/results.json", pathlib.Path("page.md")
+        page.write_text(f"# Darcy\n<!-- results of {file} -->\nan old table\n<!-- end of results -->\n")
+        assert rewrite(page, only_check=True) and rewrite(page)
+        assert page.read_text() == f"# Darcy\n<!-- results of {file} -->\n{table(read_records(file))}<!-- end of results -->\n"
+        assert not rewrite(page)
+        ```
     """
     page = Path(page)
     text = page.read_text(encoding="utf-8")

@@ -14,14 +14,30 @@ _Peer = TypeVar("_Peer", bound="PeerProcess")
 class PeerProcess:
     """A script in a process of `python`, idle except while it answers a request; a context manager.
 
-    Requests and answers are lines of JSON. The script imports nothing of this library.
+    Requests and answers are lines of JSON. The script imports nothing of this library. Subclasses name it, a file beside this
+    one, and in words the packages that it needs. The answer to the first request, `start`, is kept as `versions`.
 
     **Arguments:**
 
     - `python`: the path of an interpreter.
-    - `start`: what the first request tells the script; its answer are the versions of the packages.
+    - `start`: what the first request tells the script.
 
-    **Raises:** `ConfigError` if the interpreter does not exist or lacks the packages; `NeuralOpError` if the process dies.
+    **Raises:** `ConfigError` if the interpreter cannot be run or the script fails at the start, as without its packages.
+
+    !!! example
+
+        ```python
+        import platform
+        import sys
+        from neuralop_jax.evaluation import PeerProcess
+
+        class Versions(PeerProcess):
+            script, packages = "_peer_solvers.py", "numpy"
+
+        with Versions(sys.executable) as peer:
+            assert peer.ask(do="start") == peer.versions
+            assert peer.versions["python"] == platform.python_version()
+        ```
     """
 
     script: ClassVar[str]
@@ -51,7 +67,10 @@ class PeerProcess:
             ) from error
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The script's answer to one request."""
+        """The script's answer to one request.
+
+        **Raises:** `NeuralOpError` with the last line of what the process said if it ended, or if the answer is no JSON.
+        """
         try:
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
@@ -69,7 +88,7 @@ class PeerProcess:
             raise NeuralOpError(f"{self.python} does not answer as a Python would: {answer.strip()[:80]!r}") from error
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, once it has answered."""
         self._process.communicate()
         self._said.close()
 
@@ -90,6 +109,22 @@ class ModelPeer(PeerProcess):
     - `device`: `"cpu"` or `"cuda"`.
     - `compile`: whether a network goes through `torch.compile`.
     - `originals`: a folder with clones of the repositories of the other papers.
+
+    **Raises:** as `PeerProcess`; every request raises `NeuralOpError` if the process ends.
+
+    !!! example
+
+        ```python
+        import sys
+        from neuralop_jax.errors import ConfigError
+        from neuralop_jax.evaluation import ModelPeer
+
+        try:
+            with ModelPeer(sys.executable, threads=1) as peer:
+                assert peer.versions["device"] == "cpu"
+        except ConfigError as error:  # this Python has no PyTorch
+            assert "No module named 'torch'" in str(error) and "install torch, neuraloperator and deepxde there" in str(error)
+        ```
     """
 
     script = "_peer_models.py"
@@ -117,7 +152,21 @@ class SolverPeer(PeerProcess):
 
     **Arguments:**
 
-    - `python`: the path of an interpreter whose environment has SciPy and, of these two, what is to be compared.
+    - `python`: the path of an interpreter whose environment has NumPy, and for pyamg SciPy.
+
+    **Raises:** as `PeerProcess`; every request raises `NeuralOpError` if the process ends, as without the package for it.
+
+    !!! example
+
+        ```python
+        import importlib.util
+        import sys
+        from neuralop_jax.evaluation import SolverPeer
+
+        with SolverPeer(sys.executable) as peer:
+            assert "scipy" in peer.versions
+            assert ("pyamg" in peer.versions) == (importlib.util.find_spec("pyamg") is not None)
+        ```
     """
 
     script = "_peer_solvers.py"

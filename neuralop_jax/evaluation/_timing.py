@@ -77,12 +77,36 @@ def time_in_turn(rivals: Mapping[str, Callable[[], float]], *, rounds: int = 9) 
 
 
 def usable_cores() -> int:
-    """The CPU cores that this process may run on."""
+    """The CPU cores that this process may run on: where the system pins it to some, fewer than the machine has.
+
+    !!! example
+
+        ```python
+        import os
+        from neuralop_jax.evaluation import usable_cores
+
+        assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+        ```
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now, without files that the system keeps in memory; 0 where the system does not tell."""
+    """The bytes of memory that this process holds now, its program and libraries among them; 0 where the system does not tell.
+
+    Memory counts once it is written to, and no longer counts once it is given back to the system.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.evaluation import resident_bytes
+
+        before = resident_bytes()
+        held = np.ones(8_000_000)  # 64 MB
+        assert before == 0 or resident_bytes() - before > 0.9 * held.nbytes
+        ```
+    """
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

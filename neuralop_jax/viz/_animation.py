@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from neuralop_jax._checks import reason
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
+from neuralop_jax.viz._arrays import about_zero, check_named, finite_range, real
 from neuralop_jax.viz._fields import Label, Panel
 from neuralop_jax.viz._style import SERIES, new_figure, style
 
@@ -92,11 +92,10 @@ def animate(
     """
     if grid.num_dims not in (1, 2):
         raise ConfigError(f"animate shows fields on grids of 1 or 2 dimensions, got {grid.num_dims}. Cut the fields through.")
-    if not fields:
-        raise ConfigError("animate needs at least one field, got none. Give it by its name.")
+    check_named("animate", "field", fields)
     if not 0.01 <= frames_per_second <= 100:
         raise ConfigError(f"frames_per_second must be between 0.01 and 100, got {frames_per_second:g}. Try 10.")
-    times = _real("times", times)
+    times = real("animate", "times", times)
     if times.ndim != 1 or not len(times):
         raise ConfigError(f"animate needs the time of every frame, a list of numbers, got shape {times.shape}.")
     shown, differences = (
@@ -114,22 +113,12 @@ def animate(
 
 
 def _checked(name: str, values: ArrayLike, num_times: int, grid: Grid) -> np.ndarray:
-    found = _real(repr(name), values)
+    found = real("animate", repr(name), values)
     if found.shape != (num_times, *grid.shape):
         raise ConfigError(
             f"animate needs {name!r} as (time, *space) = {(num_times, *grid.shape)}, got {found.shape}. Select one channel."
         )
     return found
-
-
-def _real(name: str, values: ArrayLike | Sequence[float]) -> np.ndarray:
-    try:
-        found = np.asarray(values)
-        if np.iscomplexobj(found):
-            raise TypeError(f"got {found.dtype}")
-        return found.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"animate needs {name} as an array of real numbers: {reason(error)}.") from error
 
 
 def _curves(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], grid: Grid, label: Label) -> _Drawn:
@@ -138,7 +127,7 @@ def _curves(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], 
     figure = new_figure(5.6, 2.8 + 1.2 * (rows - 1))
     diagrams = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=(2, 1)[:rows])[:, 0]
     x, moving = grid.coordinates()[0], []
-    for axes, group, limits in zip(diagrams, (fields, errors), (_range(fields), _about_zero(errors)), strict=False):
+    for axes, group, limits in zip(diagrams, (fields, errors), (_range(fields), about_zero(*errors.values())), strict=False):
         for number, (name, values) in enumerate(group.items()):
             color = SERIES[(number - (group is fields)) % len(SERIES)]
             look = {"color": "#b5b5b5", "linewidth": 4.5} if group is fields and number == 0 else {"color": color}
@@ -162,7 +151,7 @@ def _curves(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], 
 def _images(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], grid: Grid, label: Label) -> _Drawn:
     """A panel for each field, then one for each error."""
     panels = [(Panel(n, str(label), v[:1], grid, _range(fields), "output"), v) for n, v in fields.items()]
-    panels += [(Panel(n, str(label), v[:1], grid, _about_zero(errors), "error"), v) for n, v in errors.items()]
+    panels += [(Panel(n, str(label), v[:1], grid, about_zero(*errors.values()), "error"), v) for n, v in errors.items()]
     figure = new_figure(2.9 * len(panels), panels[0][0].height() + 0.25)
     places = figure.subplots(1, len(panels), squeeze=False)[0]
     for (panel, _), place in zip(panels, places, strict=True):
@@ -177,16 +166,8 @@ def _images(fields: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], 
 
 def _range(fields: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """The range of the finite values of the first field over all times."""
-    first = next(iter(fields.values()))
-    finite = first[np.isfinite(first)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = finite_range(next(iter(fields.values())))
     return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def _about_zero(errors: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """The range of the errors that are finite, made symmetric."""
-    largest = max((float(np.abs(values[np.isfinite(values)]).max(initial=0)) for values in errors.values()), default=0.0) or 1.0
-    return -largest, largest
 
 
 def _gif(figure: "matplotlib.figure.Figure", move: Callable[[int], None], count: int, frames_per_second: float) -> bytes:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.viz._style import SERIES, add_legend, new_figure, style
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ def plot_certificate(certificate: Mapping[str, Any]) -> "matplotlib.figure.Figur
     **Arguments:**
 
     - `certificate`: as `evaluation.certify` returns it. Grids on which nothing was measured have no mark.
+
+    **Raises:** `ConfigError` for what is no certificate.
     """
+    if missing := [name for name in ("grids", "claim", "training_grid") if name not in certificate]:
+        raise ConfigError(f"plot_certificate needs what evaluation.certify returns, got no {missing[0]!r}. Certify a model.")
     with style():
         figure = new_figure(4.6, 3.0)
         axes = figure.subplots()

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuralop_jax._checks import shown
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
+from neuralop_jax.viz._arrays import about_zero, field, finite_range
 from neuralop_jax.viz._style import frame_colors, new_figure, style
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+_WHERE = "a picture of a sample"
 _MOST = 3
 """Channels of the input, and of the output, that are shown of a sample."""
 
@@ -123,7 +127,8 @@ def sample_panels(
     """The pictures of one sample: input channels, then target, prediction and error of each output channel.
 
     On a 1-D grid all channels shown are lines of one panel, the target pale behind the prediction. Of many channels three are
-    shown: first, middle and last. A grid of three or four axes is cut through the middle of all but the first two.
+    shown: first, middle and last. A grid of three or four axes is cut through the middle of all but the first two. What is not
+    finite is not drawn.
 
     **Arguments:**
 
@@ -133,25 +138,41 @@ def sample_panels(
     - `input`, `output`: the names and units of the channels.
 
     **Returns:** rows of panels: a single row for one input and one output channel, else the inputs and then the outputs.
+
+    **Raises:** `ConfigError` for fields that are not on the grid, a prediction of other channels than the target, and labels that
+    are not as many as channels.
+
+    !!! example
+
+        ```python
+        import numpy as np
+        from neuralop_jax.grids import Grid
+        from neuralop_jax.viz import Label, sample_panels
+
+        a, u = np.ones((1, 8, 8)), np.linspace(0, 1, 64).reshape(1, 8, 8)
+        ((given, target, prediction, error),) = sample_panels(a, u, 1.5 * u, Grid((8, 8)), output=[Label("pressure", "Pa")])
+        assert target.limits == prediction.limits == (0.0, 1.5) and error.limits == (-0.5, 0.5)
+        figure = error.figure()
+        assert figure.axes[-1].get_ylabel() == "pressure [Pa]"  # the color bar
+        ```
     """
-    u, target, prediction = (_cut(np.asarray(values, np.float64)) for values in (u, target, prediction))
-    grid = _plane(grid)
-    input = list(input) or [Label(f"input {c}" if len(u) > 1 else "input") for c in range(len(u))]
-    output = list(output) or [Label(f"output {c}" if len(target) > 1 else "output") for c in range(len(target))]
-    given, shown = _some(len(u)), _some(len(target))
+    u, target = field(_WHERE, "u", u, grid), field(_WHERE, "target", target, grid)
+    prediction = field(_WHERE, "prediction", prediction, grid, channels=len(target))
+    input, output = _labels("input", input, len(u)), _labels("output", output, len(target))
+    u, target, prediction, grid = _cut(u), _cut(target), _cut(prediction), _plane(grid)
+    given, drawn = _some(len(u)), _some(len(target))
     if grid.num_dims == 1:
-        return [_line_panels(u[given], target[shown], prediction[shown], grid, *_picked(input, given), *_picked(output, shown))]
+        return [_line_panels(u[given], target[drawn], prediction[drawn], grid, *_picked(input, given), *_picked(output, drawn))]
     rows = []
-    for c in shown:
+    for c in drawn:
         both = _range(target[c], prediction[c])
         error = prediction[c] - target[c]
-        largest = np.abs(error).max() or 1.0
         name, label = output[c].name, _short(output[c])
         rows.append(
             [
                 Panel(f"target: {name}", label, target[c : c + 1], grid, both, "output"),
                 Panel(f"prediction: {name}", label, prediction[c : c + 1], grid, both, "output"),
-                Panel("error (prediction − target)", label, error[None], grid, (-largest, largest), "error"),
+                Panel("error (prediction − target)", label, error[None], grid, about_zero(error), "error"),
             ]
         )
     inputs = [Panel(f"input: {input[i].name}", _short(input[i]), u[i : i + 1], grid, _range(u[i]), "input") for i in given]
@@ -204,13 +225,22 @@ def _line_panels(
     output_label: str,
 ) -> list[Panel]:
     error = prediction - target
-    largest = 1.1 * np.abs(error).max() or 1.0
     return [
         Panel("input", input_label, u, grid, _range(u, room=0.05), "input", input_names),
         Panel("prediction (line) on target (band)", output_label, prediction, grid, _range(target, prediction, room=0.05),
               "output", output_names, target),
-        Panel("error (prediction − target)", output_label, error, grid, (-largest, largest), "error", output_names),
+        Panel("error (prediction − target)", output_label, error, grid, about_zero(1.1 * error), "error", output_names),
     ]  # fmt: skip
+
+
+def _labels(name: str, given: Any, count: int) -> list[Label]:
+    """The labels of `count` channels; those that are not given are numbered."""
+    labels = list(given) if isinstance(given, Sequence) else [given]
+    if not labels:
+        return [Label(f"{name} {channel}" if count > 1 else name) for channel in range(count)]
+    if len(labels) != count or not all(isinstance(label, Label) for label in labels):
+        raise ConfigError(f"{_WHERE} needs {count} Label for {name}, one per channel, got {shown(given)}. Label all or none.")
+    return labels
 
 
 def _short(label: Label) -> str:
@@ -235,9 +265,9 @@ def _some(count: int) -> list[int]:
 
 
 def _range(*values: np.ndarray, room: float = 0.0) -> tuple[float, float]:
-    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    low, high = finite_range(*values)
     margin = room * (high - low) or (0.0 if high > low else 0.5 * abs(high) or 0.5)
-    return float(low - margin), float(high + margin)
+    return low - margin, high + margin
 
 
 def _cut(u: np.ndarray) -> np.ndarray:

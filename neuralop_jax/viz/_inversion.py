@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
+from neuralop_jax.viz._arrays import about_zero, field, finite_range, real, vector, vectors
 from neuralop_jax.viz._curves import few_log_ticks
 from neuralop_jax.viz._fields import Label, Panel
 from neuralop_jax.viz._style import SERIES, new_figure, style
@@ -45,6 +47,9 @@ def plot_inversion(
     - `curves`: see `InversionCurves`.
     - `label`: name and unit of the coefficient.
 
+    **Raises:** `ConfigError` for fields that are not on the grid, a grid of other dimensions, points of another shape, no
+    iterations, no data, and data that are not as many as predicted.
+
     !!! example
 
         ```python
@@ -58,31 +63,36 @@ def plot_inversion(
         figure = plot_inversion(a, 1.1 * a, Grid((8, 8)), rng.uniform(size=(5, 2)), curves, label=Label("permeability"))
         ```
     """
-    truth, found = np.asarray(truth, np.float64), np.asarray(found, np.float64)
-    both = (min(truth.min(), found.min()), max(truth.max(), found.max()))
-    error = found - truth
-    largest = np.abs(error).max() or 1.0
+    where = "plot_inversion"
+    if grid.num_dims != 2:
+        raise ConfigError(f"{where} shows coefficients on grids of 2 dimensions, got {grid.num_dims}. Cut them through.")
+    truth, found = (field(where, name, v, grid, channels=1) for name, v in (("truth", truth), ("found", found)))
+    points = real(where, "points", points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ConfigError(f"{where} needs points as (sensors, 2), got {points.shape}. Give x and y of one sensor in a row.")
+    misfit, errors = vector(where, "curves.misfit", curves.misfit), vector(where, "curves.error", curves.error)
+    observed, predicted = vectors(where, {name: np.ravel(getattr(curves, name)) for name in ("observed", "predicted")})
+    both, error = finite_range(truth, found), found - truth
     panels = (
         Panel("truth, and the sensors", str(label), truth, grid, both, "input"),
         Panel("reconstruction", str(label), found, grid, both, "input"),
-        Panel("error (reconstruction − truth)", str(label), error, grid, (-largest, largest), "error"),
+        Panel("error (reconstruction − truth)", str(label), error, grid, about_zero(error), "error"),
     )
     with style():
         figure = new_figure(9.6, panels[0].height() + 2.6)
         axes = figure.subplots(2, 3, height_ratios=(panels[0].height(), 2.6))
         for panel, place in zip(panels, axes[0], strict=True):
             panel.draw(place)
-        axes[0, 0].scatter(*np.asarray(points).T, s=7, color="white", edgecolors="black", linewidths=0.5)
-        _draw_course(axes[1, 0], curves.misfit, "data misfit / noise", SERIES[0])
+        axes[0, 0].scatter(points[:, 0], points[:, 1], s=7, color="white", edgecolors="black", linewidths=0.5)
+        _draw_course(axes[1, 0], misfit, "data misfit / noise", SERIES[0])
         axes[1, 0].axhline(1, color="#444444", linewidth=0.8, linestyle="--", label="noise alone")
         axes[1, 0].legend()
-        _draw_course(axes[1, 1], curves.error, f"relative L2 error of {label.name}", SERIES[1])
-        _draw_data(axes[1, 2], curves)
+        _draw_course(axes[1, 1], errors, f"relative L2 error of {label.name}", SERIES[1])
+        _draw_data(axes[1, 2], observed, predicted, curves.noise)
         return figure
 
 
-def _draw_course(axes: Any, values: ArrayLike, name: str, color: str) -> None:
-    values = np.asarray(values, np.float64)
+def _draw_course(axes: Any, values: np.ndarray, name: str, color: str) -> None:
     axes.plot(np.arange(len(values)), values, color=color)
     axes.set_yscale("log")
     few_log_ticks(axes.yaxis, values)
@@ -92,10 +102,9 @@ def _draw_course(axes: Any, values: ArrayLike, name: str, color: str) -> None:
     axes.grid(True)
 
 
-def _draw_data(axes: Any, curves: InversionCurves) -> None:
-    observed, predicted = np.ravel(curves.observed), np.ravel(curves.predicted)
-    ends = np.asarray([min(observed.min(), predicted.min()), max(observed.max(), predicted.max())])
-    axes.fill_between(ends, ends - 2 * curves.noise, ends + 2 * curves.noise, color="#dddddd", label="± 2 standard deviations")
+def _draw_data(axes: Any, observed: np.ndarray, predicted: np.ndarray, noise: float) -> None:
+    ends = np.asarray(finite_range(observed, predicted))
+    axes.fill_between(ends, ends - 2 * noise, ends + 2 * noise, color="#dddddd", label="± 2 standard deviations")
     axes.plot(observed, predicted, "o", color=SERIES[2], markersize=3)
     axes.set_xlabel("observed")
     axes.set_ylabel("predicted")

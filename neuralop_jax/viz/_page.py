@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from neuralop_jax.errors import ConfigError
 from neuralop_jax.viz._style import style
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def note(text: str, kind: Literal["note", "small"] = "small") -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; a head that starts with `>` stands over numbers, which are aligned to the right."""
+    """A table; a head that starts with `>` stands over numbers, which are aligned to the right.
+
+    **Raises:** `ConfigError` for a row that has not one cell for each head.
+    """
+    for number, row in enumerate(rows):
+        if len(row) != len(heads):
+            raise ConfigError(f"table needs {len(heads)} cells in every row, as heads, got {len(row)} in row {number}.")
     right = [head.startswith(">") for head in heads]
     cell = lambda tag, text, number: f"<{tag}{' class=number' if number else ''}>{html.escape(str(text))}</{tag}>"
     head = "".join(cell("th", text.removeprefix(">"), number) for text, number in zip(heads, right, strict=True))
@@ -77,7 +84,20 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
-    """Names and their values, in as many columns as fit; what is `None` or empty is left out."""
+    r"""Names and their values, in as many columns as fit; a value that is `None` or an empty string is left out with its name.
+
+    **Arguments:**
+
+    - `pairs`: of a name and its value, for instance the `items()` of a dictionary.
+
+    !!! example
+
+        ```python
+        from neuralop_jax.viz import facts
+
+        assert facts([("parameters", 1234), ("unit", None)]) == "<dl>\n<div><dt>parameters</dt><dd>1234</dd></div>\n</dl>"
+        ```
+    """
     lines = (
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd></div>\n"
         for name, value in pairs

@@ -18,6 +18,7 @@ from neuralop_jax.kernels import (
     diffusion_stencil,
     forward_transform,
     inverse_transform,
+    largest_eigenvalue,
     on_lines,
     redivided,
     resample,
@@ -140,6 +141,14 @@ def stencils_and_smoothers():
 
     rows = PartitionSpec("space")
     return distance(on_devices(4, results, u, f, specs=(rows, rows), out=rows), results(*map(jnp.asarray, (u, f))))
+
+
+@case
+def largest_eigenvalue_of_a_periodic_laplacian():
+    """It is 2, that of the checkerboard."""
+    laplacian = diffusion_stencil([jnp.ones((1, 1))] * 2, periodic=(True, True))
+    estimate = lambda u: largest_eigenvalue(laplacian, u.shape, num_steps=300)
+    return distance(on_devices(4, estimate, field(8, 6), specs=(PartitionSpec("space"),), out=SAME), 2.0)
 
 
 @case
