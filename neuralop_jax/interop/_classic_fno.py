@@ -28,6 +28,25 @@ class LiFNO(AbstractPorted):
     original cannot run, $N < m$ or fewer than $m$ columns in the real spectrum, this callable refuses, and `model` clips.
 
     **Source:** Li et al. 2021, arXiv:2010.08895, in the form of `models/FNO_2D.py` of thuml/Latent-Spectral-Models.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"in_dim": 1, "out_dim": 1, "d_model": 1, "num_basis": 2, "padding": "0,0"}
+        shapes = {"fc0": (1, 3), "fc1": (128, 1), "fc2": (1, 128)} | {f"w{i}": (1, 1, 1, 1) for i in range(4)}
+        state = {f"{name}.weight": np.full(shape, float(name in ("fc1", "fc2"))) for name, shape in shapes.items()}
+        state |= {f"{name}.bias": np.full(shape[0], float(name == "fc0")) for name, shape in shapes.items()}
+        state |= {f"conv{i}.weights{j}": np.full((1, 1, 2, 2), j - 1 + 0j) for i in range(4) for j in (1, 2)}
+        lifno = from_torch("classic_fno", config, state)
+        assert not jnp.any(lifno(x=jnp.ones((1, 4, 4, 1))))  # lifted to the field 1, wavenumber 0, whose weights are 0
+        assert jnp.all(lifno(x=jnp.ones((1, 2, 4, 1))) > 1)  # on 2 points those of negative wavenumbers win
+        assert "fewer than 4 points" in lifno.difference
+        ```
     """
 
     model: ClassicFNO

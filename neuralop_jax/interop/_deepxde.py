@@ -32,10 +32,28 @@ _WITHOUT_EFFECT = {"kernel_initializer": "Glorot normal", "regularization": None
 class DeepXDENet(AbstractPorted):
     """DeepXDE's `DeepONet`, `DeepONetCartesianProd` or `PODDeepONet` for inference.
 
-    An adaptive activation, `"LAAF-10 tanh"`, is part of the weights before it here. The modes of `PODDeepONet` are not in its
-    state dict: they are the entry `pod_basis`, `(points, modes)`, of the configuration.
+    It is called with sensor values `branch`, `(B, m)`, and points `trunk`, `(N, d)`, of which `DeepONet` takes one for each
+    function, $N = B$, and a `PODDeepONet` without a trunk network reads none. An adaptive activation, `"LAAF-10 tanh"`, is part
+    of the weights before it here. The modes of `PODDeepONet` are not in its state dict: they are the entry `pod_basis`,
+    `(points, modes)`, of the configuration.
 
     **Source:** `deepxde/nn/pytorch/deeponet.py` of DeepXDE 1.15.0.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"cls": "DeepONetCartesianProd", "layer_sizes_branch": [2, 1], "layer_sizes_trunk": [1, 1], "activation": "relu"}
+        state = {"branch.linears.0.weight": np.ones((1, 2)), "trunk.linears.0.weight": np.ones((1, 1)), "b.0": np.array(0.5)}
+        state |= {"branch.linears.0.bias": np.zeros(1), "trunk.linears.0.bias": np.zeros(1)}
+        net = from_torch("deeponet", config, state)
+        u, x = jnp.asarray([[1.0, 2.0], [3.0, 4.0]]), jnp.asarray([[-1.0], [0.0], [2.0]])
+        assert jnp.allclose(net(branch=u, trunk=x), u.sum(1)[:, None] * jnp.maximum(x[:, 0], 0) + 0.5)
+        ```
     """
 
     model: DeepONet | PODDeepONet

@@ -40,6 +40,28 @@ class BaratiAttention(AbstractPorted):
 
     **Source:** Li, Shu, Barati Farimani 2023, arXiv:2305.17560, with the space axes restored after the norm over heads, which the
     last commit of the released code leaves flat.
+
+    !!! example
+
+        ```python
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"dim": 2, "dim_head": 2, "latent_dim": 2, "heads": 1, "dim_out": 2, "use_rope": False, "kernel_multiplier": 1}
+        shapes = dict.fromkeys(("to_v", "to_in", "to_out.1", "to_out.3"), (2, 2)) | {"in_norm": (2,)}
+        for axis, at in {"x": "to_x.0", "y": "to_y.1"}.items():
+            shapes |= dict.fromkeys((f"{at}.to_in", f"low_rank_kernel_{axis}.to_q", f"low_rank_kernel_{axis}.to_k"), (2, 2))
+            shapes |= {f"{at}.out_ffn.norm": (2,), f"{at}.out_ffn.fn.net.0": (4, 2), f"{at}.out_ffn.fn.net.3": (2, 2)}
+        state = {f"{name}.weight": np.ones(shape) for name, shape in shapes.items()}
+        state |= {f"{name}.weight": np.eye(2) for name in ("to_v", "to_out.1", "to_out.3")}
+        state |= {f"{name}.bias": np.ones(shape[0]) for name, shape in shapes.items() if "norm" in name or "net" in name}
+        attention = from_torch("factformer", config, state)
+        x = np.sin(np.arange(18.0)).reshape(1, 3, 3, 2)
+        y = attention(x=x, pos_x=np.arange(3.0), pos_y=np.arange(3.0))
+        assert np.allclose(y, y[:, :1, :1])  # weights of ones make constant kernels, which sum over all points
+        assert np.allclose(abs(y[..., 0] - y[..., 1]), (17 / 18) ** 0.5)  # gelu(s) - gelu(-s) = s, of unbiased variance 1
+        ```
     """
 
     model: FactorizedAttention
@@ -77,6 +99,27 @@ class BaratiFactFormer(AbstractPorted):
     configured one for Darcy flow, odd numbers of points for smoke. `model` takes any.
 
     **Source:** as in `BaratiAttention`.
+
+    !!! example
+
+        ```python
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import BaratiFactFormer
+        from neuralop_jax.models import FactFormer
+
+        options = {"in_channels": 1, "out_channels": 1, "width": 8, "depth": 1, "heads": 1, "head_width": 2}
+        empty = eqx.filter_eval_shape(FactFormer, **options, key=jax.random.key(0))
+        model = jax.tree.map(lambda leaf: jnp.asarray(np.cos(np.arange(leaf.size)).reshape(leaf.shape)), empty)
+        original = BaratiFactFormer(model, resolution=None)  # or from_torch("factformer", config, state_dict)
+        x, axis = np.arange(16.0).reshape(1, 4, 4, 1), np.linspace(0, 1, 4)
+        native = eqx.filter_jit(model)(x[..., 0])[0]
+        assert jnp.allclose(original(x=x, pos_x=axis, pos_y=axis)[0, ..., 0], native, atol=1e-4)
+        assert not jnp.allclose(original(x=x, pos_x=axis**2, pos_y=axis)[0, ..., 0], native, atol=1e-2)
+        ```
     """
 
     model: FactFormer

@@ -19,7 +19,27 @@ from neuralop_jax.models._base import check_input, refuse_unused
 
 
 class UntrainedVariable(nnx.Variable):
-    """An array of an operator that is not trained: `nnx.Optimizer(..., wrt=nnx.Param)` leaves it alone."""
+    """An array of an operator that is not trained: `nnx.Optimizer(..., wrt=nnx.Param)` leaves it alone.
+
+    So are kept the statistics of normalizers, and what an operator holds as `layers.Untrained`: fixed frequencies and the like.
+
+    !!! example
+
+        ```python
+        import jax
+        import jax.numpy as jnp
+        from flax import nnx
+
+        from neuralop_jax.interop import UntrainedVariable, to_nnx
+        from neuralop_jax.models import FNO, Normalized
+        from neuralop_jax.normalizers import GaussianNormalizer, IdentityNormalizer
+
+        model = FNO(in_channels=1, out_channels=1, n_modes=(4,), width=4, depth=1, key=jax.random.key(0))
+        module = to_nnx(Normalized(model, GaussianNormalizer(jnp.zeros(1), jnp.ones(1)), IdentityNormalizer()))
+        untrained = nnx.to_pure_dict(nnx.state(module, UntrainedVariable))["arrays"]
+        assert sorted(untrained) == ["input.mean", "input.std"]
+        ```
+    """
 
 
 class NNXOperator(nnx.Module):

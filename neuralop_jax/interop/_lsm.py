@@ -74,6 +74,27 @@ class ThumlLSM(AbstractPorted):
     run, its patches do not divide the grid, this callable refuses.
 
     **Source:** Wu et al. 2023, arXiv:2301.12664, `models/LSM_2D.py` and `models/LSM_3D.py` of thuml/Latent-Spectral-Models.
+
+    !!! example
+
+        ```python
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import ThumlLSM
+        from neuralop_jax.models import LSM
+
+        options = {"in_channels": 1, "out_channels": 1, "num_dims": 2, "width": 8, "num_scales": 1, "norm": "batch"}
+        empty = eqx.filter_eval_shape(LSM, **options, key=jax.random.key(0))
+        model = jax.tree.map(lambda leaf: jnp.asarray(np.full(leaf.shape, 0.1)), empty)
+        x = np.cos(np.arange(32.0)).reshape(2, 4, 4, 1)
+        other = np.stack([x[0], 2 * x[1]])  # with another second sample
+        for train_mode in (False, True):
+            original = ThumlLSM(model, train_mode)  # or from_torch("lsm", config, state_dict)
+            assert np.allclose(original(x=x)[0], original(x=other)[0], rtol=1e-4) != train_mode
+        ```
     """
 
     model: LSM
@@ -97,11 +118,34 @@ class ThumlLSM(AbstractPorted):
 
 
 class NeuralSolverLSM(AbstractPorted):
-    """The LSM of the later library on a structured grid, from points `(B, N, space_dim)` and values `(B, N, fun_dim)`.
+    """The LSM of the later library on a structured grid, from points `(B, N, space_dim)` and values `(B, N, fun_dim)`
+    to `(B, N, out_dim)`; the $N$ points are those of the grid `shapelist`, the last axis fastest.
 
-    The points are input channels; with `unified_pos` their distances to the points of a coarse grid take their place.
+    The points are the first input channels, the values the others. With `unified_pos` the points are not read: the distances of
+    those of an even grid to the `ref` points per axis of a coarse one, over the same unit box, take their place.
 
     **Source:** `models/LSM.py` of thuml/Neural-Solver-Library.
+
+    !!! example
+
+        ```python
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import NeuralSolverLSM
+        from neuralop_jax.models import LSM
+
+        options = {"in_channels": 3, "out_channels": 1, "num_dims": 1, "width": 8, "num_scales": 1, "coordinates": False}
+        empty = eqx.filter_eval_shape(LSM, **options, key=jax.random.key(0))
+        model = jax.tree.map(lambda leaf: jnp.asarray(np.cos(np.arange(leaf.size)).reshape(leaf.shape)), empty)
+        # As from_torch makes it of "shapelist": [4], "space_dim": 1, "fun_dim": 1, "unified_pos": 1, "ref": 2:
+        original = NeuralSolverLSM(model, shape=(4,), num_points=1, reference=2, train_mode=False)
+        x, fx = np.linspace(0, 1, 4), np.arange(4.0)
+        y = original(x=x[None, :, None], fx=fx[None, :, None])[0, :, 0]
+        assert jnp.allclose(y, eqx.filter_jit(model)(np.stack([x, 1 - x, fx]))[0], rtol=1e-4)
+        ```
     """
 
     model: LSM
@@ -114,8 +158,8 @@ class NeuralSolverLSM(AbstractPorted):
     def difference(self) -> str:
         """Where `model` is another function than the original: in its first channels, and in training."""
         anchors = self.reference ** len(self.shape)
-        channels = f"the first {anchors} channels of .model are distances to points, which the original computes with unified_pos"
-        said = [channels if anchors > 1 else "", batch_statistics(self.train_mode and self.model.norm == "batch")]
+        channels = f"the first channels of .model ({anchors}) are distances, which the original computes with unified_pos"
+        said = [channels if self.reference else "", batch_statistics(self.train_mode and self.model.norm == "batch")]
         return "; ".join(filter(None, said))
 
     @eqx.filter_jit

@@ -25,12 +25,33 @@ _SIDES: dict[str, Callable[[Any], Any]] = {"in": lambda m: m.to_grid.weight, "ou
 class ThumlIrregularLSM(AbstractPorted):
     """`LSM_Irregular_Geo` of the paper's repository, from values `(B, N, in_dim)` at points `(B, N, 2)` to `(B, M, out_dim)`.
 
-    Called like the original: without `x_in` the values are the points, without `x_out` the output is wanted there. Two things
-    differ from `.model`: sums over points are not divided by their number, for which `.model` has that of the training data,
-    `num_points` of the configuration, in its weights; and $\\overline{\\hat u_k}$ is evaluated at the wavenumber $-k - e_1$
-    instead of $-k$.
+    Called like the original: without `x_in` the values are the points, without `x_out` the output is wanted there; a deformation
+    that reads parameters of the geometry needs them as `code`, `(B, 42)`. Two things differ from `.model`: sums over points are
+    not divided by their number, for which `.model` has that of the training data, `num_points` of the configuration, in its
+    weights; and $\\overline{\\hat u_k}$ is evaluated at the wavenumber $-k - e_1$ instead of $-k$.
 
     **Source:** Wu et al. 2023, arXiv:2301.12664, `models/LSM_Irregular_Geo.py` of thuml/Latent-Spectral-Models.
+
+    !!! example
+
+        ```python
+        import equinox as eqx
+        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import ThumlIrregularLSM
+        from neuralop_jax.models import IrregularLSM
+
+        options = {"width": 8, "n_modes": (2, 2), "latent_shape": (4, 4), "num_scales": 1, "deformation_width": 0}
+        empty = eqx.filter_eval_shape(IrregularLSM, in_channels=1, out_channels=1, **options, key=jax.random.key(0))
+        model = jax.tree.map(lambda leaf: jnp.asarray(np.cos(np.arange(leaf.size)).reshape(leaf.shape)), empty)
+        original = ThumlIrregularLSM(model, num_points=5, train_mode=False)  # or from_torch
+        u, x, x_out = np.arange(5.0).reshape(1, 5, 1), np.arange(10.0).reshape(1, 5, 2) / 10, np.ones((1, 3, 2)) / 3
+        y, turned = original(x=u, x_in=x, x_out=x_out), original(x=u[:, ::-1], x_in=x[:, ::-1], x_out=x_out)
+        assert y.shape == (1, 3, 1) and np.allclose(y, turned, rtol=1e-4)  # the order of the points does not matter
+        assert "for 5 points" in original.difference
+        ```
     """
 
     model: IrregularLSM

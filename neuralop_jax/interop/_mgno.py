@@ -33,6 +33,23 @@ class HeMgNO(AbstractPorted):
     it. A Helmholtz model with either also drops all axes of size one from its output, as the original does.
 
     **Source:** He, Liu, Xu 2023, arXiv:2310.19809, `models.py` of github.com/xlliu2017/MgNO.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"cls": "MgNO_DC", "num_layer": 1, "num_channel_u": 1, "num_channel_f": 1, "num_classes": 1}
+        config |= {"num_iteration": [[1, 0]], "activation": "relu"}  # one level with one smoothing step, u = S f
+        state = {"conv_list.0.layer0.0.S.weight": np.ones((1, 1, 3, 3)), "linear.weight": np.ones((1, 1, 1, 1))}
+        state |= {"linear_list.0.weight": np.zeros((1, 1, 1, 1)), "linear_list.0.bias": np.zeros(1)}
+        mgno = from_torch("mgno", config, state)
+        neighbors = [[4, 6, 4], [6, 9, 6], [4, 6, 4]]  # zeros beyond the edge
+        assert jnp.allclose(mgno(x=jnp.ones((1, 1, 3, 3)))[0, 0], jnp.asarray(neighbors))
+        ```
     """
 
     model: MgNO | Normalized
@@ -43,7 +60,7 @@ class HeMgNO(AbstractPorted):
 
     @property
     def difference(self) -> str:
-        """Where `model` is another function than the original: without a normalizer that decodes point by point."""
+        """Where `model` is another function than the original: where that decodes its output point by point."""
         return "" if self.scale is None else "the original decodes the output of .model by a mean and a deviation for each point"
 
     @eqx.filter_jit

@@ -38,7 +38,29 @@ _ACTIVATIONS = {
 class DGenNOMultiONet(AbstractPorted):
     """`MultiONetBatch`, `MultiONetCartesianProd`, or the `_X` form of either, for several inputs and outputs.
 
+    It is called with the values `a` of the input functions, `(B, in_size_a)` or `(B, latent_size, in_size_a)` of the `_X` forms,
+    and the points `x`, `(N, in_size_x)` of the Cartesian forms, `(B, N, in_size_x)` of the others. Layers that the original has
+    and never uses, where branch and trunk are of unequal depth, are read and not kept.
+
     **Source:** `Networks/MultiONets.py` of github.com/yaohua32/DGenNO.
+
+    !!! example
+
+        ```python
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"cls": "MultiONetCartesianProd", "in_size_x": 1, "in_size_a": 2, "sum_layers": 1}
+        config |= {"trunk_layers": [2, 2], "branch_layers": [2, 2], "activation_trunk": "Identity", "activation_branch": "ReLU"}
+        state = {f"{name}.weight": np.eye(2) for name in ("fc_branch_in", "branch_net.0", "trunk_net.0")}
+        state |= {"fc_trunk_in.weight": np.ones((2, 1)), "w.0": np.array(3.0), "b": np.array(0.5)}
+        state |= {f"{side}.bias": np.zeros(2) for side in ("fc_branch_in", "branch_net.0", "fc_trunk_in", "trunk_net.0")}
+        net = from_torch("multionet", config, state)
+        x, a = jnp.asarray([[1.0], [2.0]]), jnp.asarray([[1.0, -4.0]])
+        assert jnp.allclose(net(x=x, a=a), 3 * jnp.maximum(a, 0).sum(1)[:, None] * x[:, 0] + 0.5)
+        ```
     """
 
     model: MultiONet

@@ -64,6 +64,29 @@ class NeuralOperatorFNO(AbstractPorted):
     with the later development version of the original, which shifts back rightly, and this callable otherwise.
 
     **Source:** `neuralop/models/fno.py`, `neuralop/layers/spectral_convolution.py` of neuraloperator 2.0.0.
+
+    !!! example
+
+        ```python
+        import equinox as eqx
+        import jax.numpy as jnp
+        import numpy as np
+
+        from neuralop_jax.interop import from_torch
+
+        config = {"n_modes": [2, 2], "in_channels": 1, "out_channels": 1, "hidden_channels": 1, "n_layers": 1}
+        config |= {"lifting_channel_ratio": 0, "projection_channel_ratio": 1, "positional_embedding": None}
+        config |= {"use_channel_mlp": False, "fno_skip": None, "non_linearity": "relu"}
+        maps = ("lifting.fcs.0", "projection.fcs.0", "projection.fcs.1")
+        state = {f"{name}.weight": np.ones((1, 1, 1)) for name in maps} | {f"{name}.bias": np.zeros(1) for name in maps}
+        conv = "fno_blocks.convs.0"
+        state |= {f"{conv}.weight.tensor": np.ones((1, 1, 2, 2), complex), f"{conv}.bias": np.zeros((1, 1, 1))}
+        fno = from_torch("neuraloperator_fno", config, state)
+        even, odd = jnp.ones((1, 1, 4, 4)), jnp.ones((1, 1, 5, 4))
+        assert jnp.allclose(fno(x=even), 1) and jnp.allclose(eqx.filter_jit(fno.model)(odd[0]), 1, atol=1e-6)
+        wave = jnp.cos(2 * jnp.pi * jnp.arange(5) / 5)  # the original puts wavenumber 0 at -1
+        assert jnp.allclose(fno(x=odd)[0, 0], jnp.maximum(wave, 0)[:, None], atol=1e-6)
+        ```
     """
 
     model: FNO

@@ -6,7 +6,11 @@ import equinox as eqx
 
 
 class AbstractPorted(eqx.Module):
-    """A network of other code: called, it is the original to its last rule; `model` is the operator of this library inside."""
+    """A network of other code: called, it is the original to its last rule; `model` is the operator of this library inside.
+
+    `from_torch` makes it. Made by hand around an operator that was trained here, it takes and returns the arrays of the original,
+    and can stand in its place in the scripts of its authors.
+    """
 
     model: eqx.AbstractVar[eqx.Module]
 

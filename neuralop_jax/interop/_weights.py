@@ -74,7 +74,29 @@ def read_architecture(path: str | Path, config: str | Path | None = None) -> dic
         `"family"`. By default the file beside the weights that ends in `.json` instead, or the entries of the same names in the
         metadata of a safetensors file.
 
-    **Raises:** `ConfigError` if there is none, or it is no JSON table.
+    **Returns:** a dictionary that, with `"family"` in it, is the first two arguments of `from_torch`.
+
+    **Raises:** `ConfigError` if there is none, or it is no JSON table; `DataError` if a safetensors file is damaged.
+
+    !!! example
+
+        ```python
+        import json
+        import tempfile
+
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        from neuralop_jax.interop import from_torch, read_architecture, read_weights
+
+        config = {"cls": "DeepONet", "layer_sizes_branch": [2, 1], "layer_sizes_trunk": [1, 1], "activation": "relu"}
+        state = {"branch.linears.0.weight": np.ones((1, 2)), "trunk.linears.0.weight": np.ones((1, 1)), "b.0": np.array(0.5)}
+        state |= {"branch.linears.0.bias": np.zeros(1), "trunk.linears.0.bias": np.zeros(1)}
+        with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+            save_file(state, file.name, {"family": "deeponet", "config": json.dumps(config)})
+            ported = from_torch(**read_architecture(file.name), state_dict=read_weights(file.name))
+        assert ported.original == "DeepONet"
+        ```
     """
     path = Path(path)
     beside = path.parent / f"{path.stem}.json" if config is None else Path(config)

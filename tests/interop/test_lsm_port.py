@@ -66,6 +66,10 @@ def test_a_network_of_the_library_with_values_and_without_points():
     state["preprocess.linear_pre.0.weight"] = np.ones((4, 3 + 2))
     ported = from_torch("lsm", case.config | {"unified_pos": 1, "ref": 3, "fun_dim": 2}, state)
     assert isinstance(ported.model, LSM) and ported.model.in_channels == 5
+    for ref in (1, 3):
+        state["preprocess.linear_pre.0.weight"] = np.ones((4, ref))
+        alone = from_torch("lsm", case.config | {"unified_pos": 1, "ref": ref}, state)
+        assert f"({ref}) are distances" in alone.difference
     with pytest.raises(ModelInputError, match="do not fit"):
         ported(x=jnp.ones((2, 32, 1)))
 
