@@ -132,9 +132,9 @@ def sample_panels(
 
     **Arguments:**
 
-    - `u`: input function, `(in_channels, *space)`.
+    - `u`: input function, `(in_channels, *space)`, on the grid or on other points of the same box.
     - `target`, `prediction`: `(out_channels, *space)`; both are shown on one scale of color, the error on its own.
-    - `grid`: their grid.
+    - `grid`: that of target and prediction.
     - `input`, `output`: the names and units of the channels.
 
     **Returns:** rows of panels: a single row for one input and one output channel, else the inputs and then the outputs.
@@ -156,13 +156,15 @@ def sample_panels(
         assert figure.axes[-1].get_ylabel() == "pressure [Pa]"  # the color bar
         ```
     """
-    u, target = field(_WHERE, "u", u, grid), field(_WHERE, "target", target, grid)
+    given_on = grid.with_shape(np.shape(u)[1:]) if np.ndim(u) == grid.num_dims + 1 and np.size(u) else grid
+    u, target = field(_WHERE, "u", u, given_on), field(_WHERE, "target", target, grid)
     prediction = field(_WHERE, "prediction", prediction, grid, channels=len(target))
     input, output = _labels("input", input, len(u)), _labels("output", output, len(target))
-    u, target, prediction, grid = _cut(u), _cut(target), _cut(prediction), _plane(grid)
+    u, target, prediction, grid, given_on = _cut(u), _cut(target), _cut(prediction), _plane(grid), _plane(given_on)
     given, drawn = _some(len(u)), _some(len(target))
     if grid.num_dims == 1:
-        return [_line_panels(u[given], target[drawn], prediction[drawn], grid, *_picked(input, given), *_picked(output, drawn))]
+        lines = u[given], given_on, target[drawn], prediction[drawn], grid
+        return [_line_panels(*lines, *_picked(input, given), *_picked(output, drawn))]
     rows = []
     for c in drawn:
         both = _range(target[c], prediction[c])
@@ -175,7 +177,7 @@ def sample_panels(
                 Panel("error (prediction − target)", label, error[None], grid, about_zero(error), "error"),
             ]
         )
-    inputs = [Panel(f"input: {input[i].name}", _short(input[i]), u[i : i + 1], grid, _range(u[i]), "input") for i in given]
+    inputs = [Panel(f"input: {input[i].name}", _short(input[i]), u[i : i + 1], given_on, _range(u[i]), "input") for i in given]
     return [inputs + rows[0]] if len(inputs) == len(rows) == 1 else [inputs, *rows]
 
 
@@ -216,6 +218,7 @@ def plot_sample(
 
 def _line_panels(
     u: np.ndarray,
+    given_on: Grid,
     target: np.ndarray,
     prediction: np.ndarray,
     grid: Grid,
@@ -226,7 +229,7 @@ def _line_panels(
 ) -> list[Panel]:
     error = prediction - target
     return [
-        Panel("input", input_label, u, grid, _range(u, room=0.05), "input", input_names),
+        Panel("input", input_label, u, given_on, _range(u, room=0.05), "input", input_names),
         Panel("prediction (line) on target (band)", output_label, prediction, grid, _range(target, prediction, room=0.05),
               "output", output_names, target),
         Panel("error (prediction − target)", output_label, error, grid, about_zero(1.1 * error), "error", output_names),

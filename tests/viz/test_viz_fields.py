@@ -78,3 +78,12 @@ def test_constant_fields_and_arrays_of_jax_are_drawn(shape):
     images = [image.get_array() for axes in figure.axes for image in axes.images]
     drawn = lines if len(shape) == 1 else images
     assert {float(value) for values in drawn for value in np.unique(values)} == {0.0, 1.0}  # the error, and the fields
+
+
+def test_an_input_on_other_points_of_the_box_is_shown_where_it_is():
+    coarse, fine = Grid((4,)), Grid((8,))
+    axes = plot_sample(fields(1, 4), fields(1, 8), fields(1, 8), fine).axes
+    for place, grid in zip(axes, (coarse, fine, fine), strict=True):
+        np.testing.assert_array_equal(place.lines[-1].get_xdata(), grid.coordinates()[0])
+    given, target = sample_panels(fields(1, 4, 3), fields(1, 8, 6), fields(1, 8, 6), Grid((8, 6)))[0][:2]
+    assert (given.grid.shape, target.grid.shape) == ((4, 3), (8, 6)) and given.grid.extent == target.grid.extent
