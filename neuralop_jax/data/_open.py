@@ -206,6 +206,8 @@ def check_dataset(dataset: HDF5Array) -> None:
     for code, _, name in dataset.filters:
         if code not in FILTERS:
             named = f"{code} {name!r}" if name else str(code)
+            if code < 256:  # of HDF5 itself
+                raise DataError(f"{where} needs the filter {named}, which is not read here. Write it again with gzip.")
             raise DataError(f"{where} needs the filter plug-in {named}, which is code. Refused; write it again with gzip.")
     claims = math.prod(dataset.shape) * dataset.dtype.itemsize
     chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0

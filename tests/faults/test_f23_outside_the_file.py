@@ -111,6 +111,12 @@ def test_f23_filter_plugin(plain):
         read(plain(zstandard))
 
 
+def test_f23_a_filter_of_hdf5_that_is_not_read_is_no_plugin(plain):
+    path = plain(lambda file: file.create_dataset("u", data=np.ones((5, 8)), chunks=(1, 8), scaleoffset=2))
+    with pytest.raises(DataError, match="u needs the filter 6 'scaleoffset', which is not read here. Write it again with gzip."):
+        read(path)
+
+
 def test_f23_numbers_with_unusual_bits(plain):
     """HDF5 knows floats of any layout; NumPy would show others."""
 
