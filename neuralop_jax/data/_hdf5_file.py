@@ -223,6 +223,31 @@ class HDF5Array(HDF5Object):
             raise OSError(str(error)) from error
         return values
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """These rows, `(rows, ...)`. Where each is a chunk as it is, the checksums of all are compared at once, which takes a
+        fraction of the time.
+
+        **Raises:** `OSError` if the file is damaged there.
+        """
+        filters = [code for code, *_ in self.filters]
+        size = self.dtype.itemsize * math.prod(self.shape[1:])
+        stored = size + 4 * len(filters)
+        if self._told.get("table") and self.chunks == (1, *self.shape[1:]) and filters in ([], [FLETCHER32]) and size % 2 == 0:
+            try:
+                table = self.file.table[slice(*self._told["table"])].reshape(len(self), 3)[rows]
+                if (table[:, 1] == stored).all() and not table[:, 2].any():
+                    found = b"".join(self.file.read(place, stored) for place in table[:, 0].tolist())
+                    chunks = np.frombuffer(found, np.uint8).reshape(len(rows), stored)
+                    if filters:
+                        check_fletcher32(chunks)
+                    return _numbers(chunks[:, :size], self.dtype).reshape(len(rows), *self.shape[1:])
+            except (ValueError, IndexError) as error:
+                raise OSError(str(error)) from error
+        values = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for place, row in enumerate(rows.tolist()):
+            values[place] = self[row : row + 1][0]
+        return values
+
     def expect(self, rows: np.ndarray) -> None:
         """Says that these rows are read next: a disk finds many faster at once than one after the other.
 

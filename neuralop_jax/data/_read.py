@@ -1,13 +1,14 @@
 """Reading descriptions and fields from a file of either layout, with the place of any damage named."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from neuralop_jax._checks import did_you_mean, one_of
-from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File
+from neuralop_jax.data._hdf5_file import BATCH_BYTES, HDF5Array, HDF5File
 from neuralop_jax.data._open import check_dataset, damage_as_data_error, member, open_hdf5, text_attribute
 from neuralop_jax.data._plain import is_flat, no_field, plain_info
 from neuralop_jax.data._schema import field_shape, follows_schema, schema_info
@@ -97,13 +98,20 @@ def read_rows(dataset: HDF5Array, start: int, stop: int) -> np.ndarray:
 
 
 def read_each(dataset: HDF5Array, rows: np.ndarray) -> np.ndarray:
-    """The samples of these rows in float32, `(rows, ...)`, read one by one in the order of the file, each into its place.
+    """The samples of these rows in float32, `(rows, ...)`, read in the order of the file, each into its place.
 
     **Raises:** `DataError` as `read_rows`.
     """
     values = np.empty((len(rows), *dataset.shape[1:]), np.float32)
-    for place in np.argsort(rows, kind="stable"):
-        values[place] = read_rows(dataset, int(rows[place]), int(rows[place]) + 1)[0]
+    order = np.argsort(rows, kind="stable")
+    step = max(1, BATCH_BYTES // max(1, dataset.dtype.itemsize * math.prod(dataset.shape[1:])))
+    for first in range(0, len(rows), step):
+        places = order[first : first + step]
+        try:
+            values[places] = dataset.take(rows[places])
+        except OSError:
+            for place in places:  # of which one says what is wrong with it
+                values[place] = read_rows(dataset, int(rows[place]), int(rows[place]) + 1)[0]
     return values
 
 

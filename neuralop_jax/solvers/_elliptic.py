@@ -1,5 +1,6 @@
 """Elliptic equations in divergence form by finite volumes, multigrid and conjugate gradients, differentiated implicitly."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -37,7 +38,7 @@ def solve_darcy(
     Finite volumes around the points of the grid, solved by conjugate gradients with a multigrid cycle as preconditioner. On a
     Dirichlet axis the points include both ends, and $u$ is returned there exactly as prescribed; on a Neumann axis, where
     $\partial_n u = 0$, they are the centers of cells. Derivatives with respect to all fields are implicit: one more solve with
-    the same cycle, forward or reverse, whatever the number of iterations.
+    the same cycle, forward or reverse, whatever the number of iterations; NaN where that solve fails.
 
     **Arguments:**
 
@@ -139,20 +140,34 @@ def _solve(permeability, source, reaction, boundary_values, grid, faces, rtol, m
     f = interior(source[0], grid) + lifted(boundary, conductances(permeability[0], grid, faces), grid)
     mean = jnp.mean(f) if singular else jnp.zeros((), f.dtype)
     full = lambda u: stencil(u) if multigrid.shift is None else stencil(u) + multigrid.shift * jnp.mean(u)
-    operator = lx.FunctionLinearOperator(full, jax.ShapeDtypeStruct(f.shape, f.dtype), lx.positive_semidefinite_tag)
     options = {"preconditioner": multigrid, "diagonal": multigrid.stencil.diagonal}
-    solver = FlexibleConjugateGradient(rtol=rtol, max_steps=max_steps)
-    found = lx.linear_solve(operator, f - mean, solver, options=options, throw=False)
+    u, stats = _solve_symmetric(full, f - mean, FlexibleConjugateGradient(rtol=rtol, max_steps=max_steps), options)
 
-    result = found.stats["result"]
+    result = stats["result"]
     tolerance = jnp.sqrt(jnp.finfo(f.dtype).eps) * jnp.mean(jnp.abs(f))
     result = jnp.where((result == SUCCESS) & (jnp.abs(mean) > tolerance), INCOMPATIBLE, result)
     positive = jnp.all(permeability > 0) & jnp.all(jnp.isfinite(permeability))
     if reaction is not None:
         positive &= jnp.all(reaction >= 0) & (("dirichlet" in grid.boundary) | jnp.any(reaction > 0))
     result = jnp.where(positive, result, NOT_POSITIVE)
-    value = jnp.pad(found.value, [(int(kind == "dirichlet"),) * 2 for kind in grid.boundary]) + boundary
-    return LinearSolution(value[None], result, found.stats["num_steps"], found.stats["relative_residual"])
+    value = jnp.pad(u, [(int(kind == "dirichlet"),) * 2 for kind in grid.boundary]) + boundary
+    return LinearSolution(value[None], result, stats["num_steps"], stats["relative_residual"])
+
+
+def _solve_symmetric(
+    product: Callable[[Array], Array], b: Array, solver: FlexibleConjugateGradient, options: dict[str, Any]
+) -> tuple[Array, dict[str, Array]]:
+    """The solution of $Au = b$, or the last iterate, with the statistics of the solver. A derivative, which is again a solve with
+    $A$, is NaN if that fails: unlike `lineax.linear_solve`, whose transpose raises, one sample does not stop a batch."""
+    structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
+
+    def solve(product: Callable[[Array], Array], b: Array) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+        operator = lx.FunctionLinearOperator(product, structure, lx.positive_semidefinite_tag)
+        u, _, stats = solver.compute(solver.init(operator, options), b, options)
+        return jnp.where(stats["result"] == SUCCESS, u, jnp.nan), (u, stats)
+
+    u, (last, stats) = jax.lax.custom_linear_solve(product, b, solve, symmetric=True, has_aux=True)
+    return jnp.where(stats["result"] == SUCCESS, u, last), stats
 
 
 def _without_interior(field: Array, grid: Grid) -> Array:

@@ -11,6 +11,8 @@ import pytest
 from neuralop_jax.data import open_hdf5
 from neuralop_jax.data._hdf5_file import HDF5Array, HDF5File, HDF5Group
 from neuralop_jax.data._hdf5_filters import check_fletcher32, decode
+from neuralop_jax.data._read import read_each
+from neuralop_jax.errors import DataError
 
 SHAPES = ((7, 10), (5,), (6, 4, 9))
 TYPES = ("<f4", ">f8", "<i2", "u1", "?", "<f2")
@@ -58,6 +60,24 @@ def test_every_layout_is_read_as_the_library_reads_it(tmp_path, version, block):
             if values.ndim:
                 np.testing.assert_array_equal(array[..., 1:3], values[..., 1:3])
                 np.testing.assert_array_equal(array[-2:], values[-2:])
+                rows = rng.integers(0, max(1, len(values)), 6 if len(values) else 0)
+                np.testing.assert_array_equal(array.take(rows), values[rows], strict=True)
+
+
+def test_a_damaged_row_among_others_is_an_error(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 4, 4))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("u", data=values, chunks=(1, 4, 4), fletcher32=True)
+        place = file["u"].id.get_chunk_info(3).byte_offset
+    content = bytearray((tmp_path / "x.h5").read_bytes())
+    content[place + 50] ^= 4
+    (tmp_path / "x.h5").write_bytes(content)
+    with open_hdf5(tmp_path / "x.h5") as file:
+        np.testing.assert_array_equal(file["u"].take(np.array([5, 0, 5])), values[[5, 0, 5]])
+        with pytest.raises(OSError, match="checksum mismatch"):
+            file["u"].take(np.array([5, 3, 0]))
+        with pytest.raises(DataError, match=r"u is corrupt at sample 3 \(checksum mismatch\)"):
+            read_each(file["u"], np.array([5, 3, 0]))
 
 
 def test_large_arrays(tmp_path):

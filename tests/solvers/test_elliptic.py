@@ -234,3 +234,14 @@ def test_grids_that_do_not_fit():
             solve_poisson(one, grid)
     with pytest.raises(ConfigError, match="faces must be one of"):
         solve_darcy(one, one, grid_of((8, 8), "dirichlet"), faces="geometric")
+
+
+def test_a_derivative_that_fails_stops_no_batch():
+    """Of two samples, one with a cotangent that is not finite: no solve of the adjoint can begin."""
+    grid, a = grid_of((9, 9), "dirichlet"), 1 + jax.random.uniform(jax.random.key(0), (2, 1, 9, 9))
+    solve = lambda a: solve_darcy(a, jnp.ones((1, 9, 9)), grid, throw=False).value
+    pull = jax.jit(lambda a, c: jax.vjp(jax.vmap(solve), a)[1](c)[0])
+    good, odd = jnp.ones((2, 1, 9, 9)), jnp.ones((2, 1, 9, 9)).at[1, 0, 4, 4].set(jnp.inf)
+    wanted, found = pull(a, good), pull(a, odd)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+    assert jnp.isfinite(wanted).all() and jnp.isnan(found[1, :, 1:-1, 1:-1]).all()
