@@ -30,7 +30,7 @@ def evaluate(
     Args:
         run: The run directory.
         data: Another file than that of the training, with the same fields: moved, or other samples. Its errors are stored as
-            those of SPLIT of FILE.
+            those of SPLIT of FILE, and are in no leaderboard.
         resolution: Points per axis, such as 16,32 or 64x32. Taken from splits with that grid, or from every k-th point of a finer
             one, which is said; never interpolated. Every split on its own grid if left out.
         split: Names of splits, separated by commas; all but the training split if left out.
@@ -58,11 +58,6 @@ def evaluate(
             raise ConfigError(f"--split {split!r}: {source.path} has no split {name!r}. Found: {', '.join(known)}.{hint}")
     if not names:
         raise DataError(f"{source.path} has no split but {source.train_split!r}. Add a held-out split, or name one with --split.")
-    if certify and source.train_split not in known:
-        raise ConfigError(
-            f"--certify starts from the grid of the training, and {source.path} has no split {source.train_split!r}. Name a file "
-            f"that has it, or leave --certify out."
-        )
     grids = {name: known[name].grid for name in names}
     chosen = [(name, (1,) * grids[name].num_dims) for name in names]
     if resolution:
@@ -92,6 +87,8 @@ def evaluate(
             say(f"{label}: this grid holds {'x'.join(map(str, kept))} of the modes; the others do nothing here.")
         measured = models.on_times(operator, times)
         results[label] = evaluation.evaluate(measured, dataset, batch_size=source.batch_size)
+        if data is not None:
+            results[label]["data"] = str(data)
         if analyze:
             analyses[label] = evaluation.analyze(measured, dataset, times=times, batch_size=source.batch_size)
             results[label]["analysis"] = analyses[label]
@@ -103,7 +100,9 @@ def evaluate(
     say(f"Added to {run / 'results.json'}.")
     if certify:
         finest = max(names, key=lambda name: math.prod(grids[name].shape))
-        dataset, trained_on = open_split(source, finest), known[source.train_split].grid.shape
+        dataset, info = open_split(source, finest), checkpoint.load_info(run)
+        trained = (info.splits if info else known).get(source.train_split)
+        trained_on = trained.grid.shape if trained else None
         measured = models.on_times(operator, dataset.times)
         certificate = evaluation.certify(measured, dataset, trained_on=trained_on, batch_size=source.batch_size)
         store_certificate(run, finest + origin, certificate)

@@ -52,7 +52,7 @@ def uncertainty(
 
     Args:
         runs: One run directory, or several that differ in the seed alone.
-        data: Another file than that of the training, with the same fields.
+        data: Another file than that of the training, with the same fields. Of other samples, any split may be named.
         split: The held-out split; the first one if left out.
         alpha: The chance to be outside, 0.1 for bands that hold with 90 %.
         pointwise: Bands that hold at each point by itself, instead of for the whole function at once.
@@ -74,11 +74,16 @@ def uncertainty(
 
     known = read_info(source.path, (*source.input, *source.target), num_dims=source.num_dims).splits
     held_out = [name for name in known if name != source.train_split]
-    name = split or next(iter(held_out), "")
-    if name not in held_out:
+    name, allowed = split or next(iter(held_out), ""), held_out if data is None else list(known)
+    if not name and allowed:
         raise ConfigError(
-            f"--split {split!r}: the held-out splits of {source.path} are {', '.join(held_out) or 'none'}."
-            f"{did_you_mean(name, held_out) or ' Name one of them, never the one that was trained on.'}"
+            f"{source.path} has no split but {source.train_split!r}. If its samples were not trained on, name it: "
+            f"--split {source.train_split}"
+        )
+    if name not in allowed:
+        raise ConfigError(
+            f"--split {split!r}: the held-out splits of {source.path} are {', '.join(allowed) or 'none'}."
+            f"{did_you_mean(name, allowed) or ' Name one of them, never the one that was trained on.'}"
         )
     dataset = open_split(source, name)
     members = [models.on_times(checkpoint.load(run), dataset.times) for run in runs]

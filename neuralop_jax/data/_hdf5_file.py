@@ -17,6 +17,8 @@ from neuralop_jax.data._hdf5_process import identity, worker
 
 BATCH_BYTES = 2**22
 """Chunks that follow each other in the file are read together up to about so many bytes."""
+_MALFORMED = (ValueError, KeyError, TypeError, IndexError, ArithmeticError)
+"""What comes of a description of the file that makes no sense."""
 HULL_BYTES = 2**14
 """Of a piece of the file up to so many bytes all is read and a part taken, else each run of numbers is read by itself."""
 
@@ -219,7 +221,7 @@ class HDF5Array(HDF5Object):
                 _read_run(self.file, int(self._told["place"]), self.shape, box, values)
             else:
                 raise ValueError("where its numbers are is not known")
-        except (ValueError, KeyError, TypeError, IndexError, ArithmeticError) as error:
+        except _MALFORMED as error:
             raise OSError(str(error)) from error
         return values
 
@@ -227,12 +229,15 @@ class HDF5Array(HDF5Object):
         """These rows, `(rows, ...)`. Where each is a chunk as it is, the checksums of all are compared at once, which takes a
         fraction of the time.
 
-        **Raises:** `OSError` if the file is damaged there.
+        **Raises:** `OSError` if the file is damaged there; `IndexError` for rows that it does not have.
         """
+        if ((rows < 0) | (rows >= len(self))).any():
+            raise IndexError(f"an array of {len(self)} rows has not all of {rows.min()} to {rows.max()}")
         filters = [code for code, *_ in self.filters]
         size = self.dtype.itemsize * math.prod(self.shape[1:])
         stored = size + 4 * len(filters)
-        if self._told.get("table") and self.chunks == (1, *self.shape[1:]) and filters in ([], [FLETCHER32]) and size % 2 == 0:
+        alone = self.chunks == (1, *self.shape[1:]) and filters in ([], [FLETCHER32]) and size % 2 == 0
+        if self._told.get("table") and alone and len(rows):
             try:
                 table = self.file.table[slice(*self._told["table"])].reshape(len(self), 3)[rows]
                 if (table[:, 1] == stored).all() and not table[:, 2].any():
@@ -241,7 +246,7 @@ class HDF5Array(HDF5Object):
                     if filters:
                         check_fletcher32(chunks)
                     return _numbers(chunks[:, :size], self.dtype).reshape(len(rows), *self.shape[1:])
-            except (ValueError, IndexError) as error:
+            except _MALFORMED as error:
                 raise OSError(str(error)) from error
         values = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for place, row in enumerate(rows.tolist()):
@@ -253,7 +258,7 @@ class HDF5Array(HDF5Object):
 
         Raises nothing; if something is wrong, reading says so.
         """
-        with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, ArithmeticError, OSError):
+        with contextlib.suppress(OSError, *_MALFORMED):
             if self._told.get("table"):
                 (length, *_) = self._told["chunks"]
                 table = self.file.table[slice(*self._told["table"])].reshape(-(-len(self) // length), -1, 3)

@@ -95,6 +95,7 @@ def record(run: str | Path) -> Record:
                     **_interval_of(split),
                 }
                 for name, split in results["splits"].items()
+                if "data" not in split  # of another file than that of the training
             },
             "versions": {name: results["versions"][name] for name in ("neuralop_jax", "jax")},
             "commit": (known["git"] or "unknown")[:10] + ("+" if known["git_changes"] else ""),

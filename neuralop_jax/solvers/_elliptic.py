@@ -38,7 +38,8 @@ def solve_darcy(
     Finite volumes around the points of the grid, solved by conjugate gradients with a multigrid cycle as preconditioner. On a
     Dirichlet axis the points include both ends, and $u$ is returned there exactly as prescribed; on a Neumann axis, where
     $\partial_n u = 0$, they are the centers of cells. Derivatives with respect to all fields are implicit: one more solve with
-    the same cycle, forward or reverse, whatever the number of iterations; NaN where that solve fails.
+    the same cycle, forward or reverse, whatever the number of iterations; NaN where one of the two
+    fails.
 
     **Arguments:**
 
@@ -157,8 +158,11 @@ def _solve(permeability, source, reaction, boundary_values, grid, faces, rtol, m
 def _solve_symmetric(
     product: Callable[[Array], Array], b: Array, solver: FlexibleConjugateGradient, options: dict[str, Any]
 ) -> tuple[Array, dict[str, Array]]:
-    """The solution of $Au = b$, or the last iterate, with the statistics of the solver. A derivative, which is again a solve with
-    $A$, is NaN if that fails: unlike `lineax.linear_solve`, whose transpose raises, one sample does not stop a batch."""
+    """The solution of $Au = b$, or the last iterate, with the statistics of the solver.
+
+    A derivative, which is again a solve with $A$, is NaN if one of the two fails: unlike `lineax.linear_solve`, whose transpose
+    raises, one sample does not stop a batch.
+    """
     structure = jax.ShapeDtypeStruct(b.shape, b.dtype)
 
     def solve(product: Callable[[Array], Array], b: Array) -> tuple[Array, tuple[Array, dict[str, Array]]]:
@@ -167,7 +171,17 @@ def _solve_symmetric(
         return jnp.where(stats["result"] == SUCCESS, u, jnp.nan), (u, stats)
 
     u, (last, stats) = jax.lax.custom_linear_solve(product, b, solve, symmetric=True, has_aux=True)
-    return jnp.where(stats["result"] == SUCCESS, u, last), stats
+    return _with_derivative_of(last, u), stats
+
+
+@jax.custom_jvp
+def _with_derivative_of(value: Array, other: Array) -> Array:
+    return value
+
+
+@_with_derivative_of.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return primals[0], tangents[1]
 
 
 def _without_interior(field: Array, grid: Grid) -> Array:

@@ -30,12 +30,12 @@ def plot_curves(
 
     - `curves`: by name, the steps and the values, `(points,)` both.
     - `label`: what the values are, with their unit.
-    - `log`: a logarithmic axis of values.
+    - `log`: a logarithmic axis of values, if any is above 0.
     - `over`: what the curves run over, with its unit.
     - `log_over`: a logarithmic axis of that.
 
-    **Raises:** `ConfigError` for no curve, one without points or with more steps than values, and for a logarithmic axis on which
-    none has a place.
+    **Raises:** `ConfigError` for no curve, one without points or with more steps than values, and for `log_over` if none has a
+    place above 0.
     """
     check_named("plot_curves", "curve", curves)
     drawn = {name: _points(name, curve) for name, curve in curves.items()}
@@ -47,7 +47,7 @@ def plot_curves(
         axes = figure.subplots()
         for color, (name, (steps, values)) in zip(_colors(len(drawn)), drawn.items(), strict=True):
             axes.plot(steps, values, color=color, label=name, marker="o" if len(steps) <= 20 else "", markersize=3.5)
-        if log:
+        if log and (heights > 0).any():
             axes.set_yscale("log")
             few_log_ticks(axes.yaxis, heights)
         axes.set_xlabel(over)

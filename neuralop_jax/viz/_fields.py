@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from neuralop_jax._checks import shown
 from neuralop_jax.errors import ConfigError
 from neuralop_jax.grids import Grid
-from neuralop_jax.viz._arrays import about_zero, field, finite_range
+from neuralop_jax.viz._arrays import about_zero, field, finite_range, real
 from neuralop_jax.viz._style import frame_colors, new_figure, style
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def sample_panels(
         assert figure.axes[-1].get_ylabel() == "pressure [Pa]"  # the color bar
         ```
     """
-    given_on = grid.with_shape(np.shape(u)[1:]) if np.ndim(u) == grid.num_dims + 1 and np.size(u) else grid
+    u = real(_WHERE, "u", u)
+    given_on = grid.with_shape(u.shape[1:]) if u.ndim == grid.num_dims + 1 and u.size else grid
     u, target = field(_WHERE, "u", u, given_on), field(_WHERE, "target", target, grid)
     prediction = field(_WHERE, "prediction", prediction, grid, channels=len(target))
     input, output = _labels("input", input, len(u)), _labels("output", output, len(target))

@@ -59,11 +59,15 @@ def frame_colors(count: int) -> list[Any]:
 
 
 def add_legend(axes: Any) -> None:
-    """A legend where it covers no curve; above all of them if there is no such place."""
+    """A legend where it covers no curve; above all of them if there is no such place, and beside them if it is a long one."""
     legend = axes.legend()
+    legend.set_in_layout(False)  # a long one would leave the axes no room
     axes.figure.draw_without_rendering()
     box = legend.get_window_extent()
-    if any(line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False) for line in axes.lines):
+    if box.height > 0.4 * axes.bbox.height:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.figure.set_figheight(max(axes.figure.get_figheight(), 1.1 * box.height / axes.figure.dpi))
+    elif any(line.get_transform().transform_path(line.get_path()).intersects_bbox(box, filled=False) for line in axes.lines):
         low, high = axes.yaxis.get_transform().transform(axes.get_ylim())
         room = box.height / (axes.bbox.height - box.height)
         axes.set_ylim(top=axes.yaxis.get_transform().inverted().transform(high + 1.2 * room * (high - low)))

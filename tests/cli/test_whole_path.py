@@ -13,6 +13,7 @@ from neuralop_jax import checkpoint
 from neuralop_jax.__main__ import main
 from neuralop_jax.cli import doctor
 from neuralop_jax.data import HDF5Dataset, read_info, write_hdf5
+from neuralop_jax.evaluation import record
 
 
 def test_train_prints_errors_and_writes_the_report(trained_once):
@@ -57,8 +58,8 @@ def test_evaluate_on_other_grids(trained, capsys):
 
 
 def test_data_that_moved(trained, capsys):
-    results = lambda: json.loads((trained / "runs/a/results.json").read_text())["splits"]
-    before = results()
+    written = lambda: json.loads((trained / "runs/a/results.json").read_text())
+    before = written()["splits"]
     info, kept = read_info("smooth.h5"), HDF5Dataset("smooth.h5", "test_8", "a", "v").read_all()
     few = dataclasses.replace(info, splits={"test_8": info.splits["test_8"]})
     write_hdf5("few.h5", few, {"test_8": {"a": kept.inputs["u"][:, 0], "v": kept.target[:, 0]}})
@@ -70,16 +71,37 @@ def test_data_that_moved(trained, capsys):
     assert main(["evaluate", "runs/a", "--data", "moved.h5"]) == 0
     assert main(["evaluate", "runs/a", "--data", "few.h5"]) == 0
     assert "test_8 of few.h5" in capsys.readouterr().out
-    after = results()
+    after = written()["splits"]
     assert set(after) == {*before, "test_8 of moved.h5", "test_16 of moved.h5", "test_8 of few.h5"}
     for name in ("test_8 of moved.h5", "test_8 of few.h5"):
         assert after[name]["relative_l2"] == pytest.approx(before["test_8"]["relative_l2"], rel=1e-6)
-    assert main(["evaluate", "runs/a", "--data", "few.h5", "--certify"]) == 2
-    assert "few.h5 has no split 'train'. Name a file that has it" in capsys.readouterr().err
+    assert main(["evaluate", "runs/a", "--data", "few.h5", "--certify"]) == 0
+    certificate = json.loads((trained / "runs/a/certificate.json").read_text())
+    assert (certificate["split"], certificate["training_grid"]) == ("test_8 of few.h5", [8, 8])
+    (trained / "runs/a/results.json").write_text(json.dumps({**written(), "command": "neuralop_jax train run.toml"}))
+    assert set(record(trained / "runs/a")["splits"]) == set(before)  # leaderboards are of the data of the training
     options = ["--split", "test_8", "--alpha", "0.3", "--json"]
     for name in ("moved", "few"):
         assert main(["uncertainty", "runs/a", "--data", f"{name}.h5", *options, f"{name}.json"]) == 0
     assert (trained / "moved.json").read_text() == (trained / "few.json").read_text()
+
+
+def test_other_samples_in_a_file_without_splits(trained, capsys):
+    """It is read as one split, called as that of the training, of which nothing has to have been trained on."""
+    sample = HDF5Dataset("smooth.h5", "test_16", "a", "v").read_all()
+    with h5py.File("flat.h5", "w") as file:
+        file["a"], file["v"] = sample.inputs["u"][:, 0], sample.target[:, 0]
+    for verb in ("evaluate", "uncertainty"):
+        assert main([verb, "runs/a", "--data", "flat.h5"]) == 2
+        err = capsys.readouterr().err
+        assert "flat.h5 has no split but 'train'." in err and "--split" in err
+    assert main(["evaluate", "runs/a", "--data", "flat.h5", "--split", "train", "--certify"]) == 0
+    certificate = json.loads((trained / "runs/a/certificate.json").read_text())
+    assert (certificate["split"], certificate["training_grid"]) == ("train of flat.h5", [8, 8])  # not that of flat.h5
+    results = json.loads((trained / "runs/a/results.json").read_text())["splits"]
+    assert results["train of flat.h5"]["relative_l2"] == pytest.approx(results["test_16"]["relative_l2"], rel=1e-6)
+    options = ["--alpha", "0.5", "--data"]
+    assert main(["uncertainty", "runs/a", *options, "flat.h5", "--split", "train"]) == 0
 
 
 @pytest.mark.parametrize(

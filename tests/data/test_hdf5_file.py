@@ -74,6 +74,10 @@ def test_a_damaged_row_among_others_is_an_error(tmp_path):
     (tmp_path / "x.h5").write_bytes(content)
     with open_hdf5(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["u"].take(np.array([5, 0, 5])), values[[5, 0, 5]])
+        assert file["u"].take(np.zeros(0, int)).shape == (0, 4, 4)
+        for rows in ([6], [0, -1]):
+            with pytest.raises(IndexError, match="6 rows"):
+                file["u"].take(np.array(rows))
         with pytest.raises(OSError, match="checksum mismatch"):
             file["u"].take(np.array([5, 3, 0]))
         with pytest.raises(DataError, match=r"u is corrupt at sample 3 \(checksum mismatch\)"):

@@ -152,6 +152,24 @@ def largest_eigenvalue_of_a_periodic_laplacian():
 
 
 @case
+def largest_eigenvalue_of_coefficients_in_blocks():
+    """On one device, on four, and within each of a mesh that shares samples: that of the whole field."""
+    c = np.abs(field(8, 6))
+
+    def estimate(c):
+        reacting = diffusion_stencil([jnp.ones((1, 1))] * 2, c, periodic=(True, True))
+        return largest_eigenvalue(reacting, c.shape, num_steps=3000)
+
+    whole, rows = jax.jit(estimate)(jnp.asarray(c)), PartitionSpec("space")
+    found = [on_devices(size, estimate, c, specs=(rows,), out=SAME) for size in (1, 4)]
+    mesh = Mesh(np.array(jax.devices()[:2]), ("data",))
+    each = jax.shard_map(
+        lambda c: estimate(c[0])[None], mesh=mesh, in_specs=PartitionSpec("data"), out_specs=PartitionSpec("data")
+    )
+    return distance((*found, jax.jit(each)(np.stack([c, c]))), (whole, whole, jnp.stack([whole, whole])))
+
+
+@case
 def largest_value():
     return distance(on_devices(8, lambda u: space_max(u.max(1)), field(2, 16), out=SAME), field(2, 16).max(1))
 

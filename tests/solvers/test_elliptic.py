@@ -245,3 +245,17 @@ def test_a_derivative_that_fails_stops_no_batch():
     wanted, found = pull(a, good), pull(a, odd)
     np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
     assert jnp.isfinite(wanted).all() and jnp.isnan(found[1, :, 1:-1, 1:-1]).all()
+
+
+def test_the_derivatives_of_a_solve_that_fails_are_nan():
+    grid, a, f = grid_of((9, 9), "dirichlet"), 1 + jax.random.uniform(jax.random.key(0), (1, 9, 9)), jnp.ones((1, 9, 9))
+
+    def derivatives(a, f):
+        solve = lambda *fields: solve_darcy(*fields, grid, rtol=1e-14, max_steps=1, throw=False).value
+        value, along = jax.jvp(solve, (a, f), (a, f))
+        return value, along, *jax.vjp(solve, a, f)[1](jnp.ones_like(value))
+
+    value, *found = jax.jit(derivatives)(a, f)
+    assert jnp.isfinite(value).all() and value.max() > 0  # the last iterate
+    for each in found:
+        assert jnp.isnan(each[:, 1:-1, 1:-1]).all()

@@ -37,6 +37,24 @@ def test_a_legend_covers_no_curve(log):
     assert axes.bbox.y1 >= box.y1 and axes.get_ylim()[1] > 0.9
 
 
+@pytest.mark.parametrize("count", [6, 10, 14, 30])
+def test_many_names_leave_the_curves_where_they_are(count):
+    curves = {f"split {number}": ([1, 2, 3], [1 + 0.1 * number] * 3) for number in range(count)}
+    errors = {name: ((8 * (1 + number), 8), values[0], 0.1) for number, (name, (_, values)) in enumerate(curves.items())}
+    for figure in (plot_curves(curves, "error"), plot_curves(curves, "error", log=False), plot_resolutions(errors, "error")):
+        (axes,) = figure.axes
+        low, high = axes.get_ylim()
+        assert low < 1 and 1 + 0.1 * (count - 1) < high < 2.2 * (1 + 0.1 * count)
+        figure.draw_without_rendering()
+        if count > 10:
+            assert axes.get_legend().get_window_extent().x0 >= axes.bbox.x1
+
+
+def test_a_logarithmic_axis_takes_what_is_above_0():
+    assert plot_curves({"drift": ([1, 2], [-1.0, 0.0])}, "drift").axes[0].get_yscale() == "linear"
+    assert plot_curves({"norm": ([1, 2], [0.0, 1.0])}, "norm").axes[0].get_yscale() == "log"
+
+
 @pytest.mark.parametrize("values", [[0.1, 0.15], [0.0009, 0.003], [0.02, 1.4]])
 def test_logarithmic_axes_of_few_decades_have_several_labels(values):
     (axes,) = plot_curves({"error": ([1, 2], values)}, "error").axes
