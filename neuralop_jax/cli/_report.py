@@ -18,7 +18,9 @@ from neuralop_jax._strict_json import numbers
 from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
+from neuralop_jax.cli._console import say
 from neuralop_jax.cli._report_page import render
+from neuralop_jax.cli._run import data_of
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.data import Sample, read_info
 from neuralop_jax.errors import NeuralOpError, RunDirError
@@ -80,7 +82,7 @@ class RunReport:
     notes: tuple[str, ...]
 
 
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run_dir: str | Path, data: Path | None = None) -> Path:
     """Writes `report.html` into a run directory, in one step: one page that needs no other file and no network.
 
     Errors, curves, pictures of the median and the worst sample of each held-out split, spectra, the model, the environment and
@@ -89,13 +91,14 @@ def write_report(run_dir: str | Path) -> Path:
     **Arguments:**
 
     - `run_dir`: the directory of a run.
+    - `data`: the file of its data, if that moved.
 
     **Returns:** the path of the page.
 
     **Raises:** `RunDirError` if `run_dir` is not the directory of a run or cannot be written.
     """
     run = Path(run_dir)
-    report = _gather(run)
+    report = _gather(run, data)
     path = run / "report.html"
     try:
         write_whole(path, render(report))
@@ -104,7 +107,7 @@ def write_report(run_dir: str | Path) -> Path:
     return path
 
 
-def _gather(run: Path) -> RunReport:
+def _gather(run: Path, file: Path | None) -> RunReport:
     config, results, environment = read_config(run), read_results(run), read_environment(run)
     metrics, notes = tuple(_lines(run / "metrics.jsonl")), []
     finished = (run / "DONE").exists()
@@ -115,14 +118,15 @@ def _gather(run: Path) -> RunReport:
     try:
         operator, known = checkpoint.load(run), checkpoint.load_info(run)
         _check_data(known, config.data, run)
-        info = known
-        for name, grid in _held_out(config.data).items():
+        info, data = known, data_of(config, file)
+        for name, grid in _held_out(data).items():
             if reason := models.refused_grid(operator, grid.shape):
                 notes.append(f"{name} is left out: {reason}.")
             else:
-                splits[name] = _split_report(config.data, name, operator)
+                splits[name] = _split_report(data, name, operator)
     except NeuralOpError as error:
         notes.append(f"Pictures and spectra are missing: {error}")
+        say(notes[-1])
     return RunReport(
         name=run.resolve().name,
         finished=finished,

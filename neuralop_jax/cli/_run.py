@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from neuralop_jax._whole_files import alone_with, write_whole
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.config import DataConfig, ExperimentConfig
 from neuralop_jax.errors import DataError, RunDirError
+from neuralop_jax.grids import Grid
+from neuralop_jax.info import DatasetInfo
 
 
 def data_of(config: ExperimentConfig, file: Path | None) -> DataConfig:
@@ -25,6 +27,15 @@ def data_of(config: ExperimentConfig, file: Path | None) -> DataConfig:
             f"or name other data: --data FILE."
         )
     return config.data if file is None else dataclasses.replace(config.data, path=str(file))
+
+
+def check_dimension(file: str, grids: Iterable[Grid], trained: DatasetInfo | None) -> None:
+    """Raises `DataError` unless fields of a file have as many space axes as those of the training, where these are known."""
+    wanted = {split.grid.num_dims for split in trained.splits.values()} if trained else set()
+    for found in {grid.num_dims for grid in grids} - wanted if wanted else ():
+        raise DataError(
+            f"{file} has fields on {found}-D grids, the operator was trained on {min(wanted)}-D ones. Name data like those."
+        )
 
 
 def merge_results(run: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:

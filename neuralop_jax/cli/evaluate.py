@@ -11,7 +11,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config, read_results
 from neuralop_jax.cli._certificate import store_certificate
 from neuralop_jax.cli._console import say
-from neuralop_jax.cli._run import data_of, merge_results, show_analyses, show_errors
+from neuralop_jax.cli._run import check_dimension, data_of, merge_results, show_analyses, show_errors
 from neuralop_jax.errors import ConfigError, DataError
 
 
@@ -59,6 +59,8 @@ def evaluate(
     if not names:
         raise DataError(f"{source.path} has no split but {source.train_split!r}. Add a held-out split, or name one with --split.")
     grids = {name: known[name].grid for name in names}
+    info = checkpoint.load_info(run)
+    check_dimension(source.path, grids.values(), info)
     chosen = [(name, (1,) * grids[name].num_dims) for name in names]
     if resolution:
         shapes = parse_resolutions(resolution, grids[names[0]].num_dims)
@@ -100,7 +102,7 @@ def evaluate(
     say(f"Added to {run / 'results.json'}.")
     if certify:
         finest = max(names, key=lambda name: math.prod(grids[name].shape))
-        dataset, info = open_split(source, finest), checkpoint.load_info(run)
+        dataset = open_split(source, finest)
         trained = (info.splits if info else known).get(source.train_split)
         trained_on = trained.grid.shape if trained else None
         measured = models.on_times(operator, dataset.times)

@@ -12,7 +12,7 @@ from neuralop_jax._checks import did_you_mean
 from neuralop_jax._run_files import read_config
 from neuralop_jax.cli._console import say, show_table
 from neuralop_jax.cli._json_file import json_file
-from neuralop_jax.cli._run import data_of, show_errors, write_json
+from neuralop_jax.cli._run import check_dimension, data_of, show_errors, write_json
 from neuralop_jax.config import ExperimentConfig, config_difference
 from neuralop_jax.errors import ConfigError
 
@@ -85,6 +85,7 @@ def uncertainty(
             f"--split {split!r}: the held-out splits of {source.path} are {', '.join(allowed) or 'none'}."
             f"{did_you_mean(name, allowed) or ' Name one of them, never the one that was trained on.'}"
         )
+    check_dimension(source.path, [known[name].grid], checkpoint.load_info(runs[0]))
     dataset = open_split(source, name)
     members = [models.on_times(checkpoint.load(run), dataset.times) for run in runs]
     operator = models.Ensemble.joined(members) if len(members) > 1 else members[0]

@@ -155,6 +155,11 @@ def training_of(
         more = stack.enter_context(Loggers(makers, report))
 
         snapshot, goodput = read_snapshot(store, warn=report), None
+        if snapshot and snapshot.step > config.training.steps:
+            raise ConfigError(
+                f"{run.path} has trained {snapshot.step} steps, more than training.steps, got {config.training.steps}. Use "
+                f"--training.steps {snapshot.step} or more, or train in another directory with --out."
+            )
         rollbacks = snapshot.rollbacks if snapshot else 0
         if rollbacks and jax.process_count() > 1:
             raise ConfigError(

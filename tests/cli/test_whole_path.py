@@ -68,6 +68,11 @@ def test_data_that_moved(trained, capsys):
         assert main([verb, "runs/a"]) == 2
         err = capsys.readouterr().err
         assert "no such file: smooth.h5" in err and "--data FILE" in err and err.count("\n") == 1
+    assert main(["report", "runs/a"]) == 0
+    assert "Pictures and spectra are missing: no such file: smooth.h5" in capsys.readouterr().out
+    assert "worst sample" not in (trained / "runs/a/report.html").read_text()
+    assert main(["report", "runs/a", "--data", "moved.h5"]) == 0
+    assert "missing" not in capsys.readouterr().out and "worst sample" in (trained / "runs/a/report.html").read_text()
     assert main(["evaluate", "runs/a", "--data", "moved.h5"]) == 0
     assert main(["evaluate", "runs/a", "--data", "few.h5"]) == 0
     assert "test_8 of few.h5" in capsys.readouterr().out
@@ -101,6 +106,12 @@ def test_other_samples_in_a_file_without_splits(trained, capsys):
     results = json.loads((trained / "runs/a/results.json").read_text())["splits"]
     assert results["train of flat.h5"]["relative_l2"] == pytest.approx(results["test_16"]["relative_l2"], rel=1e-6)
     options = ["--alpha", "0.5", "--data"]
+    with h5py.File("line.h5", "w") as file:
+        for split in ("train", "test"):
+            file[f"{split}/a"] = file[f"{split}/v"] = np.ones((4, 9))
+    for verb in ("evaluate", "uncertainty"):
+        assert main([verb, "runs/a", "--data", "line.h5"]) == 2
+        assert "line.h5 has fields on 1-D grids, the operator was trained on 2-D ones." in capsys.readouterr().err
     assert main(["uncertainty", "runs/a", *options, "flat.h5", "--split", "train"]) == 0
 
 
