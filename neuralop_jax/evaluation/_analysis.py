@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralop_jax import metrics
 from neuralop_jax.data import Sample
-from neuralop_jax.evaluation._evaluate import Evaluable, batches, first_samples, length
+from neuralop_jax.evaluation._evaluate import Evaluable, batches, first_samples
 from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, apply_batched
 
@@ -62,7 +62,7 @@ def analyze(
     grid = first_samples(data, 1, grid)[1]
     edges, times = tuple(edges), tuple(float(t) for t in times)
     found: dict[str, list[np.ndarray]] = {}
-    for count, u, target in batches(data, min(batch_size, length(data))):
+    for count, u, target in batches(data, batch_size):
         for name, values in _measure(model, u, target, grid, times, edges).items():
             found.setdefault(name, []).append(np.asarray(values, np.float64)[:count])
     values = {name: np.concatenate(parts) for name, parts in found.items()}

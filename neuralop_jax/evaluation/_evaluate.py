@@ -1,7 +1,7 @@
 """The errors of an operator over a dataset, on whatever grid that has."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -9,10 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import metrics
+from neuralop_jax._config_values import Bounds, check_value
 from neuralop_jax.data import Sample
+from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.evaluation._confidence import bootstrap_intervals
 from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, apply_counted
+
+Count = Annotated[int, Bounds(at_least=1.0)]
+"""An argument that is a number of samples, one at least."""
 
 METRICS: dict[str, Callable[..., Any]] = {
     "relative_l2": metrics.relative_l2,
@@ -73,6 +78,9 @@ def evaluate(
     axis. Samples with an error that is not finite are in no mean: their number is `diverged`, which is there only if it is not
     zero. If all are, the means are infinite.
 
+    **Raises:** `DataError` for data that are neither a dataset nor a `Sample`, hold no sample, or not one target for each input;
+    `ConfigError` for a `batch_size` that is not at least 1, or a `grid` with other points than the targets.
+
     !!! example
 
         ```python
@@ -114,20 +122,28 @@ def evaluate(
 
 def first_samples(data: Evaluable | Sample, count: int, grid: Grid | None = None) -> tuple[Sample, Grid]:
     """The first samples of a dataset as arrays, and their grid; of arrays without one the unit box, not periodic."""
+    grid = _grid_of(data, grid)
     u, target = _take(data, range(min(count, length(data))))
-    if isinstance(data, Sample):
-        return Sample({"u": u}, target), grid or Grid(u.shape[2:], endpoint=(False,) * (u.ndim - 2))
-    return Sample({"u": u}, target), data.grid
+    return Sample({"u": u}, target), grid or Grid(u.shape[2:], endpoint=(False,) * (u.ndim - 2))
+
+
+def _grid_of(data: Evaluable | Sample, grid: Grid | None) -> Grid | None:
+    """The grid of a dataset; of arrays what is given, which must have the points of their targets."""
+    length(data)  # refuses what is neither
+    if not isinstance(data, Sample):
+        return data.grid
+    if grid is not None and grid.shape != (found := tuple(data.target.shape[2:])):
+        raise ConfigError(f"grid has shape {grid.shape}, but the targets have {found}. Give the grid of the data.")
+    return grid
 
 
 def _measure(
     model: AbstractOperator, data: Evaluable | Sample, grid: Grid | None, batch_size: int
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of each metric, the accuracy and the cost, if any, the values of the samples, `(samples,)`, and of their channels."""
-    grid = grid if isinstance(data, Sample) else data.grid
-    size = min(batch_size, length(data))
+    grid = _grid_of(data, grid)
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for count, inputs, targets in batches(data, size):
+    for count, inputs, targets in batches(data, batch_size):
         for name, (joint, each) in _compare(model, inputs, targets, grid).items():
             found.setdefault(name, []).append((np.asarray(joint, np.float64)[:count, 0], np.asarray(each, np.float64)[:count]))
     joined = {name: list(zip(*parts, strict=True)) for name, parts in found.items()}
@@ -145,8 +161,10 @@ def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Gri
     return measured | {name: (number[:, None],) * 2 for name, number in once.items()}
 
 
-def batches(data: Evaluable | Sample, size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
+def batches(data: Evaluable | Sample, batch_size: int) -> Iterator[tuple[int, jax.Array, jax.Array]]:
     """Batches of equal size with the number of samples that count; the last one is filled up with its first sample."""
+    check_value(Count, batch_size, "batch_size")
+    size = min(batch_size, length(data))
     for start in range(0, length(data), size):
         indices = list(range(start, min(start + size, length(data))))
         u, target = _take(data, indices + [start] * (size - len(indices)))
@@ -162,5 +180,18 @@ def _take(data: Evaluable | Sample, indices: Sequence[int]) -> tuple[Any, Any]:
 
 
 def length(data: Evaluable | Sample) -> int:
-    """The number of samples."""
-    return len(data.target) if isinstance(data, Sample) else len(data)
+    """The number of samples; `DataError` unless there is one at least, with as many targets as inputs."""
+    if not isinstance(data, Sample | Evaluable):
+        raise DataError(
+            f"the data must be a dataset, or arrays as one Sample, got {type(data).__name__}. Use data.Sample({{'u': u}}, "
+            "target)."
+        )
+    count = len(data.target) if isinstance(data, Sample) else len(data)
+    if isinstance(data, Sample) and len(data.inputs["u"]) != count:
+        raise DataError(
+            f"the Sample holds {len(data.inputs['u'])} inputs and {count} targets, which must be as many. Give each input its "
+            "target."
+        )
+    if count == 0:
+        raise DataError("the data hold no sample, and at least one is needed. Check how they are split.")
+    return count

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuralop_jax import models
+from neuralop_jax._config_values import Bounds, check_value
 from neuralop_jax.data import Sample
-from neuralop_jax.errors import ConfigError, NeuralOpError
-from neuralop_jax.evaluation._evaluate import Evaluable, first_samples
+from neuralop_jax.errors import ConfigError, DataError, NeuralOpError
+from neuralop_jax.evaluation._evaluate import Count, Evaluable, first_samples
 from neuralop_jax.evaluation._resampling import band_limited, interpolated
 from neuralop_jax.grids import Grid, strides_to
 from neuralop_jax.kernels import resample
@@ -92,7 +93,8 @@ def certify(
     `"fails"`, on one to converge `"agrees"` and `"differs"` by more than the tolerance, which a coarse grid may; on grids too
     coarse for what was learned `"modes cut off"`; without a claim `"not claimed"`, without an output `"refused"`.
 
-    **Raises:** `ConfigError` if there is no grid on which the operator can be called.
+    **Raises:** `ConfigError` if there is no grid on which the operator can be called, or for an argument out of range;
+    `DataError` for data that hold NaN or infinity, or targets on other points than the inputs.
 
     !!! example
 
@@ -111,8 +113,16 @@ def certify(
         assert {row["verdict"] for row in found["grids"]} == {"exact"}
         ```
     """
+    check_value(Count, num_samples, "num_samples")
+    check_value(Count, batch_size, "batch_size")
+    check_value(Annotated[float, Bounds(at_least=0.0)], tolerance, "tolerance")
+    check_value(Sequence[int] | None, trained_on, "trained_on")
+    check_value(Sequence[Any] | None, shapes, "shapes")
+    for shape in shapes or ():
+        check_value(Sequence[int], shape, "every entry of shapes")
     samples, grid = first_samples(data, num_samples, grid)
     u, target = np.asarray(samples.inputs["u"]), np.asarray(samples.target)
+    _check_fields(u, target)
     base = grid.with_shape(tuple(trained_on or grid.shape))
     grids = [grid.with_shape(tuple(shape)) for shape in (shapes or certificate_grids(base))]
     refused = {other.shape: reason for other in grids if (reason := _refusal(model, u, other.shape))}
@@ -149,6 +159,21 @@ def certify(
     }
 
 
+def _check_fields(u: np.ndarray, target: np.ndarray) -> None:
+    """Raises `DataError` where the data, not the operator, would be to blame for a verdict."""
+    if u.shape[2:] != target.shape[2:]:
+        raise DataError(
+            f"certify needs targets on the points of the inputs {u.shape[2:]}, got {target.shape[2:]}. Resample the targets."
+        )
+    for name, fields in (("inputs", u), ("targets", target)):
+        good = np.isfinite(fields).all(axis=tuple(range(1, fields.ndim)))
+        if not good.all():
+            raise DataError(
+                f"certify needs finite data, but {np.count_nonzero(~good)} of {len(fields)} {name} hold NaN or infinity, the "
+                f"first is sample {np.argmin(good)}. Leave such samples out."
+            )
+
+
 _UNKNOWN: dict[str, Any] = {"error": None, "interpolated": None}
 
 
@@ -167,7 +192,7 @@ def _refusal(model: AbstractOperator, u: np.ndarray, shape: tuple[int, ...]) -> 
     try:
         found = jax.eval_shape(model.batched, jax.ShapeDtypeStruct((len(u), u.shape[1], *shape), u.dtype)).shape
     except NeuralOpError as error:
-        return str(error)
+        return str(error).removesuffix(".")
     return None if found[2:] == shape else f"the output has {found[2:]} points, not those of the input {shape}"
 
 

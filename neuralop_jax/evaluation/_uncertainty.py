@@ -1,6 +1,7 @@
 """Bands around predictions that contain the truth with a chosen probability, by split conformal prediction."""
 
 import math
+import numbers
 from typing import Any, Literal
 
 import equinox as eqx
@@ -9,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from neuralop_jax._checks import one_of, shown
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields
 from neuralop_jax.data import Sample
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.evaluation._evaluate import Evaluable, batches, length
 from neuralop_jax.models import AbstractOperator, Ensemble, apply_batched
 
@@ -35,7 +37,8 @@ class ConformalBands(eqx.Module):
     def __call__(self, u: Field) -> tuple[OutputField, OutputField]:
         """The lower and the upper end of the band for one input function."""
         prediction, scale = _predicted(self.model, u[None], self.scaled)
-        return prediction[0] - self.radius * scale[0], prediction[0] + self.radius * scale[0]
+        reach = _reach(self.radius, scale)[0]
+        return prediction[0] - reach, prediction[0] + reach
 
 
 def conformal_bands(
@@ -70,7 +73,8 @@ def conformal_bands(
         that bands are wide where members disagree; else it is 1. By default it is for an ensemble of several.
     - `batch_size`: samples that are computed at once.
 
-    **Raises:** `ConfigError` for too few samples, an `alpha` out of range, or `scaled` without an ensemble.
+    **Raises:** `ConfigError` for too few samples, an `alpha` out of range, another `kind`, or `scaled` without an ensemble;
+    `DataError` as in `evaluate`. Pointwise bands raise `ModelInputError` on another grid.
 
     **Source:** Vovk et al. 2005, Algorithmic Learning in a Random World; Lei et al. 2018, arXiv:1604.04173 (split conformal,
     with $\sigma$); Diquigiovanni et al. 2021, arXiv:2102.06746 (bands around functions by the maximum).
@@ -93,6 +97,7 @@ def conformal_bands(
         assert coverage(bands, jax.tree.map(lambda a: a[40:], data))["functions"][0] > 0.5
         ```
     """
+    one_of("kind", kind, ("function", "pointwise"), ConfigError)
     scaled = isinstance(model, Ensemble) and model.size > 1 if scaled is None else scaled
     if scaled and not isinstance(model, Ensemble):
         raise ConfigError(f"scaled bands need the spread of an Ensemble, got {type(model).__name__}. Use scaled=False.")
@@ -110,8 +115,8 @@ def conformal_rank(count: int, alpha: float) -> int:
 
     **Raises:** `ConfigError` if there are too few scores for one, or `alpha` is out of range.
     """
-    if not 0 < alpha < 1:
-        raise ConfigError(f"alpha must be between 0 and 1, the chance to be outside of a band, got {alpha!r}. Try 0.1.")
+    if not (isinstance(alpha, numbers.Real) and 0 < alpha < 1):
+        raise ConfigError(f"alpha must be between 0 and 1, the chance to be outside of a band, got {shown(alpha)}. Try 0.1.")
     rank = math.ceil((count + 1) * (1 - alpha) - 1e-9)
     if rank > count:
         least = 1 / alpha - 1 - 1e-9
@@ -130,9 +135,9 @@ def coverage(bands: ConformalBands, data: Evaluable | Sample, *, batch_size: int
     part of all points that are; `width`, the mean width of the bands, in the unit of the channel; and `count`, the samples.
     """
     inside, width = [], []
-    for count, u, target in batches(data, min(batch_size, length(data))):
+    for count, u, target in batches(data, batch_size):
         prediction, scale = _apply(bands.model, u, bands.scaled)
-        reach = np.asarray(bands.radius) * np.asarray(scale)
+        reach = np.asarray(_reach(bands.radius, scale))
         inside.append((np.abs(np.asarray(target) - np.asarray(prediction)) <= reach)[:count])
         width.append(np.broadcast_to(2 * reach, target.shape)[:count])
     held, space = np.concatenate(inside), tuple(range(2, inside[0].ndim))
@@ -146,7 +151,7 @@ def coverage(bands: ConformalBands, data: Evaluable | Sample, *, batch_size: int
 
 def _scores(model: AbstractOperator, data: Evaluable | Sample, scaled: bool, batch_size: int) -> Any:
     """The magnitudes of the errors over the scale at every point, batch by batch."""
-    for count, u, target in batches(data, min(batch_size, length(data))):
+    for count, u, target in batches(data, batch_size):
         prediction, scale = _apply(model, u, scaled)
         yield np.abs(np.asarray(target) - np.asarray(prediction))[:count] / np.asarray(scale)[:count]
 
@@ -161,6 +166,17 @@ def _predicted(model: AbstractOperator, u: Fields, scaled: bool) -> tuple[Output
     size = jnp.sqrt(jnp.mean(spread**2, axis=tuple(range(2, spread.ndim)), keepdims=True))
     least = jnp.maximum(_LEAST_SPREAD * size, jnp.finfo(spread.dtype).tiny)
     return jnp.mean(each, axis=1), jnp.maximum(spread, least)
+
+
+def _reach(radius: Array, scale: Array) -> Array:
+    """Half of the width of bands around a batch; `ModelInputError` on a grid that bands at points are not for."""
+    known, found = radius.shape[1:], scale.shape[2:]
+    if math.prod(known) > 1 and known != found:
+        raise ModelInputError(
+            f"pointwise bands are for the grid {known} of their calibration, got predictions on {found}. Use that grid, or bands "
+            "of kind='function'."
+        )
+    return radius[None] * scale
 
 
 _apply = eqx.filter_jit(_predicted)

@@ -3,11 +3,13 @@ import json
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from neuralop_jax.data import Sample
-from neuralop_jax.evaluation import evaluate, sample_errors
+from neuralop_jax.errors import ConfigError, DataError
+from neuralop_jax.evaluation import analyze, certify, conformal_bands, coverage, evaluate, sample_errors
 from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator
 
@@ -95,3 +97,30 @@ def test_one_program_serves_all_batches_and_later_evaluations(gain, sample):
     first = len(COMPILED)
     evaluate(Gain(jnp.float32(2.0)), sample, grid=grid, batch_size=3)
     assert len(COMPILED) == first and set(COMPILED) == {(2, 6, 5)}
+
+
+@pytest.mark.parametrize("measure", [evaluate, sample_errors, analyze, certify, conformal_bands, coverage])
+def test_data_that_cannot_be_measured_are_refused_in_the_same_words(gain, sample, measure, monkeypatch):
+    u, target = sample.inputs["u"], sample.target
+    measured = gain if measure is not coverage else conformal_bands(gain, sample, alpha=0.5)
+    for inputs, targets in ((7, 5), (5, 7)):
+        with pytest.raises(DataError) as error:
+            measure(measured, Sample({"u": u[:inputs]}, target[:targets]))
+        counts = f"the Sample holds {inputs} inputs and {targets} targets, which must be as many. Give each input its target."
+        assert str(error.value) == counts
+    with pytest.raises(DataError, match="the data hold no sample, and at least one is needed. Check how they are split."):
+        measure(measured, Sample({"u": u[:0]}, target[:0]))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of types
+    with pytest.raises(
+        DataError, match=r"must be a dataset, or arrays as one Sample, got tuple. Use data.Sample\(\{'u': u\}, ta"
+    ):
+        measure(measured, (u, target))
+    with pytest.raises(ConfigError, match="batch_size must be >= 1, got 0."):
+        measure(measured, jax.tree.map(lambda a: np.tile(a, (2, 1, 1, 1)), sample), batch_size=0)
+
+
+@pytest.mark.parametrize("measure", [evaluate, analyze, certify])
+def test_a_grid_is_that_of_the_data(gain, sample, measure):
+    with pytest.raises(ConfigError) as error:
+        measure(gain, sample, grid=Grid((6, 4)))
+    assert str(error.value) == "grid has shape (6, 4), but the targets have (6, 5). Give the grid of the data."

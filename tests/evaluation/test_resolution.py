@@ -5,11 +5,12 @@ import json
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from neuralop_jax.data import Sample
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, DataError
 from neuralop_jax.evaluation import certificate_grids, certify
 from neuralop_jax.evaluation._resampling import band_limited, interpolated
 from neuralop_jax.grids import Grid
@@ -180,3 +181,38 @@ def test_operators_that_claim_nothing_or_refuse(getkey):
     assert found[8,]["error"] is None and found[16,]["error"] > 0
     with pytest.raises(ConfigError, match="certify found no grid for this operator: DeepONet reads"):
         certify(sensors, Sample({"u": u}, u), grid=grid, shapes=[(8,)])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"num_samples": 0}, "num_samples must be >= 1, got 0."),
+        ({"shapes": [16]}, "every entry of shapes must be a list of integers, got 16."),
+        ({"shapes": 16}, "shapes must be a list or null, got 16."),
+        ({"trained_on": 16}, "trained_on must be a list of integers or null, got 16."),
+        ({"tolerance": -1}, "tolerance must be finite and >= 0, got -1.0."),
+    ],
+)
+def test_arguments_out_of_range_are_one_line(options, said, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of types
+    u = waves(SQUARE, 1)
+    with pytest.raises(ConfigError) as error:
+        certify(Slope(), Sample({"u": u}, u), grid=SQUARE, **options)
+    assert str(error.value) == said
+
+
+def test_no_operator_is_blamed_for_its_data(getkey):
+    u = np.array(waves(SQUARE, 1))
+    bad = u.copy()
+    bad[1, 0, 3, 2] = np.nan
+    for name, data in (("inputs", Sample({"u": bad}, u)), ("targets", Sample({"u": u}, bad))):
+        with pytest.raises(DataError) as error:
+            certify(Slope(), data)
+        assert str(error.value) == (
+            f"certify needs finite data, but 1 of 3 {name} hold NaN or infinity, the first is sample 1. Leave such samples out."
+        )
+    with pytest.raises(DataError, match=r"needs targets on the points of the inputs \(16, 12\), got \(8, 12\). Resample the"):
+        certify(Slope(), Sample({"u": u}, u[:, :, ::2]))
+    model = FNO(in_channels=2, out_channels=1, n_modes=(4, 4), width=4, depth=1, key=getkey())
+    with pytest.raises(ConfigError, match=r"axis 1, got 1 in shape .*\). Check in_channels. Give shapes that it takes.$"):
+        certify(model, Sample({"u": u}, u), grid=SQUARE)

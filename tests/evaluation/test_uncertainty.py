@@ -3,12 +3,13 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy import stats
 
 from neuralop_jax.data import Sample
-from neuralop_jax.errors import ConfigError
+from neuralop_jax.errors import ConfigError, ModelInputError
 from neuralop_jax.evaluation import conformal_bands, coverage
 from neuralop_jax.evaluation._uncertainty import conformal_rank
 from neuralop_jax.models import AbstractOperator, Ensemble
@@ -115,7 +116,8 @@ def test_bands_of_an_ensemble_are_wide_where_members_disagree():
     np.testing.assert_allclose(plain.radius, [[np.sort(np.abs(target - u).max((1, 2))[:19])[17]]], rtol=1e-10)
 
 
-def test_too_few_samples_and_other_mistakes_are_one_line():
+def test_too_few_samples_and_other_mistakes_are_one_line(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of types
     model, data = Gain(jnp.asarray(1.0)), noisy(18, (1, 4), seed=4)
     assert conformal_rank(9, 0.1) == 9 and conformal_rank(19, 0.05) == 19
     with pytest.raises(ConfigError) as error:
@@ -129,3 +131,23 @@ def test_too_few_samples_and_other_mistakes_are_one_line():
         conformal_bands(model, data, alpha=1.5)
     with pytest.raises(ConfigError, match="scaled bands need the spread of an Ensemble, got Gain. Use scaled=False"):
         conformal_bands(model, data, scaled=True)
+    with pytest.raises(ConfigError, match="alpha must be between 0 and 1.*got 'a'. Try 0.1"):
+        conformal_bands(model, data, alpha="a")
+    with pytest.raises(
+        ConfigError, match="kind must be one of 'function', 'pointwise', got 'Function'. Did you mean 'function'?"
+    ):
+        conformal_bands(model, data, kind="Function")
+
+
+def test_bands_of_functions_are_for_any_grid_and_those_at_points_for_theirs():
+    model, data, other = Gain(jnp.asarray(1.0)), noisy(18, (1, 4), seed=4), noisy(3, (1, 8), seed=5)
+    u = jnp.asarray(other.inputs["u"][0])
+    functions, points = (conformal_bands(model, data, kind=kind) for kind in ("function", "pointwise"))
+    np.testing.assert_allclose(functions(u)[1] - u, np.broadcast_to(functions.radius, u.shape), rtol=1e-10)
+    for call in (lambda: points(u), lambda: coverage(points, other)):
+        with pytest.raises(ModelInputError) as error:
+            call()
+        assert str(error.value) == (
+            "pointwise bands are for the grid (4,) of their calibration, got predictions on (8,). Use that grid, or bands of "
+            "kind='function'."
+        )
