@@ -26,12 +26,14 @@ def check_field(
             remedy = "Use u.real, if that is the field." if fields else "Build it with complex_data=True for such fields."
         raise ModelInputError(f"{name} expected a {kind} floating array, got {u.dtype}. {remedy}")
     if len(shape) != rank:
-        if len(shape) == rank + 1 and not batched:
+        if fields or (batched and len(shape) == rank - 1):
+            remedy = _missing_axes(shape, channels, num_dims)
+        elif len(shape) == rank + 1 and not batched:
             remedy = "Batch with jax.vmap(model)(u), or model.batched(u)."
         elif len(shape) == rank - 1:
-            remedy = "Add the batch axis with u[None]." if batched else "Add the channel axis with u[None]."
+            remedy = "Add the channel axis with u[None]."
         else:
-            remedy = f"Give the {num_dims} {plural} of the grid alone." if fields else "Build the model with another num_dims."
+            remedy = "Build the model with another num_dims."
         what = "samples" if batched else "one sample"
         raise ModelInputError(f"{name} expects {what} {wanted}, got shape {shape} of rank {len(shape)}, not {rank}. {remedy}")
     if shape[axis] != channels:
@@ -43,3 +45,16 @@ def check_field(
         )
     if 0 in shape:
         raise ModelInputError(f"{name} expects at least one {'sample and ' * axis}point per axis, got shape {shape}.")
+
+
+def _missing_axes(shape: tuple[int, ...], channels: int, num_dims: int) -> str:
+    """What makes samples `(batch, channels, *space)` of an array of another rank, as far as its sizes tell."""
+    if len(shape) == num_dims + 1 and shape[0] == channels:
+        return "Add the batch axis with u[None]."
+    if len(shape) == num_dims + 1 and channels == 1:
+        return "Add the channel axis with u[:, None]."
+    if len(shape) == num_dims and channels == 1:
+        return "Add the axes of batch and channel with u[None, None]."
+    if num_dims <= len(shape) <= num_dims + 1:
+        return f"Stack the {channels} channels on the axis before those of space, and have one of samples before them."
+    return f"Reshape u to {num_dims + 2} axes: samples, channels, then the {num_dims} of space."

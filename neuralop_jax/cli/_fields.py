@@ -12,12 +12,14 @@ from neuralop_jax._frames import frames
 from neuralop_jax._whole_files import make_way, whole_file
 from neuralop_jax.config import DataConfig
 from neuralop_jax.data import HDF5Dataset, describe, read_info, write_hdf5
-from neuralop_jax.data._open import SIZE_LIMIT
+from neuralop_jax.data._open import SIZE_LIMIT, read_start, refuse_start
 from neuralop_jax.errors import DataError
 from neuralop_jax.grids import Grid
 from neuralop_jax.info import DatasetInfo, FieldInfo, SplitInfo
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+_NUMPY_STARTS = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")
+"""How arrays, archives of arrays, and those without any begin."""
 
 
 def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tuple[np.ndarray, Grid | None]:
@@ -28,6 +30,9 @@ def read_fields(path: Path, data: DataConfig, num_dims: int, split: str) -> tupl
     **Raises:** `DataError` if the file holds anything else than finite fields of the right names and number of axes.
     """
     if path.suffix.lower() not in (".npy", ".npz"):
+        start, found = read_start(path)
+        if not found:
+            raise refuse_start(path, start, "an HDF5 file, .npy or .npz")
         info = read_info(path, data.input, num_dims=num_dims)
         if not split and len(info.splits) > 1:
             raise DataError(f"{path} has the splits {', '.join(info.splits)}. Choose one with --split.")
@@ -94,6 +99,9 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file by name, or the one of an `.npy` file under the empty name."""
     if not os.path.isfile(path):
         raise DataError(f"no such file: {shown_path(path)} (looked in {Path.cwd()}). Check the path.")
+    start, _ = read_start(path)
+    if not start.startswith(_NUMPY_STARTS):
+        raise refuse_start(path, start, "a NumPy file")
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -116,11 +124,15 @@ def _batched(where: str, values: np.ndarray, num_dims: int) -> np.ndarray:
     """`(samples, channels, *space)` from an array that may lack the axes of samples and channels."""
     if values.dtype.kind not in "fiub":
         raise DataError(f"{where} holds {values.dtype}, wanted real numbers. Convert it.")
-    if not num_dims <= values.ndim <= num_dims + 2 or 0 in values.shape:
+    if not num_dims <= values.ndim <= num_dims + 2:
         space = ", ".join("xyzw"[:num_dims])
         raise DataError(
             f"{where} has shape {values.shape}, wanted ({space}), (samples, {space}) or (samples, channels, {space})."
         )
+    if 0 in values.shape:
+        axes = ("samples", "channels")[: values.ndim - num_dims]
+        none = next((name for name, length in zip(axes, values.shape, strict=False) if length == 0), "points")
+        raise DataError(f"{where} has shape {values.shape}: it holds no {none}, wanted one or more. Save it with them.")
     if values.ndim == num_dims + 1:
         values = values[:, None]
     values = values.reshape((1,) * (num_dims + 2 - values.ndim) + values.shape).astype(np.float32)

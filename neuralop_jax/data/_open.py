@@ -19,6 +19,7 @@ SIZE_LIMIT = 64
 """A dataset may claim at most this many times the bytes of its file."""
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+_TABLES = (".csv", ".tsv", ".txt", ".dat")
 _CONVERT = "make an HDF5 file of it with: neuralop-jax data convert FILE OUT.h5"
 _IMPOSTORS = (
     (b"version https://git-lfs", "it is a Git LFS pointer; fetch the file itself with: git lfs pull"),
@@ -119,6 +120,8 @@ def refuse_start(path: Path, start: bytes, wanted: str) -> DataError:
         return DataError(f"{path} is not {wanted}: it is empty. Download or generate it again.")
     shown = start[:16].decode("latin-1") if start[:16].isascii() else start[:8].hex(" ")
     reasons = [reason for prefix, reason in _IMPOSTORS if start.lstrip().lower().startswith(prefix)]
+    if path.suffix.lower() in _TABLES and b"\0" not in start:
+        reasons.append("it is a table of text; read it with numpy.loadtxt and save the array with numpy.save")
     reason = reasons[0] if reasons else "download or generate it again"
     return DataError(f"{path} is not {wanted} (starts with {shown!r}): {reason}.")
 

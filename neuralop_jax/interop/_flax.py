@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from neuralop_jax._named_arrays import named_arrays
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields, Params, Points, PRNGKey, QueryPoints
 from neuralop_jax.errors import ModelInputError
-from neuralop_jax.interop._functional import parameters_of
+from neuralop_jax.interop._functional import check_operator, kind_of, parameters_of
 from neuralop_jax.layers import Untrained
 from neuralop_jax.models import AbstractOperator
 from neuralop_jax.models._base import check_input, refuse_unused
@@ -65,6 +65,8 @@ def to_nnx(model: AbstractOperator) -> NNXOperator:
 
     Its `nnx.Param`s are what training here trains.
 
+    **Raises:** `ModelInputError` if `model` is no operator.
+
     !!! example
 
         ```python
@@ -85,6 +87,7 @@ def to_nnx(model: AbstractOperator) -> NNXOperator:
         assert not jnp.allclose(module.operator.batched(u), before)
         ```
     """
+    check_operator("to_nnx expects", model)
     return NNXOperator(model)
 
 
@@ -98,6 +101,7 @@ class LinenOperator(linen.Module):
         """`operator.batched(u)`: the outputs for many samples, channels first."""
         if self.is_initializing():
             operator = self.build(self.make_rng("params"))
+            check_operator("to_linen expects a function that builds", operator)
             (arrays, _), trained = named_arrays(operator), parameters_of(operator)
             self.put_variable("params", "arrays", trained)
             self.put_variable("untrained", "arrays", {name: array for name, array in arrays.items() if name not in trained})
@@ -111,6 +115,8 @@ def to_linen(build: Callable[[PRNGKey], AbstractOperator]) -> LinenOperator:
     """A module of Flax Linen that is `build(key).batched`.
 
     Its collection `"params"` holds what training here trains, `"untrained"` the other arrays, both below `"arrays"` by name.
+
+    **Raises:** `ModelInputError` if `build` is no function, and when called if it builds no operator.
 
     !!! example
 
@@ -127,6 +133,11 @@ def to_linen(build: Callable[[PRNGKey], AbstractOperator]) -> LinenOperator:
         assert module.apply(variables, u).shape == (2, 1, 8)
         ```
     """
+    if isinstance(build, AbstractOperator) or not callable(build):
+        raise ModelInputError(
+            f"to_linen expects a function of a key that builds an operator, got {kind_of(build)}. "
+            "Use to_linen(lambda key: FNO(..., key=key)), or to_nnx for an operator that is built."
+        )
     return LinenOperator(build)
 
 
@@ -198,6 +209,12 @@ class FlaxOperator(AbstractOperator):
         else:
             random = nnx.from_flat_state([(path, _NoRandomNumbers()) for path in self.random])
             v = nnx.merge(self.module, self.parameters, self.others.variables, random)(u)
+        # a network may need grids of certain sizes, so that no trial at conversion could tell what it gives
+        if jnp.shape(v)[-1:] != (self.out_channels,):
+            raise ModelInputError(
+                f"FlaxOperator expected {self.out_channels} output channels on the last axis of what its module gives, got "
+                f"shape {jnp.shape(v)}. Give from_flax the out_channels of the module."
+            )
         return jnp.moveaxis(v, -1, 1)
 
 
@@ -225,6 +242,8 @@ def from_flax(
     - `in_channels`, `out_channels`, `num_dims`: channels and space axes of the fields.
     - `width`: channels of a hidden field, by which batches are cut into portions that fit the cache.
 
+    **Raises:** `ModelInputError` if `module` is no module of Flax, and when called if it does not give `out_channels`.
+
     !!! example
 
         ```python
@@ -240,6 +259,10 @@ def from_flax(
         assert model(jnp.ones((1, 32))).shape == (2, 32)
         ```
     """
+    if not isinstance(module, linen.Module | nnx.Module):
+        a_class = isinstance(module, type) and issubclass(module, linen.Module | nnx.Module)
+        remedy = f"Build it first: {module.__name__}(...)." if a_class else "Make a function the __call__ of an nnx.Module."
+        raise ModelInputError(f"from_flax expects a module of Flax, got {kind_of(module)}. {remedy}")
     sizes = (in_channels, out_channels, width, num_dims)
     if isinstance(module, linen.Module):
         others = {name: held for name, held in (variables or {}).items() if name != "params"}

@@ -23,6 +23,8 @@ def functional(model: AbstractOperator) -> tuple[Callable[[], Parameters], Calla
     `layers.Untrained` stay in `apply`, so that no weight decay can reach them. `apply` takes the keyword arguments of `batched`,
     and parameters of any type. `with_parameters` makes an operator again.
 
+    **Raises:** `ModelInputError` if `model` is no operator.
+
     !!! example
 
         ```python
@@ -44,10 +46,23 @@ def functional(model: AbstractOperator) -> tuple[Callable[[], Parameters], Calla
         ```
     """
 
+    check_operator("functional expects", model)
+
     def apply(parameters: Mapping[str, Array], u: Array, **inputs: Any) -> Array:
         return with_parameters(model, parameters).batched(u, **inputs)
 
     return lambda: parameters_of(model), apply
+
+
+def check_operator(who_expects: str, model: Any) -> None:
+    """Raises `ModelInputError` unless `model` is an operator that was built."""
+    if not isinstance(model, AbstractOperator):
+        raise ModelInputError(f"{who_expects} an operator, got {kind_of(model)}. Build one first, as with models.FNO(...).")
+
+
+def kind_of(value: Any) -> str:
+    """What a message calls a value that is of the wrong kind."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a value of type {type(value).__name__}"
 
 
 def parameters_of(model: AbstractOperator) -> Parameters:
@@ -58,8 +73,9 @@ def parameters_of(model: AbstractOperator) -> Parameters:
 def with_parameters(model: Operator, parameters: Mapping[str, Array]) -> Operator:
     """The same operator with other parameters, named as by `functional`.
 
-    **Raises:** `ModelInputError` if names or shapes are not those of `model`.
+    **Raises:** `ModelInputError` if names or shapes are not those of `model`, or it is no operator.
     """
+    check_operator("with_parameters expects", model)
     arrays, rebuild = named_arrays(model)
     wanted, found = ({name: np.shape(leaf) for name, leaf in held.items()} for held in (parameters_of(model), parameters))
     for name in sorted(wanted | found):

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from neuralop_jax._checks import did_you_mean, shown
+from neuralop_jax._checks import did_you_mean, printable, shown
 from neuralop_jax._field_checks import check_field
 from neuralop_jax.errors import ModelInputError
 from neuralop_jax.grids import Grid
+from neuralop_jax.info import FieldInfo
 from neuralop_jax.serving._artifact import CARD
 from neuralop_jax.serving._card import ModelCard
 from neuralop_jax.serving._program import load_program
@@ -48,6 +49,13 @@ class Predictor:
 
     def __init__(self, card: ModelCard, function: Callable[[Array], Array]):
         self.card, self._function = card, function
+
+    def __repr__(self) -> str:
+        card, spec = self.card, self.card.record.get("spec")
+        kind = f"{spec['kind']}: " if isinstance(spec, dict) and "kind" in spec else ""  # a card of another's making may say none
+        extent = " x ".join(f"[{a:g}, {b:g}]" for a, b in card.grid.extent)
+        grid = f"{' x '.join(map(str, card.grid.shape))} over {extent} {card.grid.unit}"
+        return printable(f"Predictor({kind}{_listed(card.inputs)} -> {_listed(card.outputs)}; grid {grid})")
 
     @classmethod
     def load(cls, path: str | Path) -> "Predictor":
@@ -148,6 +156,10 @@ class Predictor:
         if least is None:
             raise ModelInputError(f"Predictor reads fields on {there} points, got {here}. Interpolate u to the grid of the card.")
         warnings.warn(f"the input has {here} points, the operator was trained on {there}.", stacklevel=4)
+
+
+def _listed(fields: tuple[FieldInfo, ...]) -> str:
+    return ", ".join(f"{f.name} [{f.unit}]" + f" ({f.channels} channels)" * (f.channels > 1) for f in fields)
 
 
 def _compare(grid: Grid, trained: Grid) -> None:

@@ -72,7 +72,9 @@ def test_refused_arrays(tmp_path):
     assert "holds complex128, wanted real numbers" in refused("complex", U.astype(complex))
     assert "holds <U4, wanted real numbers" in refused("text", np.array([["text"]]))
     assert "holds 1 non-finite values, first at [1, 0, 0, 2]." in refused("nan", np.where(U == 14, np.nan, U))
-    assert "has shape (0, 3, 4)" in refused("empty", U[:0])
+    assert "has shape (0, 3, 4): it holds no samples, wanted one or more." in refused("empty", U[:0])
+    assert "has shape (2, 0, 3, 4): it holds no channels" in refused("channels", np.zeros((2, 0, 3, 4)))
+    assert "has shape (2, 3, 0): it holds no points" in refused("points", U[..., :0])
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
@@ -87,14 +89,22 @@ def test_pickles_are_not_run(tmp_path, suffix):
 def test_damaged_and_missing_files(tmp_path):
     np.save(tmp_path / "u.npy", U)
     whole = (tmp_path / "u.npy").read_bytes()
-    for name, content in (
-        ("cut.npy", whole[:-5]),
-        ("head.npy", whole[:20]),
-        ("empty.npz", b""),
-        ("text.npz", b"<!doctype html>"),
+    for name, content, message in (
+        ("cut.npy", whole[:-5], "is not a NumPy file, or is damaged: .* Save it again"),
+        ("head.npy", whole[:20], "is not a NumPy file, or is damaged"),
+        ("zip.npz", b"PK\x03\x04junk", "is not a NumPy file, or is damaged"),
+        ("empty.npz", b"", r"is not a NumPy file: it is empty\. Download"),
+        ("text.npz", b"<!doctype html>", "is not a NumPy file .* returned a web page"),
+        ("junk.npz", b"\xff\x02 junk", r"is not a NumPy file \(starts with 'ff 02 20 .*'\): download or generate it again"),
+        ("pickle.npz", b"\x80\x04junk", "is a pickle-based file, which can run code when opened"),
+        (
+            "u.csv",
+            b"0.1,0.2\n",
+            "is not an HDF5 file, .npy or .npz .*: it is a table of text; read it with numpy.loadtxt and save",
+        ),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=r"is not a NumPy file, or is damaged|holds pickled objects"):
+        with pytest.raises(DataError, match=message):
             read_fields(tmp_path / name, DATA, 2, "")
     with pytest.raises(DataError, match="no such file"):
         read_fields(tmp_path / "none.npy", DATA, 2, "")

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -103,6 +104,41 @@ def test_other_parameters_are_refused():
     ):
         with pytest.raises(ModelInputError, match=message.replace("[0]", r"\[0\]")):
             with_parameters(model, changed)
+
+
+@pytest.mark.parametrize(
+    ("convert", "message"),
+    [
+        (lambda: functional("a"), "functional expects an operator, got a value of type str. Build one first"),
+        (lambda: to_nnx(None), "to_nnx expects an operator, got a value of type NoneType. Build"),
+        (lambda: to_nnx(FNO), "to_nnx expects an operator, got the class FNO. Build"),
+        (lambda: with_parameters(None, {}), "with_parameters expects an operator, got a value of type NoneType. Build"),
+        (lambda: to_linen(small()), "a function of a key that builds an operator, got a value of type Normalized. Use to_linen"),
+        (lambda: to_linen("a"), "a function of a key that builds an operator, got a value of type str. Use"),
+        (
+            lambda: to_linen(lambda key: "a").init(jax.random.key(0), U),
+            "to_linen expects a function that builds an operator, got a value of type str. Build",
+        ),
+        (lambda: flax_operator(linen.Conv), "expects a module of Flax, got the class Conv. Build it first: Conv(...)."),
+        (lambda: flax_operator(nnx.Linear), "got the class Linear. Build it first: Linear(...)."),
+        (lambda: flax_operator(lambda u: u), "got a value of type function. Make a function the __call__ of an nnx.Module."),
+        (
+            lambda: flax_operator(linen.Dense(1), {"params": {"kernel": jnp.ones((1, 1)), "bias": jnp.ones(1)}})(
+                jnp.ones((1, 8))
+            ),
+            "expected 3 output channels on the last axis of what its module gives, got shape (1, 8, 1). Give from_flax",
+        ),
+    ],
+)
+def test_what_is_no_operator_and_no_module_is_refused(convert, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is for users
+    with pytest.raises(ModelInputError) as found:
+        convert()
+    assert message in str(found.value)
+
+
+def flax_operator(module, variables=None):
+    return from_flax(module, variables, in_channels=1, out_channels=3, num_dims=1)
 
 
 def test_untrained_arrays_are_no_parameters_of_flax():

@@ -61,10 +61,20 @@ def test_another_resolution_is_said_or_refused():
             "Predictor expected 3 input channels on axis 1, got 2 in shape (5, 2, 4, 6). Give those of depth, flow (2), in this order.",
         ),
         (np.moveaxis(U, 1, -1), {}, "looks channels-last: use jnp.moveaxis(u, -1, 1)"),
-        (U[0], {}, "expects samples (batch, channels=3, *space) with 2 space axes, got shape (3, 4, 6) of rank 3, not 4. Add"),
+        (
+            U[0],
+            {},
+            "expects samples (batch, channels=3, *space) with 2 space axes, got shape (3, 4, 6) of rank 3, not 4. Add the batch axis with u[None].",
+        ),
+        (U[:, 0], {}, "of rank 3, not 4. Stack the 3 channels on the axis before those of space, and have one of samples before"),
+        (U[0, 0], {}, "of rank 2, not 4. Stack the 3 channels"),
         (U.astype(int), {}, "expected a real floating array, got int64. Use u.astype(jnp.float32)"),
         (U.astype(np.complex64), {}, "expected a real floating array, got complex64. Use u.real, if"),
-        (U[..., None, None], {}, "got shape (5, 3, 4, 6, 1, 1) of rank 6, not 4. Give the 2 axes of the grid alone."),
+        (
+            U[..., None, None],
+            {},
+            "got shape (5, 3, 4, 6, 1, 1) of rank 6, not 4. Reshape u to 4 axes: samples, channels, then the 2 of space.",
+        ),
         (np.ma.masked_equal(U, 30), {}, "1 values of u that are masked, first at [0, 1, 1, 0]. Leave these"),
         (np.ma.MaskedArray(U, True), {}, "360 values of u that are masked, first at [0, 0, 0, 0]."),
         (U, {"units": "m"}, "reads units by the name of a field, got 'm'. Give a dictionary like {'depth': 'm'}."),
@@ -101,6 +111,31 @@ def test_what_does_not_fit_is_refused(u, inputs, message, monkeypatch):
     with pytest.raises(ModelInputError) as found:
         predict(u, **inputs)
     assert message in str(found.value) and "\n" not in str(found.value) and not batches
+
+
+@pytest.mark.parametrize(
+    ("shape", "index", "remedy"),
+    [
+        ((20, 45), np.s_[:, None], "Add the channel axis with u[:, None]."),
+        ((1, 45), np.s_[None], "Add the batch axis with u[None]."),
+        ((45,), np.s_[None, None], "Add the axes of batch and channel with u[None, None]."),
+    ],
+)
+def test_the_remedy_for_missing_axes_works(shape, index, remedy, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    predict = Predictor(ModelCard(FIELDS[0][:1], FIELDS[1], Grid((45,))), lambda u: u)
+    u = np.ones(shape)
+    with pytest.raises(ModelInputError) as found:
+        predict(u)
+    assert str(found.value).endswith(f"got shape {shape} of rank {len(shape)}, not 3. {remedy}")
+    np.testing.assert_array_equal(predict(u[index]), u[index])
+
+
+def test_a_predictor_says_what_it_reads():
+    known, _ = predictor(record={"spec": {"kind": "fno"}})
+    said = "Predictor(fno: depth [m], flow [m/s] (2 channels) -> pressure [Pa]; grid 4 x 6 over [0, 2] x [0, 3] m)"
+    assert repr(known) == said
+    assert repr(predictor()[0]) == said.replace("fno: ", "")
 
 
 def test_a_card_comes_back_from_json():
