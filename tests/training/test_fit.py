@@ -151,7 +151,9 @@ def test_a_shorter_plan_than_was_trained_is_refused(unmeasured, configure, quiet
     """Its configuration would say fewer steps than its weights have."""
     fit(configure(), run_dir=run, console=quiet)
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file() and file.name != "run.log"}
-    with pytest.raises(ConfigError, match="has trained 12 steps, more than training.steps, got 6. Use --training.steps 12 or more"):
+    with pytest.raises(
+        ConfigError, match="has trained 12 steps, more than training.steps, got 6. Use --training.steps 12 or more"
+    ):
         fit(configure(training={"steps": 6}), run_dir=run, resume=True, force=True, console=quiet)
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file() and file.name != "run.log"} == before
 
