@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from neuralop_jax import inverse, viz
 from neuralop_jax._checks import reason, shown
-from neuralop_jax._result import MAX_STEPS, SUCCESS
+from neuralop_jax._result import MAX_STEPS, NONFINITE, STALLED, SUCCESS
 from neuralop_jax._run_files import read_config
 from neuralop_jax._strict_json import strict
 from neuralop_jax._typing import RealField
@@ -29,6 +29,10 @@ from neuralop_jax.training._environment import environment
 
 _DEFAULT_RESOLUTION = 64
 _RTOL = 1e-3
+_TOO_WILD = (
+    "the inversion found no way to a smaller objective: the medium varies too much for the solver, or the prior binds it too "
+    "little. Lower --deviation or --gamma, or raise --weight."
+)
 
 
 class _RelativeError(eqx.Module):
@@ -127,11 +131,10 @@ class Twin:
                 max_steps=steps,
                 throw=False,
             )
-        except eqx.EquinoxRuntimeError as error:  # of the adjoint solve, which cannot be told to go on with NaN
-            raise SolverError(
-                "the inversion met numbers that are not finite: the medium varies too much for the solver, or the prior binds it "
-                "too little. Lower --deviation or --gamma, or raise --weight."
-            ) from error
+        except eqx.EquinoxRuntimeError as error:  # of an operator whose adjoint cannot be told to go on with NaN
+            raise SolverError(_TOO_WILD) from error
+        if int(found.result) in (NONFINITE, STALLED):
+            raise SolverError(_TOO_WILD)
         return found if int(found.result) in (SUCCESS, MAX_STEPS) else found.or_raise()
 
     def figures(self, found: inverse.Inversion) -> dict[str, Any]:

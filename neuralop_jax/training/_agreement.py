@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from traceback import walk_tb
 
@@ -19,6 +20,8 @@ _LONGEST = 300
 """Bytes of an error that other processes are told of."""
 DEVICE_ERRORS = (RuntimeError, ValueError)
 """What JAX raises for a program that failed: a `JaxRuntimeError`, or where its results are awaited a plain `ValueError`."""
+_STATUS = re.compile("(?:ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): ")
+"""How such an error begins when it comes at once, from a call whose own frames JAX hides."""
 _AWAITING = (("jax._src.api", "block_until_ready"), ("jax._src.api", "try_to_block"))
 """Functions that await results, besides the methods of arrays."""
 
@@ -68,11 +71,11 @@ def is_own(error: BaseException) -> bool:
 
 
 def _comes_from_jax(error: BaseException) -> bool:
-    """Whether the run-time of JAX raised an error: by its class, or because it came where results are awaited.
+    """Whether the run-time of JAX raised an error: by its class or its status, or because it came where results are awaited.
 
     An error of a callback has that class, too, and its own traceback inside.
     """
-    if isinstance(error, jax.errors.JaxRuntimeError):
+    if isinstance(error, jax.errors.JaxRuntimeError) or _STATUS.match(str(error)):
         return "Traceback (most recent call last)" not in str(error)
     frames = [(frame.f_globals.get("__name__"), frame.f_code.co_name) for frame, _ in walk_tb(error.__traceback__)]
     return bool(frames) and (frames[-1][0] == "jax._src.array" or frames[-1] in _AWAITING)

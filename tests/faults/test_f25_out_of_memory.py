@@ -75,13 +75,15 @@ def test_f25_the_device_refuses_an_allocation(tmp_path, monkeypatch, capsys):
 
 def test_f25_the_system_refuses_an_allocation(tmp_path, count):
     """What is promised is the last checkpoint, and that the run goes on from it. The line is not: where the memory of the process
-    ends inside of XLA, XLA ends the process before anything can be said, and F25 is F1."""
+    ends inside of XLA, XLA ends the process before anything can be said, and F25 is F1; in its library YNNPACK it is an internal
+    error, of which nobody can know that it was the memory."""
     words = [*OPTIONS, "--model.width=32", "--data.batch-size=1000", "--training.micro-batch=1000"]
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(CONFIG), *words], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     said = done.returncode == 1 and done.stderr.count("\n") == 1 and done.stderr.startswith("out of memory:")
-    assert said or (done.returncode == -signal.SIGABRT and "bad_alloc" in done.stderr), (done.returncode, done.stderr[-2000:])
+    inside = {-signal.SIGABRT: "bad_alloc", 1: "YNNPACK operation failed"}.get(done.returncode)
+    assert said or (inside and inside in done.stderr), (done.returncode, done.stderr[-2000:])
     run = tmp_path / "run"
     with CheckpointStore(run / "checkpoints", read_only=True) as store:
         assert store.steps() == [2, 4] and {len(store.read(step)[1]) for step in store.steps()} == {3}
