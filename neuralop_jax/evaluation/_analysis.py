@@ -10,7 +10,7 @@ import numpy as np
 
 from neuralop_jax import metrics
 from neuralop_jax.data import Sample
-from neuralop_jax.evaluation._evaluate import Evaluable, batches, first_samples
+from neuralop_jax.evaluation._evaluate import Evaluable, batches, check_predicted, first_samples
 from neuralop_jax.grids import Grid
 from neuralop_jax.models import AbstractOperator, apply_batched
 
@@ -78,6 +78,7 @@ def _measure(
 ) -> dict[str, jax.Array]:
     """Everything that is measured of each sample of a batch."""
     prediction = apply_batched(model, u)
+    check_predicted(prediction.shape, target.shape)
     fields = {"target": target, "prediction": prediction, "error": prediction - target}
     found = {f"spectrum {name}": jax.vmap(lambda v: metrics.energy_spectrum(v, grid))(v) for name, v in fields.items()}
     found["bands"] = jax.vmap(lambda a, b: metrics.band_error(a, b, grid, edges=edges, joint=True)[0])(prediction, target)

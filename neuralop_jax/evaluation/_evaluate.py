@@ -78,8 +78,9 @@ def evaluate(
     axis. Samples with an error that is not finite are in no mean: their number is `diverged`, which is there only if it is not
     zero. If all are, the means are infinite.
 
-    **Raises:** `DataError` for data that are neither a dataset nor a `Sample`, hold no sample, or not one target for each input;
-    `ConfigError` for a `batch_size` that is not at least 1, or a `grid` with other points than the targets.
+    **Raises:** `DataError` for data that are neither a dataset nor a `Sample`, hold no sample, or not one target for each input,
+    of the shape that the operator gives; `ConfigError` for a `batch_size` that is not at least 1, or a `grid` with other points
+    than the targets.
 
     !!! example
 
@@ -154,6 +155,7 @@ def _measure(
 def _compare(model: AbstractOperator, u: jax.Array, target: jax.Array, grid: Grid | None) -> dict[str, Any]:
     """Every metric of a batch: of all channels together, `(batch, 1)`, and of each, `(batch, channels)`."""
     prediction, cost = apply_counted(model, u)
+    check_predicted(prediction.shape, target.shape)
     apply = lambda f, joint: jax.vmap(lambda a, b: f(a, b, grid, joint=joint))(prediction, target)
     right = jax.vmap(metrics.accuracy)(prediction, target)
     once = {"accuracy": right, **({} if cost is None else {"num_evaluations": cost})}
@@ -169,6 +171,15 @@ def batches(data: Evaluable | Sample, batch_size: int) -> Iterator[tuple[int, ja
         indices = list(range(start, min(start + size, length(data))))
         u, target = _take(data, indices + [start] * (size - len(indices)))
         yield len(indices), jnp.asarray(u), jnp.asarray(target)
+
+
+def check_predicted(prediction: Sequence[int], target: Sequence[int]) -> None:
+    """Raises `DataError` unless batches have one shape: of an axis of length one, every difference would repeat the entry."""
+    if tuple(prediction) != tuple(target):
+        raise DataError(
+            f"the operator gives {tuple(prediction[1:])} for a sample, but targets are {tuple(target[1:])}. Give the fields that "
+            "it was trained to predict."
+        )
 
 
 def _take(data: Evaluable | Sample, indices: Sequence[int]) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from neuralop_jax import models
 from neuralop_jax._config_values import Bounds, check_value
 from neuralop_jax.data import Sample
 from neuralop_jax.errors import ConfigError, DataError, NeuralOpError
-from neuralop_jax.evaluation._evaluate import Count, Evaluable, first_samples
+from neuralop_jax.evaluation._evaluate import Count, Evaluable, check_predicted, first_samples
 from neuralop_jax.evaluation._resampling import band_limited, interpolated
 from neuralop_jax.grids import Grid, strides_to
 from neuralop_jax.kernels import resample
@@ -234,7 +234,9 @@ def _error(
         u, target = u[cut], target[cut]
     else:
         u, target = (interpolated(v, grid, other, points=4, wraps=True).astype(v.dtype) for v in (u, target))
-    return {"error": _relative(_predict(model, u, batch_size), target), "interpolated": strides is None}
+    prediction = _predict(model, u, batch_size)
+    check_predicted(prediction.shape, target.shape)
+    return {"error": _relative(prediction, target), "interpolated": strides is None}
 
 
 def _tails(model: AbstractOperator, u: np.ndarray, grid: Grid, batch_size: int) -> dict[str, np.ndarray | None]:

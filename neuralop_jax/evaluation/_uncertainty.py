@@ -14,7 +14,7 @@ from neuralop_jax._checks import one_of, shown
 from neuralop_jax._typing import Field, Fields, OutputField, OutputFields
 from neuralop_jax.data import Sample
 from neuralop_jax.errors import ConfigError, ModelInputError
-from neuralop_jax.evaluation._evaluate import Evaluable, batches, length
+from neuralop_jax.evaluation._evaluate import Evaluable, batches, check_predicted, length
 from neuralop_jax.models import AbstractOperator, Ensemble, apply_batched
 
 _LEAST_SPREAD = 1e-3
@@ -137,6 +137,7 @@ def coverage(bands: ConformalBands, data: Evaluable | Sample, *, batch_size: int
     inside, width = [], []
     for count, u, target in batches(data, batch_size):
         prediction, scale = _apply(bands.model, u, bands.scaled)
+        check_predicted(prediction.shape, target.shape)
         reach = np.asarray(_reach(bands.radius, scale))
         inside.append((np.abs(np.asarray(target) - np.asarray(prediction)) <= reach)[:count])
         width.append(np.broadcast_to(2 * reach, target.shape)[:count])
@@ -153,6 +154,7 @@ def _scores(model: AbstractOperator, data: Evaluable | Sample, scaled: bool, bat
     """The magnitudes of the errors over the scale at every point, batch by batch."""
     for count, u, target in batches(data, batch_size):
         prediction, scale = _apply(model, u, scaled)
+        check_predicted(prediction.shape, target.shape)
         yield np.abs(np.asarray(target) - np.asarray(prediction))[:count] / np.asarray(scale)[:count]
 
 

@@ -119,6 +119,19 @@ def test_data_that_cannot_be_measured_are_refused_in_the_same_words(gain, sample
         measure(measured, jax.tree.map(lambda a: np.tile(a, (2, 1, 1, 1)), sample), batch_size=0)
 
 
+@pytest.mark.parametrize("measure", [evaluate, sample_errors, analyze, certify, conformal_bands, coverage])
+def test_targets_of_other_channels_are_not_compared(gain, sample, measure):
+    """One channel of a target would be repeated for all of the prediction."""
+    measured = gain if measure is not coverage else conformal_bands(gain, sample, alpha=0.5)
+    data = jax.tree.map(lambda a: np.tile(a, (2, 1, 1, 1)), sample)
+    with pytest.raises(DataError) as error:
+        measure(measured, Sample(data.inputs, data.target[:, :1]))
+    found = (
+        "the operator gives (2, 6, 5) for a sample, but targets are (1, 6, 5). Give the fields that it was trained to predict."
+    )
+    assert str(error.value) == found
+
+
 @pytest.mark.parametrize("measure", [evaluate, analyze, certify])
 def test_a_grid_is_that_of_the_data(gain, sample, measure):
     with pytest.raises(ConfigError) as error:
