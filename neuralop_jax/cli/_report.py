@@ -1,7 +1,6 @@
 """A run as one HTML page: its files, and its newest operator applied to the held-out data."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from neuralop_jax._untrusted_files import parse_json, read_file
 from neuralop_jax._whole_files import write_whole
 from neuralop_jax.cli._certificate import read_certificate
 from neuralop_jax.cli._console import say
+from neuralop_jax.cli._report_facts import RunReport, Shown, SplitReport
 from neuralop_jax.cli._report_page import render
 from neuralop_jax.cli._run import data_of
-from neuralop_jax.config import DataConfig, ExperimentConfig
+from neuralop_jax.config import DataConfig
 from neuralop_jax.data import Sample, read_info
 from neuralop_jax.errors import NeuralOpError, RunDirError
 from neuralop_jax.grids import Grid
@@ -31,55 +31,6 @@ from neuralop_jax.training._setup import open_split
 
 _MOST_SAMPLES = 500
 """Samples of a split that are predicted for the report."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """One sample and its prediction."""
-
-    title: str
-    u: np.ndarray
-    target: np.ndarray
-    prediction: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitReport:
-    """What the report says of a split.
-
-    - `errors`: mean errors, as in `results.json`.
-    - `sample_errors`: relative L2 error of each sample that was predicted.
-    - `shown`: the median and the worst sample.
-    - `spectra`: energy by wavenumber of target, prediction and error, as a share of the target's, the mean over samples and
-        channels.
-    """
-
-    grid: Grid
-    count: int
-    errors: dict[str, Any]
-    sample_errors: np.ndarray
-    shown: tuple[Shown, ...]
-    spectra: Mapping[str, list[float]]
-
-
-@dataclasses.dataclass(frozen=True)
-class RunReport:
-    """Everything on the page; what a run that was interrupted lacks is empty, and `notes` say so."""
-
-    name: str
-    finished: bool
-    config: ExperimentConfig
-    results: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    metrics: tuple[Mapping[str, Any], ...]
-    info: DatasetInfo | None
-    spec: Mapping[str, Any]
-    parameters: int
-    input: tuple[viz.Label, ...]
-    output: tuple[viz.Label, ...]
-    splits: Mapping[str, SplitReport]
-    certificate: Mapping[str, Any]
-    notes: tuple[str, ...]
 
 
 def write_report(run_dir: str | Path, data: Path | None = None) -> Path:

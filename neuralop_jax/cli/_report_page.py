@@ -3,17 +3,15 @@
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neuralop_jax import viz
 from neuralop_jax.cli._certificate import HEADS, rows, sentences
+from neuralop_jax.cli._report_facts import RunReport, SplitReport
 from neuralop_jax.config import to_json
 from neuralop_jax.metrics import nyquist
-
-if TYPE_CHECKING:
-    from neuralop_jax.cli._report import RunReport, SplitReport
 
 _NAMES = {
     "relative_l2": "relative L2 error",
@@ -25,7 +23,7 @@ _NAMES = {
 }
 
 
-def render(report: "RunReport") -> str:
+def render(report: RunReport) -> str:
     """The page of a run."""
     parts = [viz.note(text, "note") for text in report.notes]
     parts += [*_errors(report), *_training(report), *_pictures(report), *_analysis(report), *_certificate(report)]
@@ -33,24 +31,24 @@ def render(report: "RunReport") -> str:
     return viz.page(_title(report), _subtitle(report), parts)
 
 
-def _title(report: "RunReport") -> str:
+def _title(report: RunReport) -> str:
     data = report.info.title or report.info.name if report.info else report.config.data.path
     return f"{report.config.model.kind.upper().replace('_', ' ')} on {data}"
 
 
-def _subtitle(report: "RunReport") -> str:
+def _subtitle(report: RunReport) -> str:
     fields = f"{', '.join(report.config.data.input)} → {', '.join(report.config.data.target)}"
     started = str(report.environment.get("started", ""))[:10]
     return " · ".join(filter(None, [f"run {report.name}", fields, f"seed {report.config.seed}", started]))
 
 
-def _tables(report: "RunReport") -> dict[str, Mapping[str, Any]]:
+def _tables(report: RunReport) -> dict[str, Mapping[str, Any]]:
     """The errors of each split: of a finished training those on record, else those computed now; the others fill in."""
     now, recorded = {name: split.errors for name, split in report.splits.items()}, report.results.get("splits", {})
     return {**now, **recorded} if report.finished else {**recorded, **now}
 
 
-def _errors(report: "RunReport") -> Iterator[str]:
+def _errors(report: RunReport) -> Iterator[str]:
     tables = _tables(report)
     if not tables:
         return
@@ -82,7 +80,7 @@ def _errors(report: "RunReport") -> Iterator[str]:
     yield viz.section("Errors on held-out data", *parts)
 
 
-def _channel_table(report: "RunReport", tables: Mapping[str, Mapping[str, Any]]) -> str:
+def _channel_table(report: RunReport, tables: Mapping[str, Mapping[str, Any]]) -> str:
     """The relative L2 error of every channel alone, folded away if there are many."""
     columns = {name: split["channels"]["relative_l2"] for name, split in tables.items() if "channels" in split}
     count = len(report.output) or max(map(len, columns.values()))
@@ -95,7 +93,7 @@ def _channel_table(report: "RunReport", tables: Mapping[str, Mapping[str, Any]])
     return viz.folded("Relative L2 error of each channel alone", body) if count > 6 else body
 
 
-def _training(report: "RunReport") -> Iterator[str]:
+def _training(report: RunReport) -> Iterator[str]:
     lines, kind = report.metrics, report.config.loss.kind
     if not lines:
         return
@@ -123,7 +121,7 @@ def _training(report: "RunReport") -> Iterator[str]:
     yield viz.section("Training", viz.figures(drawn, least="18rem", captions=True))
 
 
-def _pictures(report: "RunReport") -> Iterator[str]:
+def _pictures(report: RunReport) -> Iterator[str]:
     for name, split in report.splits.items():
         parts = []
         if len(report.output) > 3 or len(report.input) > 3:
@@ -140,7 +138,7 @@ def _pictures(report: "RunReport") -> Iterator[str]:
         yield viz.section(f"Predictions: {name} ({_times(split.grid.shape)} points)", *parts)
 
 
-def _analysis(report: "RunReport") -> Iterator[str]:
+def _analysis(report: RunReport) -> Iterator[str]:
     fields = {name: split for name, split in report.splits.items() if "accuracy" not in split.errors}
     if not fields:  # classes have no spectrum
         return
@@ -160,20 +158,20 @@ def _analysis(report: "RunReport") -> Iterator[str]:
     yield viz.section("Spectra", viz.figures(drawn, least="20rem", captions=True), viz.note(text))
 
 
-def _certificate(report: "RunReport") -> Iterator[str]:
+def _certificate(report: RunReport) -> Iterator[str]:
     if certificate := report.certificate:
         drawn = {"Difference and error on each grid.": viz.plot_certificate(certificate)}
         parts = [viz.table(HEADS, list(rows(certificate))), *map(viz.note, sentences(certificate))]
         yield viz.section("Other grids", *parts, viz.figures(drawn, least="24rem", captions=True))
 
 
-def _model(report: "RunReport") -> str:
+def _model(report: RunReport) -> str:
     count = report.results.get("parameters") or report.parameters
     spec = ((name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in report.spec.items())
     return viz.section("Model", viz.facts([("parameters (real numbers)", f"{count:,}" if count else None), *spec]))
 
 
-def _timing(report: "RunReport") -> str:
+def _timing(report: RunReport) -> str:
     results, last = report.results, report.metrics[-1] if report.metrics else {}
     seconds = lambda value: None if value is None else f"{value:.1f} s"
     speeds = [line["steps_per_second"] for line in report.metrics if "steps_per_second" in line]
@@ -187,7 +185,7 @@ def _timing(report: "RunReport") -> str:
     return viz.section("Timing", viz.facts(pairs))
 
 
-def _environment(report: "RunReport") -> str:
+def _environment(report: RunReport) -> str:
     env = report.environment
     device = " ".join(str(env["device"][key]) for key in ("count", "platform", "kind")) if "device" in env else None
     git = env.get("git") and f"{env['git']}{' with changes' if env.get('git_changes') else ''}"
@@ -203,7 +201,7 @@ def _environment(report: "RunReport") -> str:
     return viz.section("Environment", viz.facts(pairs))
 
 
-def _reproduction(report: "RunReport") -> str:
+def _reproduction(report: RunReport) -> str:
     command = report.results.get("command") or report.environment.get("command", "")
     parts = [viz.code(" ".join(word for word in command.split(" ") if word != "--resume"))] if command else []
     parts.append(viz.folded("The whole configuration", viz.code(json.dumps(to_json(report.config), indent=2))))
@@ -214,11 +212,11 @@ def _reproduction(report: "RunReport") -> str:
     return viz.section("To reproduce", *parts)
 
 
-def _training_grid(report: "RunReport") -> tuple[int, ...]:
+def _training_grid(report: RunReport) -> tuple[int, ...]:
     return report.info.splits[report.config.data.train_split].grid.shape if report.info else ()
 
 
-def _marks(report: "RunReport", split: "SplitReport") -> dict[str, float]:
+def _marks(report: RunReport, split: SplitReport) -> dict[str, float]:
     """The wavenumbers up to which the operator's modes and the training grid reach on the axis where they reach least."""
     longest = max(n * h for n, h in zip(split.grid.shape, split.grid.spacing, strict=True))
     marks = {}
